@@ -1,0 +1,3 @@
+//! Meridian: an authoritative DNS server for GeoDNS and global server load balancing.
+
+pub mod diag;
