@@ -1,3 +1,7 @@
 //! Meridian: an authoritative DNS server for GeoDNS and global server load balancing.
+//!
+//! The modules in reading order: first the words (`name`, `diag`, `clock`), then what a query meets on its way
+//! (`wire`, `zone`, `geo`, `health`, `steer`, `answer`, `snapshot`), then what prepares that world (`config`, `keeper`, `prober`),
+//! and last what carries it (`server`, `metrics`, `daemon`, `cli`). ARCHITECTURE.md says who may import whom.
 
 pub mod diag;

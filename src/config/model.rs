@@ -1,0 +1,160 @@
+//! The Model: what an operator meant, checked, with defaults filled in and every reference resolved.
+//! It holds no places in files and no text that still has to be parsed; `compile` turns it into a Catalog.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::geo::{Override, Point, Prefix, RegionId};
+use crate::health::{Families, MinHealthy, Monitor, OperatorState};
+use crate::name::Name;
+use crate::steer::balance::BalanceSpec;
+use crate::steer::order::OrderSpec;
+use crate::steer::rule::Rule;
+use crate::steer::{OnAllDown, ShareSpec, Weight};
+use crate::zone::Zone;
+
+/// Index of a service in [`Model::services`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ServiceId(pub u16);
+
+/// A whole checked configuration.
+#[derive(Debug)]
+pub struct Model {
+    /// Settings of this server.
+    pub server: Server,
+    /// Geo data files and overrides.
+    pub geo: GeoData,
+    /// Regions in the order of the files; a [`RegionId`] is an index here.
+    pub regions: Vec<Region>,
+    /// Names of all services, in order of first mention; a [`ServiceId`] is an index here.
+    pub services: Vec<String>,
+    /// Steered names of all zones; a `SteeringId` is an index here.
+    pub steerings: Vec<Steer>,
+    /// Checked zones, in the order of the files.
+    pub zones: Vec<Zone>,
+}
+
+/// Settings of this server.
+#[derive(Debug, Clone)]
+pub struct Server {
+    /// UDP and TCP addresses to listen on.
+    pub listen: Vec<SocketAddr>,
+    /// UDP worker threads per address; at least 1.
+    pub workers: usize,
+    /// Largest UDP reply in octets (`udp_size`, 512 to 4096; default 1232).
+    pub udp_size: u16,
+    /// Whose client subnets are believed.
+    pub ecs: EcsPolicy,
+    /// Granularity of client hashes in prefix lengths (`hash`; default /24 and /56).
+    pub hash: HashFloor,
+    /// NSID of this server (RFC 5001); none = not answered.
+    pub nsid: Option<Vec<u8>>,
+    /// Text of `version.bind` CH TXT; none hides it.
+    pub version_text: Option<String>,
+    /// Where state that outlives the process is kept.
+    pub state_dir: Option<PathBuf>,
+}
+
+/// EDNS client subnet (RFC 7871): used or not, and from whom.
+#[derive(Debug, Clone)]
+pub struct EcsPolicy {
+    /// `false`: every client is located by its peer address, scope 0.
+    pub enabled: bool,
+    /// Peers whose option is believed; empty = all.
+    pub from: Vec<Prefix>,
+}
+
+/// Prefix lengths to which client addresses are masked before they are hashed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HashFloor {
+    /// For IPv4 clients, 8 to 32.
+    pub v4: u8,
+    /// For IPv6 clients, 16 to 128.
+    pub v6: u8,
+}
+
+/// Geo data files and overrides.
+#[derive(Debug)]
+pub struct GeoData {
+    /// Databases in order of precedence; empty = the built-in world table.
+    pub files: Vec<PathBuf>,
+    /// `networks:`, regions resolved to their point and pin; no prefix twice.
+    pub overrides: Vec<Override>,
+}
+
+/// One data centre.
+#[derive(Debug)]
+pub struct Region {
+    /// Unique name.
+    pub name: String,
+    /// Where it stands.
+    pub location: Point,
+    /// Its default weight; 0 = standby.
+    pub weight: Weight,
+    /// Set by hand in the file.
+    pub state: OperatorState,
+    /// What it offers; every service at most once.
+    pub offers: Vec<Offer>,
+}
+
+/// One service of a region.
+#[derive(Debug)]
+pub struct Offer {
+    /// Which service.
+    pub service: ServiceId,
+    /// Its endpoints in the order of the file; addresses are distinct.
+    pub endpoints: Vec<Endpoint>,
+}
+
+/// One target of a service in a region.
+#[derive(Debug)]
+pub struct Endpoint {
+    /// The address that is answered.
+    pub address: IpAddr,
+    /// Its weight inside the region (default 1).
+    pub weight: Weight,
+    /// Set by hand in the file.
+    pub state: OperatorState,
+    /// How it is probed; none = always up.
+    pub monitor: Option<Arc<Monitor>>,
+}
+
+/// One steered name.
+#[derive(Debug)]
+pub struct Steer {
+    /// The owner; a wildcard where it begins with `*`.
+    pub owner: Name,
+    /// What it serves.
+    pub service: ServiceId,
+    /// Candidates in listed order; each offers the service.
+    pub regions: Vec<RegionId>,
+    /// Weight of each candidate, in the order of `regions` (`weights:`, else the region's own).
+    pub weights: Vec<Weight>,
+    /// First match wins.
+    pub rules: Vec<Rule>,
+    /// How candidates are ordered for a place.
+    pub order: OrderSpec,
+    /// Regions within this many metres of the best share its clients (`spread`; default 0).
+    pub spread_m: u32,
+    /// How a band's clients are shared (`share`).
+    pub share: ShareSpec,
+    /// How endpoints are picked inside the region (`balance`; default weighted where weights differ, else round-robin).
+    pub balance: BalanceSpec,
+    /// Addresses in an answer, 1 to 8.
+    pub answers: u8,
+    /// TTL in seconds.
+    pub ttl_s: u32,
+    /// Floor for shortened TTLs in seconds (`ttl_min`; default min(5, ttl)).
+    pub ttl_min_s: u32,
+    /// Cap for fail-open TTLs in seconds (`fail_open_ttl`; default 10).
+    pub fail_open_ttl_s: u32,
+    /// When a region counts as available (`min_healthy`; default 1).
+    pub min_healthy: MinHealthy,
+    /// What is answered when nothing is up.
+    pub on_all_down: OnAllDown,
+    /// Whether IPv4 and IPv6 health are judged apart.
+    pub families: Families,
+    /// `false`: client subnets are not used for this name.
+    pub ecs: bool,
+}

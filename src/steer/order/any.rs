@@ -1,0 +1,22 @@
+//! `any`: all regions alike, one band of all, unknown clients included; `share` does the rest.
+
+use super::{Candidate, Judged, Order};
+use crate::geo::Point;
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Any;
+
+impl Order for Any {
+    fn name(&self) -> &'static str {
+        "any"
+    }
+
+    fn uses_place(&self) -> bool {
+        false
+    }
+
+    fn judge(&self, _client: Option<Point>, _index: usize, _candidate: &Candidate) -> Judged {
+        Judged { score: 0.0, measure: Some(0) }
+    }
+}
