@@ -5,3 +5,4 @@
 //! and last what carries it (`server`, `metrics`, `daemon`, `cli`). ARCHITECTURE.md says who may import whom.
 
 pub mod diag;
+pub mod name;
