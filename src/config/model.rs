@@ -6,12 +6,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::geo::{Override, Point, Prefix, RegionId};
-use crate::health::{Families, MinHealthy, Monitor, OperatorState};
+use crate::health::{self, MinHealthy, Monitor};
 use crate::name::Name;
 use crate::steer::balance::BalanceSpec;
 use crate::steer::order::OrderSpec;
 use crate::steer::rule::Rule;
-use crate::steer::{OnAllDown, ShareSpec, Weight};
+use crate::steer::{Families, OnAllDown, ShareSpec, Weight};
 use crate::zone::Zone;
 
 /// Index of a service in [`Model::services`].
@@ -93,7 +93,7 @@ pub struct Region {
     /// Its default weight; 0 = standby.
     pub weight: Weight,
     /// Set by hand in the file.
-    pub state: OperatorState,
+    pub state: Option<health::Override>,
     /// What it offers; every service at most once.
     pub offers: Vec<Offer>,
 }
@@ -115,7 +115,7 @@ pub struct Endpoint {
     /// Its weight inside the region (default 1).
     pub weight: Weight,
     /// Set by hand in the file.
-    pub state: OperatorState,
+    pub state: Option<health::Override>,
     /// How it is probed; none = always up.
     pub monitor: Option<Arc<Monitor>>,
 }

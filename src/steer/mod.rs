@@ -2,10 +2,103 @@
 //! This room knows regions, pools and endpoints by dense ids only; it never reads files, time or sockets.
 
 pub mod balance;
+pub mod decide;
+pub mod hash;
 pub mod order;
+pub mod plan;
 pub mod rule;
 
+use std::net::IpAddr;
+use std::sync::Arc;
+
 use serde::Deserialize;
+
+use crate::geo::{Family, RegionId};
+use crate::health::{EndpointId, PoolId};
+use crate::name::Name;
+use balance::Balance;
+use plan::Plan;
+
+/// Most addresses in one answer (BEHAVIOUR P6).
+pub const MAX_ANSWERS: u8 = 8;
+
+/// A negative answer that is due to health must not live longer, in seconds (BEHAVIOUR P3).
+pub const NODATA_TTL_S: u32 = 10;
+
+/// A steered name, compiled.
+#[derive(Debug)]
+pub struct Steering {
+    /// The owner; a wildcard where it begins with `*`.
+    pub owner: Name,
+    /// Index of its service in the catalog.
+    pub service: u16,
+    /// TTL in seconds.
+    pub ttl_s: u32,
+    /// Floor of TTLs that are shortened while a change is pending, in seconds.
+    pub ttl_min_s: u32,
+    /// Cap of fail-open TTLs in seconds.
+    pub fail_open_ttl_s: u32,
+    /// Addresses in an answer, 1 to [`MAX_ANSWERS`].
+    pub answers: u8,
+    /// What is answered when nothing is up.
+    pub on_all_down: OnAllDown,
+    /// How a band's clients are shared.
+    pub share: ShareSpec,
+    /// How endpoints are picked.
+    pub balance: &'static dyn Balance,
+    /// Whether client subnets are used.
+    pub ecs: bool,
+    /// A and AAAA; `None` where no region has the address family.
+    pub families: [Option<FamilySteering>; 2],
+}
+
+impl Steering {
+    /// The compiled steering of one address family.
+    pub fn family(&self, family: Family) -> Option<&FamilySteering> {
+        self.families[family as usize].as_ref()
+    }
+}
+
+/// One address family of a steered name.
+#[derive(Debug)]
+pub struct FamilySteering {
+    /// Place -> ranking, range -> scope; shared by all names with the same key.
+    pub plan: Arc<Plan>,
+    /// The regions that have the family, in listed order; rankings index this list.
+    pub candidates: Vec<Candidate>,
+    /// Whether anything hashes clients here, so that the scope is at least the hash floor (BEHAVIOUR S5).
+    pub hashes_clients: bool,
+}
+
+/// A region as a name may choose it.
+#[derive(Debug)]
+pub struct Candidate {
+    /// Which region.
+    pub region: RegionId,
+    /// Its health.
+    pub pool: PoolId,
+    /// Identity for rendezvous hashing: service and region by name.
+    pub identity: u64,
+    /// Share of a band in thousandths; 1000 for a standby region (all zero in a band = equal shares, BEHAVIOUR P1).
+    pub share: u32,
+    /// Its round-robin counter in a worker's turns.
+    pub slot: u32,
+    /// Its endpoints of the family, in the order of the file; at least one.
+    pub endpoints: Arc<[Endpoint]>,
+}
+
+/// An endpoint as an answer needs it.
+#[derive(Debug, Clone)]
+pub struct Endpoint {
+    /// Its address.
+    pub address: IpAddr,
+    /// Its health.
+    pub id: EndpointId,
+    /// Identity for rendezvous hashing: its address.
+    pub identity: u64,
+    /// In thousandths.
+    pub weight: u32,
+}
 
 /// A weight in thousandths: decimals from 0 to 1,000,000 with three places.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -58,4 +151,27 @@ pub enum ShareSpec {
     Hash,
     /// A draw per query: the scope stays wide.
     Random,
+}
+
+/// Whether IPv4 and IPv6 health are judged apart (`families`, BEHAVIOUR P5).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Families {
+    /// Each by its own endpoints.
+    #[default]
+    Apart,
+    /// A region is available when both are.
+    Together,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn weights_are_decimals_with_three_places() {
+        let milli = |value| Weight::from_decimal(value).map(Weight::milli);
+        assert_eq!([milli(0.0), milli(0.001), milli(1.5), milli(1e6)], [Some(0), Some(1), Some(1500), Some(1_000_000_000)]);
+        assert!([-1.0, 1e6 + 1.0, f64::NAN, 0.0001].into_iter().all(|value| milli(value).is_none()));
+    }
 }

@@ -1,6 +1,13 @@
 //! Zones: what is answered from records alone, and where a name is steered.
 //! RRsets are encoded once at load; a look-up allocates nothing. This room knows steered names by their id only.
 
+pub mod build;
+pub mod lookup;
+pub mod rrset;
+
+use crate::name::Name;
+use rrset::Rrset;
+
 /// Index of a zone in the catalog.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ZoneId(pub u32);
@@ -8,3 +15,78 @@ pub struct ZoneId(pub u32);
 /// Index of a steered name in the catalog: the one word that zones and steering share.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SteeringId(pub u32);
+
+/// A checked zone.
+#[derive(Debug)]
+pub struct Zone {
+    /// Its topmost name, in lower case.
+    pub apex: Name,
+    /// The SOA serial in force.
+    pub serial: u32,
+    /// The answer to ANY (RFC 8482).
+    pub any: Rrset,
+    /// The SOA as negative answers carry it: TTL min(SOA TTL, MINIMUM) (RFC 2308 5).
+    pub negative_soa: Rrset,
+    /// All existing names, empty non-terminals included, in canonical order (RFC 4034 6.1).
+    pub nodes: Vec<Node>,
+}
+
+/// One existing name of a zone.
+#[derive(Debug)]
+pub struct Node {
+    /// Its name in lower case.
+    pub owner: Name,
+    /// [`Name::hash64`] of the owner.
+    pub hash: u64,
+    /// Its RRsets by ascending type; none at an empty non-terminal.
+    pub rrsets: Box<[Rrset]>,
+    /// Its steering, and whether any region has IPv4, IPv6.
+    pub steering: Option<(SteeringId, [bool; 2])>,
+    /// The node of the delegation at or above it: itself at a cut, another node below one.
+    pub cut: Option<u32>,
+    /// At a cut: addresses of its name servers.
+    pub glue: Box<[Glue]>,
+    /// The node `*` directly below it.
+    pub wildcard: Option<u32>,
+    /// Where its CNAME leads.
+    pub alias: Option<Alias>,
+}
+
+impl Node {
+    /// The RRset of a type.
+    pub fn rrset(&self, rtype: u16) -> Option<&Rrset> {
+        // A handful at most: a scan beats a binary search.
+        self.rrsets.iter().find(|rrset| rrset.rtype() == rtype)
+    }
+}
+
+/// An address of a delegation's name server.
+#[derive(Debug)]
+pub struct Glue {
+    /// The name server.
+    pub owner: Name,
+    /// Its A or AAAA.
+    pub rrset: Rrset,
+    /// In-domain glue, which a referral must not leave out without TC (RFC 9471).
+    pub required: bool,
+}
+
+/// A CNAME, resolved at load.
+#[derive(Debug)]
+pub struct Alias {
+    /// The target's name.
+    pub name: Name,
+    /// What stands there.
+    pub target: Target,
+}
+
+/// What stands at a CNAME's target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Target {
+    /// Not in this zone: the client follows it.
+    Outside,
+    /// A node of this zone (a wildcard, where it is synthesised; a cut, where it is delegated).
+    Node(u32),
+    /// In this zone, and nothing is there.
+    NameError,
+}

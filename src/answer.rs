@@ -1,0 +1,324 @@
+//! The corridor: one query in, one reply out. Every transport, `explain` and the tests come through [`answer`].
+//! It reads one immutable world; it allocates nothing, locks nothing, asks no clock and formats nothing.
+
+use std::net::SocketAddr;
+
+use crate::geo::{Family, RegionId};
+use crate::name::ROOT_HASH;
+use crate::snapshot::Snapshot;
+use crate::steer::NODATA_TTL_S;
+use crate::steer::balance::Turns;
+use crate::steer::decide::{Client, Decision, NoTrace, Question, Reason, decide};
+use crate::wire::edns::OptReply;
+use crate::wire::query::{self, Fault, Query};
+use crate::wire::reply::{self, Flags, Full, Owner, Reply, Section};
+use crate::wire::{Rcode, class, rtype};
+use crate::zone::lookup::{Found, Match};
+use crate::zone::rrset::Rrset;
+use crate::zone::{Node, SteeringId, ZoneId};
+
+/// Largest message over TCP: its length prefix has 16 bits (RFC 1035 4.2.2).
+const TCP_LIMIT: usize = 65_535;
+
+/// How a query came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Transport {
+    /// One datagram each way, bounded in size.
+    Udp,
+    /// A stream.
+    Tcp,
+}
+
+/// One query, with all that an answer may depend on.
+#[derive(Debug, Clone, Copy)]
+pub struct Ask<'a> {
+    /// The message as received.
+    pub bytes: &'a [u8],
+    /// Who sent it.
+    pub peer: SocketAddr,
+    /// The address that was asked.
+    pub local: SocketAddr,
+    /// How it came.
+    pub transport: Transport,
+    /// Seconds since the epoch, taken once per batch.
+    pub now_s: u64,
+    /// A number that differs from query to query.
+    pub seed: u64,
+    /// The worker's round-robin counters.
+    pub turns: &'a Turns,
+}
+
+/// What kind of reply it was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum Class {
+    /// No reply at all.
+    Dropped,
+    /// The message or its kind was at fault.
+    Error,
+    /// Not ours to answer.
+    Refused,
+    /// Records.
+    Positive,
+    /// The name exists without such records.
+    NoData,
+    /// The name does not exist.
+    NameError,
+    /// Delegated.
+    Referral,
+}
+
+impl Class {
+    /// All, in the order of their numbers.
+    pub const ALL: [Class; 7] =
+        [Class::Dropped, Class::Error, Class::Refused, Class::Positive, Class::NoData, Class::NameError, Class::Referral];
+
+    /// As metrics name it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Class::Dropped => "dropped",
+            Class::Error => "error",
+            Class::Refused => "refused",
+            Class::Positive => "positive",
+            Class::NoData => "nodata",
+            Class::NameError => "name-error",
+            Class::Referral => "referral",
+        }
+    }
+}
+
+/// What became of a query: all that metrics, logs and limits need, so that nothing is parsed twice.
+#[derive(Debug, Clone, Copy)]
+pub struct Outcome {
+    /// Octets written to the reply buffer; 0 = send nothing.
+    pub len: usize,
+    /// What kind of reply.
+    pub class: Class,
+    /// Response code, extended bits included.
+    pub rcode: Rcode,
+    /// The zone that the name falls into.
+    pub zone: Option<ZoneId>,
+    /// Hash of the owner that answered; the wildcard's where one was synthesised from, the apex's for a name error.
+    pub owner_hash: u64,
+    /// The steered name.
+    pub steering: Option<SteeringId>,
+    /// The region chosen.
+    pub region: Option<RegionId>,
+    /// Why that region.
+    pub reason: Reason,
+    /// Whether TC was set.
+    pub truncated: bool,
+    /// Whether the query had a client subnet.
+    pub ecs: bool,
+    /// Whether the query had a cookie.
+    pub cookie: bool,
+}
+
+impl Outcome {
+    fn new(len: usize, class: Class, rcode: Rcode) -> Outcome {
+        Outcome {
+            len,
+            class,
+            rcode,
+            zone: None,
+            owner_hash: ROOT_HASH,
+            steering: None,
+            region: None,
+            reason: Reason::None,
+            truncated: false,
+            ecs: false,
+            cookie: false,
+        }
+    }
+}
+
+/// Answers one query from one world into `out` (at least 512 octets; a reply is never longer than `out`).
+pub fn answer(world: &Snapshot, ask: &Ask<'_>, out: &mut [u8]) -> Outcome {
+    let settings = &world.catalog.settings;
+    let query = match query::parse(ask.bytes) {
+        Ok(query) => query,
+        Err(Fault::Drop) => return Outcome::new(0, Class::Dropped, Rcode::NOERROR),
+        Err(Fault::Reply(fault)) => return Outcome::new(reply::fault(&fault, settings.udp_size, out), Class::Error, fault.rcode),
+    };
+    let limit = match ask.transport {
+        Transport::Udp => query.udp_limit(settings.udp_size),
+        Transport::Tcp => TCP_LIMIT,
+    };
+    let opt = query.edns.as_ref().map(|edns| OptReply::to(edns, settings.udp_size, settings.nsid.as_deref()));
+    let opt = if answers_options(&query) { opt } else { opt.map(OptReply::bare) };
+    let mut page = Page::new(world, ask, &query, Reply::new(out, limit, &query, opt));
+    // The order of judgement: class, meta types, zone (BEHAVIOUR N10); everything before it is in `query::parse`.
+    match (query.tsig, query.question.qclass, rtype::refusal(query.question.qtype)) {
+        (true, ..) => page.refuse(Rcode::NOTAUTH),
+        (_, class::CH, _) => page.chaos(),
+        (_, class::IN, None) => match world.catalog.zones.find(&query.question.qname, query.question.qtype) {
+            Some(found) => page.found(&found),
+            None => page.refuse(Rcode::REFUSED),
+        },
+        (_, class::IN, Some(rcode)) => page.refuse(rcode),
+        _ => page.refuse(Rcode::REFUSED),
+    }
+    page.finish()
+}
+
+/// FORMERR and NOTIMP carry OPT without options (BEHAVIOUR E5).
+fn answers_options(query: &Query<'_>) -> bool {
+    !matches!(rtype::refusal(query.question.qtype), Some(Rcode::FORMERR | Rcode::NOTIMP))
+}
+
+/// A reply while it is written, with what is told of it afterwards.
+struct Page<'a, 'o> {
+    world: &'a Snapshot,
+    ask: &'a Ask<'a>,
+    query: &'a Query<'a>,
+    reply: Reply<'o>,
+    outcome: Outcome,
+    authoritative: bool,
+    scope: u8,
+}
+
+impl<'a, 'o> Page<'a, 'o> {
+    fn new(world: &'a Snapshot, ask: &'a Ask<'a>, query: &'a Query<'a>, reply: Reply<'o>) -> Page<'a, 'o> {
+        let mut outcome = Outcome::new(0, Class::Positive, Rcode::NOERROR);
+        outcome.ecs = query.edns.as_ref().is_some_and(|edns| edns.ecs.is_some());
+        outcome.cookie = query.edns.as_ref().is_some_and(|edns| edns.cookie.is_some());
+        Page { world, ask, query, reply, outcome, authoritative: false, scope: 0 }
+    }
+
+    fn finish(mut self) -> Outcome {
+        self.reply.set_scope(self.scope);
+        let flags = Flags { aa: self.authoritative, tc: self.outcome.truncated };
+        Outcome { len: self.reply.finish(self.outcome.rcode, flags), ..self.outcome }
+    }
+
+    fn refuse(&mut self, rcode: Rcode) {
+        self.outcome.rcode = rcode;
+        self.outcome.class = if rcode == Rcode::REFUSED { Class::Refused } else { Class::Error };
+    }
+
+    /// What the zones found, along the aliases inside the zone; the load has bounded their number.
+    fn found(&mut self, found: &Found<'a>) {
+        self.outcome.zone = Some(found.zone_id);
+        self.outcome.owner_hash = found.owner_hash;
+        self.authoritative = !matches!(found.matched, Match::Referral(_));
+        let (mut matched, mut owner) = (found.matched, Owner::Question);
+        loop {
+            match matched {
+                Match::Rrset(rrset) => return self.put(Section::Answer, owner, rrset, rrset.ttl_s()),
+                Match::Steered(steering) => return self.steered(found, steering, owner),
+                Match::NoData => return self.negative(found, Class::NoData, u32::MAX),
+                Match::NameError => return self.negative(found, Class::NameError, u32::MAX),
+                Match::Referral(cut) => return self.referral(cut),
+                Match::Alias(rrset, alias) => {
+                    self.put(Section::Answer, owner, rrset, rrset.ttl_s());
+                    let Some(next) = found.zone.follow(alias, self.query.question.qtype) else { return };
+                    (matched, owner) = (next, Owner::Name(alias.name.as_wire()));
+                }
+            }
+        }
+    }
+
+    /// A and AAAA of a steered name.
+    fn steered(&mut self, found: &Found<'a>, id: SteeringId, owner: Owner<'_>) {
+        let catalog = &*self.world.catalog;
+        let steering = &catalog.steerings[id.0 as usize];
+        let family = if self.query.question.qtype == rtype::A { Family::V4 } else { Family::V6 };
+        let Some(compiled) = steering.family(family) else { return self.negative(found, Class::NoData, u32::MAX) };
+        let subnet = self.client_subnet(steering.ecs);
+        let client = subnet.unwrap_or_else(|| Client::peer(self.ask.peer.ip()));
+        let question = Question {
+            steering,
+            family: compiled,
+            table: &catalog.table,
+            health: &self.world.health,
+            hash_floor: catalog.settings.hash_floor,
+            client,
+            turns: self.ask.turns,
+            seed: self.ask.seed,
+        };
+        let decision = decide(&question, &mut NoTrace);
+        self.outcome.steering = Some(id);
+        self.outcome.reason = decision.reason;
+        // Several steered names on one chain share the option: the longest scope holds for all (BEHAVIOUR S7).
+        self.scope = self.scope.max(if subnet.is_some() { decision.scope } else { 0 });
+        match decision.chosen {
+            Some(_) => self.addresses(owner, &decision),
+            None => self.negative(found, Class::NoData, decision.ttl_s.min(NODATA_TTL_S)),
+        }
+    }
+
+    /// The client subnet, if there is one and it is to be believed (BEHAVIOUR E3, E7).
+    fn client_subnet(&self, wanted: bool) -> Option<Client> {
+        let settings = &self.world.catalog.settings;
+        let ecs = self.query.edns.as_ref()?.ecs?;
+        let peer = self.ask.peer.ip();
+        let believed = settings.ecs_from.is_empty() || settings.ecs_from.iter().any(|prefix| prefix.contains(peer));
+        let address = ecs.address().filter(|_| wanted && settings.ecs_enabled && believed)?;
+        Some(Client { address, source_length: ecs.source, peer })
+    }
+
+    fn addresses(&mut self, owner: Owner<'_>, decision: &Decision<'_>) {
+        let Some(candidate) = decision.chosen else { return };
+        self.outcome.region = Some(candidate.region);
+        for position in decision.endpoints.iter() {
+            let written = match candidate.endpoints[position].address {
+                std::net::IpAddr::V4(v4) => self.reply.address(owner, decision.ttl_s, &v4.octets()),
+                std::net::IpAddr::V6(v6) => self.reply.address(owner, decision.ttl_s, &v6.octets()),
+            };
+            if written == Err(Full) {
+                self.reply.truncate();
+                self.outcome.truncated = true;
+                return;
+            }
+        }
+    }
+
+    /// A negative answer: the zone's SOA in authority (RFC 2308), its TTL capped at `ttl_cap_s`.
+    fn negative(&mut self, found: &Found<'_>, class: Class, ttl_cap_s: u32) {
+        self.outcome.class = class;
+        self.outcome.rcode = if class == Class::NameError { Rcode::NXDOMAIN } else { Rcode::NOERROR };
+        let soa = &found.zone.negative_soa;
+        self.put(Section::Authority, Owner::Name(found.zone.apex.as_wire()), soa, soa.ttl_s().min(ttl_cap_s));
+    }
+
+    /// NS of the cut in authority, addresses of its servers in additional; those that nobody else can give must fit (RFC 9471).
+    fn referral(&mut self, cut: &Node) {
+        self.outcome.class = Class::Referral;
+        if let Some(servers) = cut.rrset(rtype::NS) {
+            self.put(Section::Authority, Owner::Name(cut.owner.as_wire()), servers, servers.ttl_s());
+        }
+        for glue in &cut.glue {
+            let written = self.reply.rrset(
+                Section::Additional,
+                Owner::Name(glue.owner.as_wire()),
+                glue.rrset.rtype(),
+                glue.rrset.ttl_s(),
+                glue.rrset.rdatas(),
+            );
+            self.outcome.truncated |= written == Err(Full) && glue.required;
+        }
+    }
+
+    /// TXT of class CH; a name that is hidden or unknown is refused (BEHAVIOUR N11).
+    fn chaos(&mut self) {
+        let question = &self.query.question;
+        let known = self.world.catalog.settings.chaos.iter().find(|(owner, _)| owner.as_wire() == question.qname.as_wire());
+        match known {
+            Some((_, rrset)) => {
+                self.authoritative = true;
+                if matches!(question.qtype, rtype::TXT | rtype::ANY) {
+                    self.put(Section::Answer, Owner::Question, rrset, 0);
+                } else {
+                    self.outcome.class = Class::NoData;
+                }
+            }
+            None => self.refuse(Rcode::REFUSED),
+        }
+    }
+
+    /// One RRset, whole; where it does not fit the reply is truncated.
+    fn put(&mut self, section: Section, owner: Owner<'_>, rrset: &Rrset, ttl_s: u32) {
+        let written = self.reply.rrset(section, owner, rrset.rtype(), ttl_s, rrset.rdatas());
+        self.outcome.truncated |= written == Err(Full);
+    }
+}

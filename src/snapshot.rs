@@ -1,0 +1,107 @@
+//! The world as one immutable value, and how it is held: written by the keeper alone, read by every worker without a lock.
+//! This room builds nothing and decides nothing.
+
+use std::sync::Arc;
+
+use arc_swap::{ArcSwap, Cache};
+
+use crate::geo::{PlaceTable, Point, Prefix};
+use crate::health::HealthView;
+use crate::name::Name;
+use crate::steer::Steering;
+use crate::steer::decide::HashFloor;
+use crate::zone::lookup::Zones;
+use crate::zone::rrset::Rrset;
+
+/// Everything that comes from the configuration; it changes at a reload only.
+#[derive(Debug)]
+pub struct Catalog {
+    /// Settings that the answer path needs.
+    pub settings: Settings,
+    /// All zones and the table of their names.
+    pub zones: Zones,
+    /// Where clients are.
+    pub table: Arc<PlaceTable>,
+    /// Steered names; a `SteeringId` is an index here.
+    pub steerings: Vec<Steering>,
+    /// Regions in the order of the files; a `RegionId` is an index here.
+    pub regions: Vec<Region>,
+    /// Names of services; `Steering::service` is an index here.
+    pub services: Vec<String>,
+    /// How many round-robin counters a worker needs.
+    pub turn_slots: usize,
+}
+
+/// A region as people are told of it.
+#[derive(Debug, Clone)]
+pub struct Region {
+    /// Its name.
+    pub name: String,
+    /// Where it stands.
+    pub location: Point,
+}
+
+/// Settings that the answer path needs.
+#[derive(Debug)]
+pub struct Settings {
+    /// Largest UDP reply in octets, and what OPT says that we take.
+    pub udp_size: u16,
+    /// Name server identifier (RFC 5001).
+    pub nsid: Option<Vec<u8>>,
+    /// TXT of class CH: owner in lower case and RRset.
+    pub chaos: Vec<(Name, Rrset)>,
+    /// Whether client subnets are used at all.
+    pub ecs_enabled: bool,
+    /// Peers whose client subnets are believed; empty = all.
+    pub ecs_from: Vec<Prefix>,
+    /// Granularity of client hashes.
+    pub hash_floor: HashFloor,
+}
+
+/// One immutable world. A query sees exactly one (BEHAVIOUR T3).
+#[derive(Debug)]
+pub struct Snapshot {
+    /// What the configuration says.
+    pub catalog: Arc<Catalog>,
+    /// What is up.
+    pub health: Arc<HealthView>,
+    /// Counts published worlds, from 1.
+    pub generation: u64,
+}
+
+/// The one place where the current world is published.
+#[derive(Debug, Clone)]
+pub struct Shared(Arc<ArcSwap<Snapshot>>);
+
+impl Shared {
+    /// Publishes a first world.
+    pub fn new(first: Snapshot) -> Shared {
+        Shared(Arc::new(ArcSwap::from_pointee(first)))
+    }
+
+    /// The current world.
+    pub fn load(&self) -> Arc<Snapshot> {
+        self.0.load_full()
+    }
+
+    /// Puts the next world in force and gives back the one before it, so that the caller frees it and no answering thread does.
+    pub fn publish(&self, next: Arc<Snapshot>) -> Arc<Snapshot> {
+        self.0.swap(next)
+    }
+
+    /// A worker's own hold on the current world.
+    pub fn reader(&self) -> Reader {
+        Reader(Cache::new(Arc::clone(&self.0)))
+    }
+}
+
+/// A worker's hold on the world: asked once per batch, it costs one read of a shared pointer while nothing changed.
+#[derive(Debug)]
+pub struct Reader(Cache<Arc<ArcSwap<Snapshot>>, Arc<Snapshot>>);
+
+impl Reader {
+    /// The current world.
+    pub fn current(&mut self) -> &Arc<Snapshot> {
+        self.0.load()
+    }
+}

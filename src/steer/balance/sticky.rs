@@ -1,0 +1,24 @@
+//! `sticky`: a client keeps its endpoint while that lives: weighted rendezvous of the client's network over the endpoints' addresses.
+
+use super::{Balance, Pick};
+use crate::steer::hash::Rendezvous;
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Sticky;
+
+impl Balance for Sticky {
+    fn name(&self) -> &'static str {
+        "sticky"
+    }
+
+    fn hashes_client(&self) -> bool {
+        true
+    }
+
+    fn start(&self, pick: &Pick<'_>) -> usize {
+        let mut rendezvous = Rendezvous::new(pick.client);
+        pick.candidates().enumerate().for_each(|(position, endpoint)| rendezvous.offer(endpoint.identity, endpoint.weight, position));
+        rendezvous.best().unwrap_or(0)
+    }
+}

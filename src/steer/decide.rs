@@ -1,0 +1,355 @@
+//! The decision: which region and which endpoints a client gets now, from its ranking and the health of this moment.
+//! Every transport, `explain` and the tests come through [`decide`]; it allocates nothing, and tells its steps to a [`Trace`].
+
+use std::net::IpAddr;
+
+use super::balance::{MAX_ENDPOINTS, Pick, Turns};
+use super::hash::{Rendezvous, mix};
+use super::plan::{Entry, Why};
+use super::{Candidate, FamilySteering, NODATA_TTL_S, OnAllDown, ShareSpec, Steering};
+use crate::geo::{Kind, Leaf, PlaceId, PlaceTable};
+use crate::health::view::ADMIT_ALL;
+use crate::health::{HealthView, PoolHealth, PoolState};
+
+/// What a decision is made from.
+#[derive(Debug, Clone, Copy)]
+pub struct Question<'w> {
+    /// The steered name.
+    pub steering: &'w Steering,
+    /// Its steering for the address family asked for.
+    pub family: &'w FamilySteering,
+    /// Where clients are.
+    pub table: &'w PlaceTable,
+    /// What is up.
+    pub health: &'w HealthView,
+    /// Prefix lengths to which client networks are masked before they are hashed.
+    pub hash_floor: HashFloor,
+    /// Whom the answer is for.
+    pub client: Client,
+    /// The worker's round-robin counters.
+    pub turns: &'w Turns,
+    /// A number that differs from query to query.
+    pub seed: u64,
+}
+
+/// Whom an answer is for: the network of the client subnet, or else the peer itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Client {
+    /// Network address of the client subnet, host bits zero.
+    pub address: IpAddr,
+    /// Its source prefix length.
+    pub source_length: u8,
+    /// Who sent the packet; stands in for reserved client addresses (BEHAVIOUR E6).
+    pub peer: IpAddr,
+}
+
+impl Client {
+    /// The peer is the client.
+    pub fn peer(peer: IpAddr) -> Client {
+        Client { address: peer, source_length: full_length(peer), peer }
+    }
+}
+
+/// Prefix lengths to which client networks are masked before they are hashed, and below which scopes of such names never fall.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HashFloor {
+    /// For IPv4 clients, 8 to 32 (default 24).
+    pub v4: u8,
+    /// For IPv6 clients, 16 to 128 (default 56).
+    pub v6: u8,
+}
+
+/// What is answered.
+#[derive(Debug, Clone, Copy)]
+pub struct Decision<'w> {
+    /// The region; none = NODATA.
+    pub chosen: Option<&'w Candidate>,
+    /// The endpoints to answer, in order.
+    pub endpoints: Endpoints,
+    /// TTL of the answer, or of the negative answer's SOA at most, in seconds.
+    pub ttl_s: u32,
+    /// ECS scope prefix length; 0 where nothing depends on the client.
+    pub scope: u8,
+    /// Why this answer.
+    pub reason: Reason,
+}
+
+/// Positions of endpoints in a region: a rotation of the living ones.
+#[derive(Debug, Clone, Copy)]
+pub struct Endpoints {
+    living: [u8; MAX_ENDPOINTS],
+    living_count: u8,
+    start: u8,
+    count: u8,
+}
+
+impl Endpoints {
+    const NONE: Endpoints = Endpoints { living: [0; MAX_ENDPOINTS], living_count: 0, start: 0, count: 0 };
+
+    /// Positions in the order of the answer.
+    pub fn iter(&self) -> impl Iterator<Item = usize> + '_ {
+        let living = &self.living[..usize::from(self.living_count)];
+        living.iter().cycle().skip(usize::from(self.start)).take(usize::from(self.count)).map(|position| usize::from(*position))
+    }
+}
+
+/// Why an answer is what it is: the strongest reason that applies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum Reason {
+    /// Not steered.
+    None,
+    /// The best by `order`.
+    Order,
+    /// The place is unknown: the listed order.
+    Listed,
+    /// A rule put it first.
+    Rule,
+    /// `networks: {region: X}`.
+    Pinned,
+    /// One of several in a band.
+    Shared,
+    /// A better one is out.
+    Failover,
+    /// Nothing is up.
+    FailOpen,
+    /// Nothing is up, or nothing is allowed, and so nothing is answered.
+    NoData,
+}
+
+impl Reason {
+    /// All, in the order of their numbers.
+    pub const ALL: [Reason; 9] = [
+        Reason::None,
+        Reason::Order,
+        Reason::Listed,
+        Reason::Rule,
+        Reason::Pinned,
+        Reason::Shared,
+        Reason::Failover,
+        Reason::FailOpen,
+        Reason::NoData,
+    ];
+
+    /// As metrics and `explain` name it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Reason::None => "none",
+            Reason::Order => "order",
+            Reason::Listed => "listed",
+            Reason::Rule => "rule",
+            Reason::Pinned => "pinned",
+            Reason::Shared => "shared",
+            Reason::Failover => "failover",
+            Reason::FailOpen => "fail-open",
+            Reason::NoData => "nodata",
+        }
+    }
+}
+
+/// How much is asked of a region: each later standard is tried when the one before it left nobody.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Standard {
+    /// Enough endpoints up.
+    Available,
+    /// Fail open, first step: one endpoint up.
+    AnyUp,
+    /// Fail open, last step: not forced down.
+    Allowed,
+}
+
+impl Standard {
+    fn is_met(self, health: PoolHealth) -> bool {
+        match self {
+            Standard::Available => health.state == PoolState::Available,
+            Standard::AnyUp => health.any_up,
+            Standard::Allowed => health.state != PoolState::ForcedDown,
+        }
+    }
+}
+
+/// What became of a region while a decision was made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Considered {
+    /// It did not meet the standard.
+    Out(PoolHealth),
+    /// It takes only some of its clients just now, and not this one.
+    NotAdmitted,
+    /// It was in the choice.
+    Offered,
+}
+
+/// Listens to a decision step by step; the hot path listens with [`NoTrace`], of which nothing is left in the program.
+pub trait Trace {
+    /// The client was located: the leaf that gives the scope and the place that gives the ranking.
+    fn located(&mut self, _client: Leaf, _place: PlaceId) {}
+    /// A standard is applied.
+    fn standard(&mut self, _standard: Standard) {}
+    /// A region was looked at.
+    fn considered(&mut self, _entry: Entry, _considered: Considered) {}
+    /// A region was chosen.
+    fn chosen(&mut self, _entry: Entry) {}
+}
+
+/// Listens to nothing.
+#[derive(Debug)]
+pub struct NoTrace;
+
+impl Trace for NoTrace {}
+
+/// Makes the decision (DESIGN 3): locate, ranking, health, share, balance, TTL and scope.
+pub fn decide<'w, T: Trace>(question: &Question<'w>, trace: &mut T) -> Decision<'w> {
+    let (leaf, place, hashed) = locate(question);
+    trace.located(leaf, place);
+    let client = client_hash(question, hashed);
+    let scope = scope(question, leaf);
+    let standards: &[Standard] = match question.steering.on_all_down {
+        OnAllDown::Open => &[Standard::Available, Standard::AnyUp, Standard::Allowed],
+        OnAllDown::Nodata => &[Standard::Available],
+    };
+    for standard in standards {
+        trace.standard(*standard);
+        if let Some(choice) = choose(question, place, client, *standard, trace) {
+            trace.chosen(choice.entry);
+            let candidate = &question.family.candidates[usize::from(choice.entry.candidate)];
+            let endpoints = pick(question, candidate, client, *standard);
+            let ttl_s = ttl(question.steering, *standard, choice.ttl_cap_s);
+            return Decision { chosen: Some(candidate), endpoints, ttl_s, scope, reason: reason(&choice, *standard) };
+        }
+    }
+    // A negative answer never depends on the client (BEHAVIOUR S6): nothing is up for anyone.
+    Decision { chosen: None, endpoints: Endpoints::NONE, ttl_s: question.steering.ttl_s.min(NODATA_TTL_S), scope: 0, reason: Reason::NoData }
+}
+
+/// The leaf that gives the scope, the place that gives the ranking, and the address that is hashed with its leaf:
+/// for reserved client addresses the peer takes the client's place in everything but the scope (BEHAVIOUR E6).
+fn locate(question: &Question<'_>) -> (Leaf, PlaceId, (IpAddr, Leaf)) {
+    let Client { address, source_length, peer } = question.client;
+    let leaf = question.table.locate(address, source_length);
+    if question.table.place(leaf.place).kind != Kind::UsePeer {
+        return (leaf, leaf.place, (address, leaf));
+    }
+    let stand_in = question.table.locate(peer, full_length(peer));
+    (leaf, stand_in.place, (peer, stand_in))
+}
+
+/// What `choose` found.
+struct Choice {
+    entry: Entry,
+    ttl_cap_s: u32,
+    passed_over: bool,
+    among_several: bool,
+}
+
+/// The first band with anyone who meets the standard, and in it the client's own region.
+fn choose<T: Trace>(question: &Question<'_>, place: PlaceId, client: u64, standard: Standard, trace: &mut T) -> Option<Choice> {
+    let sharer = if question.steering.share == ShareSpec::Random { question.seed } else { client };
+    let mut band = Rendezvous::new(sharer);
+    let (mut band_id, mut offered, mut first_up) = (u16::MAX, 0, None);
+    let (mut passed_over, mut ttl_cap_s) = (false, u32::MAX);
+    for entry in question.family.plan.ranking(place).iter() {
+        if entry.band != band_id && offered > 0 {
+            break;
+        }
+        band_id = entry.band;
+        let candidate = &question.family.candidates[usize::from(entry.candidate)];
+        let health = question.health.pool(candidate.pool);
+        ttl_cap_s = ttl_cap_s.min(health.ttl_cap_s);
+        let considered = match () {
+            () if !standard.is_met(health) => Considered::Out(health),
+            () if !admits(health, candidate, client) => Considered::NotAdmitted,
+            () => Considered::Offered,
+        };
+        trace.considered(entry, considered);
+        if considered == Considered::Offered {
+            band.offer(candidate.identity, candidate.share, entry);
+            offered += 1;
+        } else {
+            passed_over = true;
+        }
+        if !matches!(considered, Considered::Out(_)) && first_up.is_none() {
+            first_up = Some(entry);
+        }
+    }
+    // Nobody admits this client: the first that is up takes it all the same.
+    let entry = band.best().or(first_up)?;
+    Some(Choice { entry, ttl_cap_s, passed_over, among_several: offered > 1 })
+}
+
+/// A region takes a client only if a hash of both, other than the one of `share`, is under its admit.
+fn admits(health: PoolHealth, candidate: &Candidate, client: u64) -> bool {
+    health.admit >= ADMIT_ALL || mix(client, candidate.identity) % u64::from(ADMIT_ALL) < u64::from(health.admit)
+}
+
+/// The endpoints of the chosen region that may be answered, rotated by the balance.
+fn pick(question: &Question<'_>, candidate: &Candidate, client: u64, standard: Standard) -> Endpoints {
+    let mut picked = Endpoints::NONE;
+    for (position, endpoint) in candidate.endpoints.iter().enumerate().take(MAX_ENDPOINTS) {
+        let may_serve = match standard {
+            Standard::Available | Standard::AnyUp => question.health.endpoint_up(endpoint.id),
+            Standard::Allowed => question.health.endpoint_allowed(endpoint.id),
+        };
+        if may_serve {
+            picked.living[usize::from(picked.living_count)] = position as u8;
+            picked.living_count += 1;
+        }
+    }
+    let living = &picked.living[..usize::from(picked.living_count)];
+    if living.len() > 1 {
+        let (endpoints, turns, slot, seed) = (&*candidate.endpoints, question.turns, candidate.slot, question.seed);
+        picked.start = question.steering.balance.start(&Pick { endpoints, living, turns, slot, seed, client }) as u8;
+    }
+    picked.count = question.steering.answers.min(picked.living_count);
+    picked
+}
+
+fn ttl(steering: &Steering, standard: Standard, cap_s: u32) -> u32 {
+    match standard {
+        // While a change is pending no answer outlives it, but none is shorter than the floor (BEHAVIOUR T1).
+        Standard::Available => steering.ttl_s.min(cap_s.max(steering.ttl_min_s)),
+        Standard::AnyUp | Standard::Allowed => steering.ttl_s.min(steering.fail_open_ttl_s),
+    }
+}
+
+fn reason(choice: &Choice, standard: Standard) -> Reason {
+    match (standard, choice.passed_over, choice.among_several, choice.entry.why) {
+        (Standard::AnyUp | Standard::Allowed, ..) => Reason::FailOpen,
+        (_, true, ..) => Reason::Failover,
+        (_, _, true, _) => Reason::Shared,
+        (_, _, _, Why::Pinned) => Reason::Pinned,
+        (_, _, _, Why::Preferred(_) | Why::Inside(_) | Why::Outside(_)) => Reason::Rule,
+        (_, _, _, Why::Listed) => Reason::Listed,
+        (_, _, _, Why::Order | Why::Standby) => Reason::Order,
+    }
+}
+
+/// The compiled scope, raised to the hash floor where clients are hashed; IPv4 inside IPv6 counts from where it begins (BEHAVIOUR S5, S8).
+fn scope(question: &Question<'_>, leaf: Leaf) -> u8 {
+    let length = question.family.plan.scope(leaf);
+    let floor = if question.family.hashes_clients { floor_length(question, question.client.address, leaf) } else { 0 };
+    if length == 0 { floor } else { (length + leaf.shift).max(floor) }
+}
+
+/// Length to which an address is masked before it is hashed.
+fn floor_length(question: &Question<'_>, address: IpAddr, leaf: Leaf) -> u8 {
+    match (address, leaf.shift) {
+        (IpAddr::V6(_), 0) => question.hash_floor.v6,
+        (_, shift) => question.hash_floor.v4 + shift,
+    }
+}
+
+/// Hash of the client's network, so that a resolver farm's addresses agree (BEHAVIOUR S10).
+fn client_hash(question: &Question<'_>, (address, leaf): (IpAddr, Leaf)) -> u64 {
+    let length = u32::from(floor_length(question, address, leaf));
+    match address {
+        IpAddr::V4(v4) => mix(u64::from(u32::from(v4) & u32::MAX.checked_shl(32 - length).unwrap_or(0)), 4),
+        IpAddr::V6(v6) => {
+            let network = u128::from(v6) & u128::MAX.checked_shl(128 - length).unwrap_or(0);
+            mix(mix((network >> 64) as u64, 6), network as u64)
+        }
+    }
+}
+
+fn full_length(address: IpAddr) -> u8 {
+    if address.is_ipv4() { 32 } else { 128 }
+}

@@ -1,0 +1,309 @@
+//! Plans: a steering compiled to two arrays over the place table, place -> ranking and range -> scope length.
+//! Everything that depends on the client's network only is worked out here, at load; health never enters, so a failover changes no scope.
+
+use std::collections::HashMap;
+
+use super::Weight;
+use super::order::{self, OrderSpec};
+use super::rule::{Action, Rule};
+use crate::geo::{Kind, Leaf, Place, PlaceId, PlaceTable, Point, RegionId};
+
+/// Whole bands are ranked, best first, until this many regions are (BEHAVIOUR G4); the rest follow as listed.
+/// Eight regions down at once is beyond what nearness can still help with, and rankings stay few and short.
+pub const RANKED_REGIONS: usize = 8;
+
+/// Everything that a plan depends on. Names with equal keys share one plan, across reloads too.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct PlanKey {
+    /// [`PlaceTable::generation`] of the table that the plan lies over.
+    pub geo: u64,
+    /// Regions that have the address family, in listed order, with the weight that they have for this name.
+    pub candidates: Vec<(RegionId, Point, Weight)>,
+    /// How they are ordered.
+    pub order: OrderSpec,
+    /// First match wins.
+    pub rules: Vec<Rule>,
+    /// Width of a band in metres.
+    pub spread_m: u32,
+    /// Whether the client's own network may enter the answer beside its ranking (sticky, share by hash).
+    pub hashes_clients: bool,
+}
+
+/// Why a region stands where it stands in a ranking.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Why {
+    /// `order` put it there.
+    Order,
+    /// `networks: {region: X}`.
+    Pinned,
+    /// `prefer:` of the rule with this index.
+    Preferred(u16),
+    /// `only:` of the rule with this index: inside the fence.
+    Inside(u16),
+    /// Outside that fence: used when all inside is out.
+    Outside(u16),
+    /// Listed order: the place is unknown, or eight regions were ranked already.
+    Listed,
+    /// Weight 0: behind all others.
+    Standby,
+}
+
+/// One region of a ranking.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Entry {
+    /// Index into the candidates.
+    pub candidate: u16,
+    /// Regions of equal band share their clients; bands count from 0.
+    pub band: u16,
+    /// Why it stands here.
+    pub why: Why,
+}
+
+/// A compiled steering of one address family.
+///
+/// A ranking is a head, stored where it differs, and a tail, which many rankings share: with a thousand regions
+/// only the nearest few are stored for each place.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Plan {
+    entries: Box<[Entry]>,
+    /// The head of ranking r is `entries[starts[r]..starts[r + 1]]`.
+    starts: Box<[u32]>,
+    /// Which of `tails` follows the head of each ranking.
+    tail_of: Box<[u16]>,
+    /// All candidates in the order in which they follow a head (those in the head are passed over): the first as listed,
+    /// then one for each rule with a fence.
+    tails: Box<[Box<[u16]>]>,
+    by_place: Box<[u32]>,
+    scopes: Box<[u8]>,
+    has_shared_bands: bool,
+}
+
+impl Plan {
+    /// Compiles a key over its table. The same inputs give the same plan, bit for bit.
+    pub fn compile(key: &PlanKey, table: &PlaceTable) -> Plan {
+        let tails = Tails::of(key);
+        let (mut entries, mut starts, mut tail_of) = (Vec::new(), vec![0], Vec::new());
+        let mut interned: HashMap<(Vec<Entry>, u16), u32> = HashMap::new();
+        let mut ranked: HashMap<Ingredients, u32> = HashMap::new();
+        let mut ranking_of = |ingredients: &Ingredients| {
+            let ranking = (head(key, ingredients), tails.after(ingredients.rule));
+            *interned.entry(ranking).or_insert_with_key(|(head, tail)| {
+                entries.extend_from_slice(head);
+                starts.push(entries.len() as u32);
+                tail_of.push(*tail);
+                tail_of.len() as u32 - 1
+            })
+        };
+        let ranking_of_place = |place| *ranked.entry(Ingredients::of(key, place)).or_insert_with_key(&mut ranking_of);
+        let by_place: Box<[u32]> = table.places().iter().map(ranking_of_place).collect();
+
+        let has_shared_bands = interned.keys().any(|(head, _)| head.windows(2).any(|pair| pair[0].band == pair[1].band));
+        // Only where clients are told apart does it matter whether the peer stands in for them.
+        let client_matters = interned.len() > 1 || key.hashes_clients;
+        let scopes = table.scopes(|place: PlaceId| (by_place[place.0 as usize], client_matters.then_some(table.place(place).kind)));
+        let tails = tails.orders.into_iter().map(Vec::into_boxed_slice).collect();
+        Plan { entries: entries.into(), starts: starts.into(), tail_of: tail_of.into(), tails, by_place, scopes, has_shared_bands }
+    }
+
+    /// The ranking for a place: all candidates, best first, each once.
+    pub fn ranking(&self, place: PlaceId) -> Ranking<'_> {
+        let ranking = self.by_place[place.0 as usize] as usize;
+        let head = &self.entries[self.starts[ranking] as usize..self.starts[ranking + 1] as usize];
+        Ranking { head, tail: &self.tails[usize::from(self.tail_of[ranking])] }
+    }
+
+    /// The id of a place's ranking, equal for equal rankings of this plan.
+    pub fn ranking_id(&self, place: PlaceId) -> u32 {
+        self.by_place[place.0 as usize]
+    }
+
+    /// Length of the largest network around a leaf's range on which ranking and kind are constant (BEHAVIOUR S1).
+    pub fn scope(&self, leaf: Leaf) -> u8 {
+        self.scopes[leaf.range.0 as usize]
+    }
+
+    /// How many different rankings there are.
+    pub fn ranking_count(&self) -> usize {
+        self.tail_of.len()
+    }
+
+    /// Whether clients are shared among several regions anywhere.
+    pub fn has_shared_bands(&self) -> bool {
+        self.has_shared_bands
+    }
+
+    /// Memory that the plan holds, in octets.
+    pub fn memory_bytes(&self) -> usize {
+        let tails: usize = self.tails.iter().map(|tail| size_of_val(&**tail)).sum();
+        let rankings = size_of_val(&*self.entries) + size_of_val(&*self.starts) + size_of_val(&*self.tail_of);
+        rankings + tails + size_of_val(&*self.by_place) + size_of_val(&*self.scopes)
+    }
+}
+
+/// The order of all candidates for one client.
+#[derive(Debug, Clone, Copy)]
+pub struct Ranking<'p> {
+    head: &'p [Entry],
+    tail: &'p [u16],
+}
+
+impl<'p> Ranking<'p> {
+    /// The candidates, best first; those of one band follow one another.
+    pub fn iter(self) -> impl Iterator<Item = Entry> + 'p {
+        let next_band = self.head.last().map_or(0, |entry| entry.band + 1);
+        let is_behind = move |candidate: &&u16| self.head.iter().all(|entry| entry.candidate != **candidate);
+        let behind = self.tail.iter().filter(is_behind);
+        self.head.iter().copied().chain((next_band..).zip(behind).map(|(band, candidate)| Entry { candidate: *candidate, band, why: Why::Listed }))
+    }
+}
+
+/// What follows the head of a ranking when all of it is out.
+struct Tails {
+    orders: Vec<Vec<u16>>,
+    by_rule: Vec<u16>,
+}
+
+impl Tails {
+    fn of(key: &PlanKey) -> Tails {
+        let listed = |inside: &dyn Fn(RegionId) -> bool| {
+            let mut order: Vec<u16> = (0..key.candidates.len() as u16).collect();
+            order.sort_by_key(|candidate| {
+                let (region, _, weight) = key.candidates[usize::from(*candidate)];
+                (!inside(region), weight == Weight::ZERO)
+            });
+            order
+        };
+        let mut tails = Tails { orders: vec![listed(&|_| true)], by_rule: Vec::new() };
+        for rule in &key.rules {
+            let tail = match &rule.action {
+                Action::Prefer(_) => 0,
+                Action::Only(regions) => {
+                    tails.orders.push(listed(&|region| regions.contains(&region)));
+                    tails.orders.len() as u16 - 1
+                }
+            };
+            tails.by_rule.push(tail);
+        }
+        tails
+    }
+
+    fn after(&self, rule: Option<u16>) -> u16 {
+        rule.map_or(0, |rule| self.by_rule[usize::from(rule)])
+    }
+}
+
+/// What of a place enters its ranking: equal ingredients are ranked once.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Ingredients {
+    point: Option<Point>,
+    pin: Option<RegionId>,
+    rule: Option<u16>,
+}
+
+impl Ingredients {
+    fn of(key: &PlanKey, place: &Place) -> Ingredients {
+        let usable = place.kind != Kind::UsePeer;
+        Ingredients {
+            point: place.point.filter(|_| usable && key.order.policy().uses_place()),
+            pin: place.pin.filter(|pin| key.candidates.iter().any(|(region, ..)| region == pin)),
+            rule: key.rules.iter().position(|rule| usable && rule.when.matches(place)).map(|index| index as u16),
+        }
+    }
+}
+
+/// The regions that are ranked for this client, best first.
+fn head(key: &PlanKey, client: &Ingredients) -> Vec<Entry> {
+    let mut head = Head { key, point: client.point, entries: Vec::new(), next_band: 0 };
+    if let Some(pin) = client.pin {
+        head.push_listed(&[pin], Why::Pinned);
+    }
+    match client.rule.map(|index| (index, &key.rules[usize::from(index)].action)) {
+        Some((index, Action::Prefer(regions))) => head.push_listed(regions, Why::Preferred(index)),
+        Some((index, Action::Only(regions))) => {
+            head.push_ordered(|region| regions.contains(&region), Some(Why::Inside(index)));
+            head.push_ordered(|_| true, Some(Why::Outside(index)));
+        }
+        None => {}
+    }
+    head.push_ordered(|_| true, None);
+    head.entries
+}
+
+/// The head of a ranking under construction.
+struct Head<'k> {
+    key: &'k PlanKey,
+    point: Option<Point>,
+    entries: Vec<Entry>,
+    next_band: u16,
+}
+
+/// A candidate with what its order said of it.
+struct Scored {
+    candidate: u16,
+    judged: order::Judged,
+}
+
+impl Head<'_> {
+    fn is_ranked(&self, candidate: u16) -> bool {
+        self.entries.iter().any(|entry| entry.candidate == candidate)
+    }
+
+    fn push_band(&mut self, candidates: &[u16], why: Why) {
+        let band = self.next_band;
+        self.entries.extend(candidates.iter().map(|candidate| Entry { candidate: *candidate, band, why }));
+        self.next_band += 1;
+    }
+
+    /// Those of `regions` that are candidates, in this order, each its own band.
+    fn push_listed(&mut self, regions: &[RegionId], why: Why) {
+        for wanted in regions {
+            let candidate = self.key.candidates.iter().position(|(region, ..)| region == wanted).map(|index| index as u16);
+            if let Some(candidate) = candidate.filter(|candidate| !self.is_ranked(*candidate)) {
+                self.push_band(&[candidate], why);
+            }
+        }
+    }
+
+    /// The candidates that are not ranked yet and that `include` admits: positive weights first, standby regions behind them.
+    fn push_ordered(&mut self, include: impl Fn(RegionId) -> bool, why: Option<Why>) {
+        for standby in [false, true] {
+            let waiting: Vec<u16> = (0..self.key.candidates.len() as u16)
+                .filter(|candidate| {
+                    let (region, _, weight) = self.key.candidates[usize::from(*candidate)];
+                    (weight == Weight::ZERO) == standby && include(region) && !self.is_ranked(*candidate)
+                })
+                .collect();
+            let why = if standby { Some(Why::Standby) } else { why };
+            self.push_bands(self.scored(&waiting), why);
+        }
+    }
+
+    /// Judged by the order, best first; standby regions as of weight 1. Ties keep the listed order.
+    fn scored(&self, waiting: &[u16]) -> Vec<Scored> {
+        let policy = self.key.order.policy();
+        let judge = |candidate: &u16| {
+            let (_, point, weight) = self.key.candidates[usize::from(*candidate)];
+            let weight = if weight == Weight::ZERO { Weight::ONE } else { weight };
+            let judged = policy.judge(self.point, usize::from(*candidate), &order::Candidate { point, weight });
+            Scored { candidate: *candidate, judged }
+        };
+        let mut scored: Vec<Scored> = waiting.iter().map(judge).collect();
+        scored.sort_by(|a, b| a.judged.score.total_cmp(&b.judged.score));
+        scored
+    }
+
+    /// Whole bands, best first, until enough regions are ranked.
+    fn push_bands(&mut self, mut waiting: Vec<Scored>, why: Option<Why>) {
+        let in_the_dark = self.point.is_none() && self.key.order.policy().uses_place();
+        let why = why.unwrap_or(if in_the_dark { Why::Listed } else { Why::Order });
+        while !waiting.is_empty() && self.entries.len() < RANKED_REGIONS {
+            let best = waiting.remove(0);
+            let near = |scored: &mut Scored| match (best.judged.measure, scored.judged.measure) {
+                (Some(best), Some(measure)) => best.abs_diff(measure) <= u64::from(self.key.spread_m),
+                _ => false,
+            };
+            let others: Vec<u16> = waiting.extract_if(.., near).map(|scored| scored.candidate).collect();
+            self.push_band(&[&[best.candidate], &others[..]].concat(), why);
+        }
+    }
+}

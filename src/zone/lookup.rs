@@ -1,0 +1,209 @@
+//! Look-up: from a name to what the zones say of it, through one flat table of all names (RFC 1034 4.3.2, RFC 4592).
+//! Allocates nothing; the work is bounded by the depth of the deepest name that we hold.
+
+use super::rrset::Rrset;
+use super::{Alias, Node, SteeringId, Target, Zone, ZoneId};
+use crate::name::Name;
+use crate::wire::query::QName;
+use crate::wire::rtype;
+
+/// All zones of a catalog and the one table of their names.
+#[derive(Debug)]
+pub struct Zones {
+    zones: Vec<Zone>,
+    slots: Box<[Slot]>,
+    /// The zone above each zone's apex, if it is here.
+    parents: Vec<Option<u32>>,
+    /// Labels of the deepest name: a longer question cannot match, so its ancestors are tried from here.
+    deepest: usize,
+}
+
+/// One place of the open-addressing table; `node` [`FREE`] is an empty one.
+#[derive(Debug, Clone, Copy)]
+struct Slot {
+    hash: u64,
+    zone: u32,
+    node: u32,
+}
+
+const FREE: u32 = u32::MAX;
+
+/// In canonical order the apex comes first.
+const APEX: u32 = 0;
+
+/// What stands at a node for a question's type.
+#[derive(Debug, Clone, Copy)]
+pub enum Match<'z> {
+    /// Records of the type.
+    Rrset(&'z Rrset),
+    /// A and AAAA of this name are steered.
+    Steered(SteeringId),
+    /// An alias; its target is followed inside the zone.
+    Alias(&'z Rrset, &'z Alias),
+    /// The name exists without the type.
+    NoData,
+    /// Delegated: the node of the cut.
+    Referral(&'z Node),
+    /// The name does not exist.
+    NameError,
+}
+
+/// The zone that a question falls into, and what stands there.
+#[derive(Debug, Clone, Copy)]
+pub struct Found<'z> {
+    /// The zone.
+    pub zone: &'z Zone,
+    /// Its id.
+    pub zone_id: ZoneId,
+    /// Hash of the owner that answered: the wildcard's own where it was synthesised, the apex's for a name error.
+    pub owner_hash: u64,
+    /// What stands there.
+    pub matched: Match<'z>,
+}
+
+impl Zones {
+    /// The table over `zones`; a name belongs to the zone with the deepest apex above it (BEHAVIOUR N7).
+    pub fn new(zones: Vec<Zone>) -> Zones {
+        let count: usize = zones.iter().map(|zone| zone.nodes.len()).sum();
+        let free = Slot { hash: 0, zone: 0, node: FREE };
+        let mut slots = vec![free; (count * 2).next_power_of_two().max(2)];
+        let mut deepest = 0;
+        let mut apexes: Vec<(&Name, u32)> = zones.iter().enumerate().map(|(index, zone)| (&zone.apex, index as u32)).collect();
+        apexes.sort();
+        let parents = zones.iter().map(|zone| zone.apex.parent().and_then(|above| deepest_apex(&apexes, &above))).collect();
+        for (zone_index, zone) in zones.iter().enumerate() {
+            for (node_index, node) in zone.nodes.iter().enumerate() {
+                if deepest_apex(&apexes, &node.owner) == Some(zone_index as u32) {
+                    insert(&mut slots, Slot { hash: node.hash, zone: zone_index as u32, node: node_index as u32 });
+                    deepest = deepest.max(node.owner.label_count());
+                }
+            }
+        }
+        Zones { zones, slots: slots.into(), parents, deepest }
+    }
+
+    /// All zones; a [`ZoneId`] is an index here.
+    pub fn zones(&self) -> &[Zone] {
+        &self.zones
+    }
+
+    /// What the zones say of a question; `None` outside all of them.
+    pub fn find(&self, qname: &QName, qtype: u16) -> Option<Found<'_>> {
+        let labels = qname.label_count();
+        let mut skip = labels.saturating_sub(self.deepest);
+        let slot = loop {
+            match self.probe(qname, skip) {
+                Some(slot) => break slot,
+                None if skip == labels => return None,
+                None => skip += 1,
+            }
+        };
+        let zone = &self.zones[slot.zone as usize];
+        let node = &zone.nodes[slot.node as usize];
+        if skip == 0 && slot.node == APEX && qtype == rtype::DS && let Some(parent) = self.parents[slot.zone as usize] {
+            return Some(self.delegation_signer(parent, zone));
+        }
+        Some(self.found(slot.zone, node, skip > 0, qtype))
+    }
+
+    /// What a node of a zone answers: for its own name, or (`below`) for a name under it that does not exist.
+    fn found<'z>(&'z self, zone_index: u32, node: &'z Node, below: bool, qtype: u16) -> Found<'z> {
+        let zone = &self.zones[zone_index as usize];
+        let at = |node: u32| &zone.nodes[node as usize];
+        let (owner, matched) = match (node.cut.map(at), node.wildcard.map(at)) {
+            (Some(cut), _) => (cut, at_cut(cut, below, node, qtype)),
+            (None, _) if !below => (node, zone.matched(node, qtype)),
+            (None, Some(wildcard)) => (wildcard, zone.matched(wildcard, qtype)),
+            (None, None) => (at(APEX), Match::NameError),
+        };
+        Found { zone, zone_id: ZoneId(zone_index), owner_hash: owner.hash, matched }
+    }
+
+    /// DS of a zone's apex, asked of the zone above it that is here too: it belongs to the parent's side (RFC 4035 3.1.4.1).
+    fn delegation_signer<'z>(&'z self, parent: u32, child: &'z Zone) -> Found<'z> {
+        let zone = &self.zones[parent as usize];
+        let cut = zone.nodes.binary_search_by(|node| node.owner.cmp(&child.apex)).ok().map(|node| &zone.nodes[node]);
+        let matched = cut.and_then(|node| node.rrset(rtype::DS)).map_or(Match::NoData, Match::Rrset);
+        Found { zone, zone_id: ZoneId(parent), owner_hash: child.nodes[APEX as usize].hash, matched }
+    }
+
+    fn probe(&self, qname: &QName, skip: usize) -> Option<Slot> {
+        let hash = qname.suffix_hash(skip);
+        let mask = self.slots.len() - 1;
+        let mut at = hash as usize & mask;
+        loop {
+            let slot = self.slots[at];
+            if slot.node == FREE {
+                return None;
+            }
+            if slot.hash == hash && self.zones[slot.zone as usize].nodes[slot.node as usize].owner.as_wire() == qname.suffix(skip) {
+                return Some(slot);
+            }
+            at = (at + 1) & mask;
+        }
+    }
+}
+
+impl Zone {
+    /// What a node that is not delegated holds for a type.
+    pub fn matched<'z>(&'z self, node: &'z Node, qtype: u16) -> Match<'z> {
+        if let Some((steering, [v4, v6])) = node.steering
+            && (qtype == rtype::A && v4 || qtype == rtype::AAAA && v6)
+        {
+            return Match::Steered(steering);
+        }
+        if let Some(rrset) = node.rrset(qtype) {
+            return Match::Rrset(rrset);
+        }
+        let exists = node.steering.is_some() || !node.rrsets.is_empty();
+        match (qtype, &node.alias, node.rrset(rtype::CNAME)) {
+            (rtype::RRSIG | rtype::NSEC, ..) => Match::NoData,
+            (rtype::ANY, _, Some(cname)) => Match::Rrset(cname),
+            (_, Some(alias), Some(cname)) => Match::Alias(cname, alias),
+            (rtype::ANY, ..) if exists => Match::Rrset(&self.any),
+            _ => Match::NoData,
+        }
+    }
+
+    /// What stands at an alias's target for a type; `None` when it lies outside the zone.
+    pub fn follow<'z>(&'z self, alias: &Alias, qtype: u16) -> Option<Match<'z>> {
+        match alias.target {
+            Target::Outside => None,
+            Target::NameError => Some(Match::NameError),
+            Target::Node(node) => {
+                let node = &self.nodes[node as usize];
+                Some(if node.cut.is_some() { Match::Referral(node) } else { self.matched(node, qtype) })
+            }
+        }
+    }
+}
+
+/// At the cut itself DS is ours (RFC 4035 3.1.4.1); everything else there and below is delegated.
+fn at_cut<'z>(cut: &'z Node, below: bool, asked: &Node, qtype: u16) -> Match<'z> {
+    if !below && qtype == rtype::DS && asked.owner == cut.owner {
+        return cut.rrset(rtype::DS).map_or(Match::NoData, Match::Rrset);
+    }
+    Match::Referral(cut)
+}
+
+/// Puts a name into the open-addressing table, which is at most half full.
+fn insert(slots: &mut [Slot], slot: Slot) {
+    let mask = slots.len() - 1;
+    let mut at = slot.hash as usize & mask;
+    while slots[at].node != FREE {
+        at = (at + 1) & mask;
+    }
+    slots[at] = slot;
+}
+
+/// The zone with the deepest apex at or above `name`; `apexes` is sorted.
+fn deepest_apex(apexes: &[(&Name, u32)], name: &Name) -> Option<u32> {
+    let mut at = Some(name.clone());
+    while let Some(name) = at {
+        if let Ok(index) = apexes.binary_search_by(|(apex, _)| (*apex).cmp(&name)) {
+            return Some(apexes[index].1);
+        }
+        at = name.parent();
+    }
+    None
+}
