@@ -41,12 +41,15 @@ pub fn label_hash(seed: u64, label: &[u8]) -> u64 {
     fold(hash, HASH_FINISHER)
 }
 
-/// Up to seven octets as one word, without a loop: reads may overlap, as the length octet already tells labels of different length apart.
+/// One to seven octets as one little-endian word with zeros above, without a loop (the reads overlap).
 #[inline]
 fn short_word(octets: &[u8]) -> u64 {
+    let length = octets.len();
     match (octets.first_chunk::<4>(), octets.last_chunk::<4>(), octets) {
-        (Some(low), Some(high), _) => u64::from(u32::from_le_bytes(*low)) | u64::from(u32::from_le_bytes(*high)) << 32,
-        (_, _, [first, .., last]) => u64::from(*first) | u64::from(octets[octets.len() / 2]) << 8 | u64::from(*last) << 16,
+        (Some(low), Some(high), _) => u64::from(u32::from_le_bytes(*low)) | u64::from(u32::from_le_bytes(*high)) << (8 * (length - 4)),
+        (_, _, [first, .., last]) => {
+            u64::from(*first) | u64::from(octets[length / 2]) << (8 * (length / 2)) | u64::from(*last) << (8 * (length - 1))
+        }
         (_, _, [only]) => u64::from(*only),
         _ => 0,
     }

@@ -1,0 +1,321 @@
+//! EDNS (RFC 6891): the OPT record of a query with the options that we know (client subnet, NSID, cookie), and the OPT record of a reply.
+//! This room never decides whether a client subnet is trusted, and never keeps an option that it does not know.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use super::{MIN_UDP_OCTETS, rtype};
+
+/// Longest NSID that a reply carries, so that with the longest question and a client subnet every error still fits 512 octets.
+pub const MAX_NSID_OCTETS: usize = 128;
+
+/// Octets of an OPT record without options: root owner, type, class, TTL and length of the data (RFC 6891 6.1.2).
+const OPT_OCTETS: usize = 11;
+
+/// Octets of the code and the length of an option (RFC 6891 6.1.2).
+const OPTION_HEADER_OCTETS: usize = 4;
+
+/// Octets of a client subnet option before the address: family and the two prefix lengths (RFC 7871 6).
+const ECS_FIXED_OCTETS: usize = 4;
+
+/// The DO bit in the second half of the TTL of OPT (RFC 6891 6.1.4).
+const DO_BIT: u16 = 0x8000;
+
+/// Option codes (RFC 6891 9).
+mod option {
+    pub(super) const NSID: u16 = 3;
+    pub(super) const ECS: u16 = 8;
+    pub(super) const COOKIE: u16 = 10;
+}
+
+/// What a query says in its OPT record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Edns {
+    /// The largest UDP message that the client takes, as it says (sizes below 512 are not raised here).
+    pub udp_size: u16,
+    /// The DO bit.
+    pub dnssec_ok: bool,
+    /// The client subnet; of several options the first counts.
+    pub ecs: Option<Ecs>,
+    /// Whether the server's identifier is asked for (RFC 5001).
+    pub nsid: bool,
+    /// The client's part of a cookie (RFC 7873 4); of several options the first counts.
+    pub cookie: Option<[u8; 8]>,
+}
+
+/// A well-formed client subnet option of a query (RFC 7871 6); its scope is 0 and not kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ecs {
+    /// Address family: 1 or 2; any when `source` is 0.
+    pub family: u16,
+    /// Source prefix length in bits; 0 = "do not use my address".
+    pub source: u8,
+    /// The network address, zero-extended; bits beyond `source` are 0.
+    pub octets: [u8; 16],
+}
+
+impl Ecs {
+    /// The network address of the client; `None` when the client wants its address not to be used.
+    #[inline]
+    pub fn address(&self) -> Option<IpAddr> {
+        match (self.source, self.family) {
+            (0, _) => None,
+            (_, 1) => self.octets.first_chunk::<4>().map(|octets| IpAddr::V4(Ipv4Addr::from(*octets))),
+            _ => Some(IpAddr::V6(Ipv6Addr::from(self.octets))),
+        }
+    }
+
+    /// Reads the data of the option. Every rule of RFC 7871 6 and 7.1.2 is kept, as a sloppy option is a wrong cache entry later.
+    fn parse(data: &[u8]) -> Result<Ecs, Malformed> {
+        let (&[family_high, family_low, source, scope], address) = data.split_first_chunk::<ECS_FIXED_OCTETS>().ok_or(Malformed)?;
+        let family = u16::from_be_bytes([family_high, family_low]);
+        let longest = match family {
+            1 => 32,
+            2 => 128,
+            _ => 0,
+        };
+        if source > longest || scope != 0 || address.len() != address_octets(source) {
+            return Err(Malformed);
+        }
+        let mut octets = [0; 16];
+        octets[..address.len()].copy_from_slice(address);
+        // Only the last octet can hold host bits.
+        match address.last() {
+            Some(last) if source % 8 != 0 && last & (0xff >> (source % 8)) != 0 => Err(Malformed),
+            _ => Ok(Ecs { family, source, octets }),
+        }
+    }
+
+    /// Never more than there are, whoever made the option.
+    fn address_octets(&self) -> usize {
+        address_octets(self.source).min(self.octets.len())
+    }
+}
+
+/// An OPT record whose options cannot be read, or a known option that breaks its own rules.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Malformed;
+
+/// An OPT record as found by the walk over the additional section; options not yet read.
+pub(super) struct RawOpt<'a> {
+    udp_size: u16,
+    version: u8,
+    flags: u16,
+    options: &'a [u8],
+}
+
+impl<'a> RawOpt<'a> {
+    /// From the class, the TTL and the data of the record.
+    pub(super) fn new(class: u16, ttl: [u8; 4], options: &'a [u8]) -> RawOpt<'a> {
+        RawOpt { udp_size: class, version: ttl[1], flags: u16::from_be_bytes([ttl[2], ttl[3]]), options }
+    }
+
+    /// The version; the options of another than 0 must not be read.
+    pub(super) fn version(&self) -> u8 {
+        self.version
+    }
+
+    pub(super) fn dnssec_ok(&self) -> bool {
+        self.flags & DO_BIT != 0
+    }
+
+    /// Reads the options; unknown ones are skipped.
+    pub(super) fn read(&self) -> Result<Edns, Malformed> {
+        let mut edns = Edns { udp_size: self.udp_size, dnssec_ok: self.dnssec_ok(), ecs: None, nsid: false, cookie: None };
+        let mut rest = self.options;
+        // Each turn takes at least four octets, so the work is bounded by the size of the packet.
+        while let Some((&[code_high, code_low, length_high, length_low], tail)) = rest.split_first_chunk::<OPTION_HEADER_OCTETS>() {
+            let length = usize::from(u16::from_be_bytes([length_high, length_low]));
+            let (data, tail) = tail.split_at_checked(length).ok_or(Malformed)?;
+            match u16::from_be_bytes([code_high, code_low]) {
+                option::ECS if edns.ecs.is_none() => edns.ecs = Some(Ecs::parse(data)?),
+                option::NSID => edns.nsid = true,
+                option::COOKIE if edns.cookie.is_none() => edns.cookie = Some(client_cookie(data)?),
+                _ => {}
+            }
+            rest = tail;
+        }
+        if rest.is_empty() { Ok(edns) } else { Err(Malformed) }
+    }
+}
+
+/// The client's part: a cookie is 8 octets of the client, with 8 to 32 octets of the server once it knows them (RFC 7873 4).
+fn client_cookie(data: &[u8]) -> Result<[u8; 8], Malformed> {
+    match data.first_chunk::<8>() {
+        Some(client) if matches!(data.len(), 8 | 16..=40) => Ok(*client),
+        _ => Err(Malformed),
+    }
+}
+
+/// Octets of an address cut to a prefix (RFC 7871 6).
+fn address_octets(prefix: u8) -> usize {
+    usize::from(prefix).div_ceil(8)
+}
+
+/// What a reply says in its OPT record. Its size is fixed from the start; scope and extended rcode are filled in when it is written.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct OptReply<'a> {
+    /// The largest UDP message that we take.
+    pub udp_size: u16,
+    /// The DO bit, copied from the query (RFC 3225 3).
+    pub dnssec_ok: bool,
+    /// The client subnet, echoed as received.
+    pub ecs: Option<Ecs>,
+    /// The server's identifier, if asked for; left out when longer than [`MAX_NSID_OCTETS`].
+    pub nsid: Option<&'a [u8]>,
+}
+
+impl<'a> OptReply<'a> {
+    /// The OPT that answers `edns`: the DO bit copied, the client subnet echoed, the identifier given if asked for.
+    pub fn to(edns: &Edns, udp_size: u16, nsid: Option<&'a [u8]>) -> OptReply<'a> {
+        OptReply { udp_size, dnssec_ok: edns.dnssec_ok, ecs: edns.ecs, nsid: nsid.filter(|_| edns.nsid) }
+    }
+
+    /// The same without options: FORMERR, NOTIMP and BADVERS carry none.
+    pub fn bare(self) -> OptReply<'a> {
+        OptReply { ecs: None, nsid: None, ..self }
+    }
+
+    /// Octets of the whole record.
+    #[inline]
+    pub(super) fn octets(&self) -> usize {
+        OPT_OCTETS + self.options_octets()
+    }
+
+    #[inline]
+    fn options_octets(&self) -> usize {
+        let ecs = self.ecs.map_or(0, |ecs| OPTION_HEADER_OCTETS + ECS_FIXED_OCTETS + ecs.address_octets());
+        ecs + self.short_nsid().map_or(0, |nsid| OPTION_HEADER_OCTETS + nsid.len())
+    }
+
+    #[inline]
+    fn short_nsid(&self) -> Option<&'a [u8]> {
+        self.nsid.filter(|nsid| nsid.len() <= MAX_NSID_OCTETS)
+    }
+
+    /// Writes the record to the start of `out`, which has room for [`OptReply::octets`]; `extended_rcode` is the rcode without its low 4 bits.
+    #[inline]
+    pub(super) fn write(&self, out: &mut [u8], extended_rcode: u8, scope: u8) {
+        let [udp_size, data_octets] = [self.udp_size.max(MIN_UDP_OCTETS as u16), self.options_octets() as u16].map(u16::to_be_bytes);
+        let flags = if self.dnssec_ok { DO_BIT } else { 0 }.to_be_bytes();
+        let fixed =
+            [0, 0, rtype::OPT as u8, udp_size[0], udp_size[1], extended_rcode, 0, flags[0], flags[1], data_octets[0], data_octets[1]];
+        out[..OPT_OCTETS].copy_from_slice(&fixed);
+        let mut rest = &mut out[OPT_OCTETS..];
+        if let Some(ecs) = &self.ecs {
+            let (family, address) = (ecs.family.to_be_bytes(), ecs.address_octets());
+            let fixed = [0, option::ECS as u8, 0, (ECS_FIXED_OCTETS + address) as u8, family[0], family[1], ecs.source, scope];
+            rest[..fixed.len()].copy_from_slice(&fixed);
+            rest[fixed.len()..][..address].copy_from_slice(&ecs.octets[..address]);
+            rest = &mut rest[fixed.len() + address..];
+        }
+        if let Some(nsid) = self.short_nsid() {
+            rest[..OPTION_HEADER_OCTETS].copy_from_slice(&[0, option::NSID as u8, 0, nsid.len() as u8]);
+            rest[OPTION_HEADER_OCTETS..][..nsid.len()].copy_from_slice(nsid);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(options: &[u8]) -> Result<Edns, Malformed> {
+        RawOpt::new(1232, [0; 4], options).read()
+    }
+
+    fn ecs(data: &[u8]) -> Result<Option<Ecs>, Malformed> {
+        read(&[&[0, 8, 0, data.len() as u8], data].concat()).map(|edns| edns.ecs)
+    }
+
+    #[test]
+    fn ecs_of_both_families_is_read() {
+        let v4 = ecs(&[0, 1, 24, 0, 192, 0, 2]).unwrap().unwrap();
+        assert_eq!((v4.family, v4.source, v4.address()), (1, 24, Some("192.0.2.0".parse().unwrap())));
+        let v6 = ecs(&[0, 2, 33, 0, 0x20, 1, 0x0d, 0xb8, 0x80]).unwrap().unwrap();
+        assert_eq!((v6.family, v6.source, v6.address()), (2, 33, Some("2001:db8:8000::".parse().unwrap())));
+        assert_eq!(ecs(&[0, 1, 32, 0, 192, 0, 2, 255]).unwrap().unwrap().address(), Some("192.0.2.255".parse().unwrap()));
+    }
+
+    #[test]
+    fn e1_malformed_ecs_is_refused() {
+        let cases: [&[u8]; 13] = [
+            &[],
+            &[0, 1, 24],
+            &[0, 1, 24, 0, 192, 0],
+            &[0, 1, 24, 0, 192, 0, 2, 0],
+            &[0, 1, 25, 0, 192, 0, 2],
+            &[0, 1, 23, 0, 192, 0, 3],
+            &[0, 1, 33, 0, 192, 0, 2, 1, 0],
+            &[0, 1, 24, 24, 192, 0, 2],
+            &[0, 2, 129, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 0],
+            &[0, 0, 8, 0, 10],
+            &[0, 3, 8, 0, 10],
+            &[1, 1, 8, 0, 10],
+            &[0, 1, 0, 0, 10],
+        ];
+        for data in cases {
+            assert_eq!(ecs(data), Err(Malformed), "{data:?}");
+        }
+        assert_eq!(ecs(&[0, 1, 0, 1]), Err(Malformed), "scope without source");
+    }
+
+    #[test]
+    fn e2_the_first_of_two_ecs_options_counts() {
+        let first = [0, 8, 0, 5, 0, 1, 8, 0, 10];
+        let edns = read(&[first.as_slice(), &[0, 8, 0, 5, 0, 1, 8, 0, 11]].concat()).unwrap();
+        assert_eq!(edns.ecs.unwrap().address(), Some("10.0.0.0".parse().unwrap()));
+        let edns = read(&[first.as_slice(), &[0, 8, 0, 1, 0]].concat()).unwrap();
+        assert_eq!(edns.ecs.unwrap().address(), Some("10.0.0.0".parse().unwrap()), "a malformed second one is ignored too");
+    }
+
+    #[test]
+    fn e3_a_zero_source_prefix_of_any_family_has_no_address() {
+        for family in [0, 1, 2, 7] {
+            let option = ecs(&[0, family, 0, 0]).unwrap().unwrap();
+            assert_eq!((option.family, option.source, option.address()), (u16::from(family), 0, None));
+        }
+    }
+
+    #[test]
+    fn n10_unknown_options_and_flags_are_ignored_but_must_fit() {
+        let edns = RawOpt::new(100, [0xff, 0, 0x7f, 0xff], &[0xff, 0, 0, 2, 1, 2, 0, 3, 0, 0]).read().unwrap();
+        assert_eq!(edns, Edns { udp_size: 100, dnssec_ok: false, ecs: None, nsid: true, cookie: None });
+        assert!(RawOpt::new(100, [0, 0, 0x80, 0], &[]).dnssec_ok());
+        for options in [&[0][..], &[0, 3, 0], &[0, 3, 0, 1], &[0xff, 0, 0, 3, 1, 2], &[0, 3, 0, 0, 0]] {
+            assert_eq!(read(options), Err(Malformed), "{options:?}");
+        }
+    }
+
+    #[test]
+    fn cookies_have_8_or_16_to_40_octets() {
+        for length in 0..=60 {
+            let option = [vec![0, 10, 0, length], (0..length).collect()].concat();
+            let cookie = read(&option).map(|edns| edns.cookie);
+            let expected = if matches!(length, 8 | 16..=40) { Ok(Some([0, 1, 2, 3, 4, 5, 6, 7])) } else { Err(Malformed) };
+            assert_eq!(cookie, expected, "{length}");
+        }
+    }
+
+    #[test]
+    fn e5_the_reply_echoes_family_source_and_address_with_our_scope() {
+        for data in [&[0, 1, 24, 0, 192, 0, 2][..], &[0, 1, 0, 0], &[0, 7, 0, 0], &[0, 2, 33, 0, 0x20, 1, 0x0d, 0xb8, 0x80]] {
+            let edns = Edns { udp_size: 4096, dnssec_ok: true, ecs: ecs(data).unwrap(), nsid: true, cookie: None };
+            let opt = OptReply::to(&edns, 1232, Some(b"node1"));
+            let mut out = vec![0xaa; opt.octets()];
+            opt.write(&mut out, 1, 20);
+            let mut echo = data.to_vec();
+            echo[3] = 20;
+            let options = [&[0, 8, 0, data.len() as u8], echo.as_slice(), &[0, 3, 0, 5], b"node1"].concat();
+            assert_eq!(out, [&[0, 0, 41, 4, 208, 1, 0, 0x80, 0, 0, options.len() as u8], options.as_slice()].concat());
+        }
+    }
+
+    #[test]
+    fn an_identifier_is_given_only_if_asked_for_and_short() {
+        let asked = Edns { udp_size: 512, dnssec_ok: false, ecs: None, nsid: true, cookie: None };
+        let long = [b'x'; MAX_NSID_OCTETS + 1];
+        assert_eq!(OptReply::to(&asked, 1232, Some(&long[1..])).octets(), OPT_OCTETS + 4 + MAX_NSID_OCTETS);
+        assert_eq!(OptReply::to(&asked, 1232, Some(&long)).octets(), OPT_OCTETS);
+        assert_eq!(OptReply::to(&Edns { nsid: false, ..asked }, 1232, Some(b"node1")).octets(), OPT_OCTETS);
+    }
+}

@@ -1,0 +1,97 @@
+//! The DNS wire format: what a query says (`query`, `qname`, `edns`) and how a reply is written (`reply`, `compress`), with the numbers of both.
+//! This room never decides what to answer and knows nothing of zones, places or health.
+
+mod compress;
+pub mod edns;
+pub mod qname;
+pub mod query;
+pub mod reply;
+pub mod rtype;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+
+use crate::name::{MAX_LABEL_OCTETS, MAX_NAME_OCTETS};
+
+/// Octets of the message header (RFC 1035 4.1.1).
+pub const HEADER_OCTETS: usize = 12;
+
+/// Octets that every UDP client takes (RFC 1035 4.2.1): smaller sizes in OPT count as this one (RFC 6891 6.2.5).
+pub const MIN_UDP_OCTETS: usize = 512;
+
+/// Record classes (RFC 1035 3.2.4).
+pub mod class {
+    /// The Internet.
+    pub const IN: u16 = 1;
+    /// Chaosnet: only the names that tell a server's version and identity.
+    pub const CH: u16 = 3;
+    /// QCLASS `*`.
+    pub const ANY: u16 = 255;
+}
+
+/// A response code, extended to 12 bits (RFC 6895 2.3, RFC 6891 6.1.3).
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Rcode(pub u16);
+
+impl Rcode {
+    /// No error.
+    pub const NOERROR: Rcode = Rcode(0);
+    /// The query could not be read.
+    pub const FORMERR: Rcode = Rcode(1);
+    /// The server failed.
+    pub const SERVFAIL: Rcode = Rcode(2);
+    /// The name does not exist.
+    pub const NXDOMAIN: Rcode = Rcode(3);
+    /// The kind of query is not implemented.
+    pub const NOTIMP: Rcode = Rcode(4);
+    /// Refused by policy; also for names outside our zones.
+    pub const REFUSED: Rcode = Rcode(5);
+    /// Not authorized: a TSIG whose key we do not have (RFC 8945 5.2.1).
+    pub const NOTAUTH: Rcode = Rcode(9);
+    /// An EDNS version that we do not speak (RFC 6891 6.1.3); needs OPT.
+    pub const BADVERS: Rcode = Rcode(16);
+}
+
+impl fmt::Display for Rcode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match *self {
+            Rcode::NOERROR => "NOERROR",
+            Rcode::FORMERR => "FORMERR",
+            Rcode::SERVFAIL => "SERVFAIL",
+            Rcode::NXDOMAIN => "NXDOMAIN",
+            Rcode::NOTIMP => "NOTIMP",
+            Rcode::REFUSED => "REFUSED",
+            Rcode::NOTAUTH => "NOTAUTH",
+            Rcode::BADVERS => "BADVERS",
+            Rcode(other) => return write!(f, "RCODE{other}"),
+        })
+    }
+}
+
+impl fmt::Debug for Rcode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// Octets of the uncompressed name at the start of `wire`, root label included.
+///
+/// `None` if it is cut off, longer than 255 octets, or has a compression pointer or an unknown label type.
+#[inline]
+fn name_octets(wire: &[u8]) -> Option<usize> {
+    let mut at = 0;
+    loop {
+        let length = usize::from(*wire.get(at)?);
+        if length > MAX_LABEL_OCTETS {
+            return None;
+        }
+        at += 1 + length;
+        if at > MAX_NAME_OCTETS {
+            return None;
+        }
+        if length == 0 {
+            return Some(at);
+        }
+    }
+}
