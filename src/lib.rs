@@ -1,3 +1,4 @@
 //! Meridian: an authoritative DNS server for GeoDNS and global server load balancing.
 
 pub mod diag;
+pub mod geo;
