@@ -5,5 +5,6 @@
 //! and last what carries it (`server`, `metrics`, `daemon`, `cli`). ARCHITECTURE.md says who may import whom.
 
 pub mod diag;
+pub mod geo;
 pub mod name;
 pub mod wire;

@@ -1,0 +1,89 @@
+//! Distance on the globe: the one function that the compiler of plans, `explain` and all tools share.
+//! It never knows regions or weights; it takes two points and gives whole metres, so that ties are ties on every machine.
+
+use super::place::Point;
+
+/// Mean radius of the Earth in metres (6371.0 km), the same as in the usual haversine tables.
+pub const EARTH_RADIUS_M: f64 = 6_371_000.0;
+
+/// Great-circle distance in whole metres by the haversine formula; at most 20,015,087 (half the circumference).
+///
+/// Rounding to whole metres makes two regions at the same coordinates, or mirrored ones, exactly equal (G3).
+pub fn distance_m(a: Point, b: Point) -> u32 {
+    let (from, to) = (a.latitude().to_radians(), b.latitude().to_radians());
+    let half_north = ((b.latitude() - a.latitude()).to_radians() / 2.0).sin();
+    let half_east = ((b.longitude() - a.longitude()).to_radians() / 2.0).sin();
+    let chord = half_north * half_north + from.cos() * to.cos() * half_east * half_east;
+    // Rounding can carry antipodes a hair over 1, where asin is NaN.
+    let angle = 2.0 * chord.min(1.0).sqrt().asin();
+    (EARTH_RADIUS_M * angle).round() as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use geo::{Distance, HaversineMeasure};
+    use proptest::prelude::*;
+
+    /// Coordinates, and kilometres computed apart: angle between the two vectors, 50-digit arithmetic, R = 6371.0 km.
+    const CITY_PAIRS: [(&str, (f64, f64), (f64, f64), f64); 10] = [
+        ("Paris - London", (48.8566, 2.3522), (51.5074, -0.1278), 343.55606),
+        ("New York - Los Angeles", (40.7128, -74.0060), (34.0522, -118.2437), 3935.7463),
+        ("Tokyo - San Francisco", (35.6762, 139.6503), (37.7749, -122.4194), 8274.615),
+        ("Sydney - Santiago", (-33.8688, 151.2093), (-33.4489, -70.6693), 11346.715),
+        ("Auckland - Honolulu", (-36.8485, 174.7633), (21.3069, -157.8583), 7075.7331),
+        ("Frankfurt - Singapore", (50.1109, 8.6821), (1.3521, 103.8198), 10258.035),
+        ("Sao Paulo - Johannesburg", (-23.5505, -46.6333), (-26.2041, 28.0473), 7429.2523),
+        ("Moscow - Anchorage", (55.7558, 37.6173), (61.2181, -149.9003), 6991.5237),
+        ("Suva - Apia", (-18.1248, 178.4501), (-13.8507, -171.7514), 1149.8176),
+        ("Madrid - Wellington", (40.4168, -3.7038), (-41.2866, 174.7756), 19854.743),
+    ];
+
+    fn point(latitude: f64, longitude: f64) -> Point {
+        Point::new(latitude, longitude).unwrap()
+    }
+
+    fn oracle_m(a: Point, b: Point) -> f64 {
+        let [a, b] = [a, b].map(|p| geo::Point::new(p.longitude(), p.latitude()));
+        HaversineMeasure::new(EARTH_RADIUS_M).distance(a, b)
+    }
+
+    #[test]
+    fn g2_ten_city_pairs_to_a_tenth_of_a_kilometre() {
+        for (name, a, b, expected_km) in CITY_PAIRS {
+            let km = f64::from(distance_m(point(a.0, a.1), point(b.0, b.1))) / 1000.0;
+            assert!((km - expected_km).abs() < 0.1, "{name}: {km} km instead of {expected_km} km");
+        }
+    }
+
+    #[test]
+    fn g2_the_antimeridian_is_no_wall() {
+        assert_eq!(distance_m(point(0.0, 179.5), point(0.0, -179.5)), 111_195);
+        assert_eq!(distance_m(point(-17.0, 180.0), point(-17.0, -180.0)), 0);
+    }
+
+    #[test]
+    fn g2_poles_antipodes_and_equal_points() {
+        assert_eq!(distance_m(point(90.0, 0.0), point(90.0, 123.0)), 0);
+        assert_eq!(distance_m(point(90.0, 0.0), point(-90.0, 77.0)), 20_015_087);
+        assert_eq!(distance_m(point(48.85, 2.35), point(-48.85, -177.65)), 20_015_087);
+        assert_eq!(distance_m(point(48.85, 2.35), point(48.85, 2.35)), 0);
+    }
+
+    proptest! {
+        #[test]
+        fn agrees_with_the_geo_crate(a in (-90.0..=90.0, -180.0..=180.0), b in (-90.0..=90.0, -180.0..=180.0)) {
+            let (a, b) = (point(a.0, a.1), point(b.0, b.1));
+            let oracle = oracle_m(a, b);
+            // Near antipodes the formula itself loses digits (and the oracle may be NaN): half a metre of rounding otherwise.
+            prop_assume!(oracle < 20_015_000.0);
+            prop_assert!((f64::from(distance_m(a, b)) - oracle).abs() <= 0.501);
+        }
+
+        #[test]
+        fn is_the_same_both_ways(a in (-90.0..=90.0, -180.0..=180.0), b in (-90.0..=90.0, -180.0..=180.0)) {
+            let (a, b) = (point(a.0, a.1), point(b.0, b.1));
+            prop_assert_eq!(distance_m(a, b), distance_m(b, a));
+        }
+    }
+}

@@ -1,0 +1,285 @@
+//! The place table: every address of both families falls into exactly one range, and every range has exactly one place.
+//! Total and disjoint by construction; a look-up never allocates, never locks and never fails.
+
+use std::mem::size_of;
+use std::net::IpAddr;
+
+use super::place::{Place, PlaceId, SourceId};
+use super::prefix::{Family, Prefix, bits_address};
+use super::special::embedded_v4;
+use super::sweep::Address;
+
+/// Ranges are found by the top bits first: 64 Ki entries (256 KiB a family) stay in the second-level cache.
+const INDEX_BITS: u32 = 16;
+
+/// Scope of a block that cannot be judged because the source is too short to hold its IPv4 bits: the answer holds for
+/// exactly that source, so it must not be shared (RFC 7871 section 7.2.1).
+const SCOPE_OF_EMBEDDED: u8 = 128;
+
+/// Index of a range: IPv4 ranges first, then IPv6, each in the order of addresses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RangeId(pub u32);
+
+/// What a look-up finds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Leaf {
+    /// The range that contains the address.
+    pub range: RangeId,
+    /// Its place.
+    pub place: PlaceId,
+    /// Bits to add to scopes and hash lengths: 0, or 96 or 16 for an IPv4 address inside an IPv6 one (S8); cap the sum at 128.
+    pub shift: u8,
+}
+
+/// Every address -> range -> place. Built by [`super::build()`], never changed.
+#[derive(Debug)]
+pub struct PlaceTable {
+    v4: Ranges<u32>,
+    v6: Ranges<u128>,
+    places: Box<[Place]>,
+    generation: u64,
+}
+
+impl PlaceTable {
+    pub(crate) fn new(v4: Ranges<u32>, v6: Ranges<u128>, places: Vec<Place>) -> PlaceTable {
+        let generation = content_hash(&v4, &v6, &places);
+        PlaceTable { v4, v6, places: places.into_boxed_slice(), generation }
+    }
+
+    /// The leaf of an address. `source_length` is the number of its bits that are known: the ECS source prefix, or 32 or 128
+    /// for a whole address. It only matters for IPv4 inside IPv6: a source too short to hold any IPv4 bit finds the
+    /// (unknown) leaf of the v6 block itself.
+    #[inline]
+    pub fn locate(&self, address: IpAddr, source_length: u8) -> Leaf {
+        let bits = match address {
+            IpAddr::V4(v4) => return self.leaf_v4(v4.to_bits(), 0),
+            IpAddr::V6(v6) => v6.to_bits(),
+        };
+        if let Some((v4, shift)) = embedded_v4(bits, source_length) {
+            return self.leaf_v4(v4, shift);
+        }
+        let (index, place) = self.v6.find(bits);
+        Leaf { range: RangeId(self.v4.count() + index), place, shift: 0 }
+    }
+
+    /// A place by its index; every [`PlaceId`] that this table gave is valid.
+    pub fn place(&self, id: PlaceId) -> &Place {
+        &self.places[id.0 as usize]
+    }
+
+    /// All places, by index.
+    pub fn places(&self) -> &[Place] {
+        &self.places
+    }
+
+    /// The aligned block that a range covers.
+    pub fn prefix_of(&self, range: RangeId) -> Prefix {
+        match range.0.checked_sub(self.v4.count()) {
+            None => self.v4.prefix(range.0),
+            Some(index) => self.v6.prefix(index),
+        }
+    }
+
+    /// All ranges of a family in the order of addresses: block and place.
+    pub fn ranges(&self, family: Family) -> impl Iterator<Item = (RangeId, Prefix, PlaceId)> + '_ {
+        let (start, count) = match family {
+            Family::V4 => (0, self.v4.count()),
+            Family::V6 => (self.v4.count(), self.v6.count()),
+        };
+        (start..start + count).map(move |id| (RangeId(id), self.prefix_of(RangeId(id)), self.place_of(RangeId(id))))
+    }
+
+    /// The number of ranges of a family.
+    pub fn range_count(&self, family: Family) -> usize {
+        match family {
+            Family::V4 => self.v4.count() as usize,
+            Family::V6 => self.v6.count() as usize,
+        }
+    }
+
+    /// For every range (by [`RangeId`]) the length of the largest aligned block around it on which `key` is constant (S1, S2);
+    /// for an address in it this is the scope, before the shift of embedded IPv4 and the floor of a client hash.
+    ///
+    /// Blocks that hold IPv4 addresses are equal to nothing, and inside they have scope 128. Linear in the number of ranges.
+    pub fn scopes<K: PartialEq + Copy>(&self, key: impl Fn(PlaceId) -> K) -> Box<[u8]> {
+        let mut scopes = vec![0u8; (self.v4.count() + self.v6.count()) as usize];
+        let (v4, v6) = scopes.split_at_mut(self.v4.count() as usize);
+        let key = |place| (self.place(place).source != SourceId::Embedded).then(|| key(place));
+        self.v4.scopes(v4, &key);
+        self.v6.scopes(v6, &key);
+        scopes.into_boxed_slice()
+    }
+
+    /// Memory of the table in octets, texts of places included.
+    pub fn memory_bytes(&self) -> usize {
+        let text = |text: &Option<Box<str>>| text.as_ref().map_or(0, |text| text.len());
+        let texts: usize = self.places.iter().map(|place| text(&place.city) + text(&place.subdivision)).sum();
+        self.v4.memory_bytes() + self.v6.memory_bytes() + self.places.len() * size_of::<Place>() + texts
+    }
+
+    /// A hash of the content: tables with equal ranges and places have equal generations, so plans over them can be shared.
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    fn leaf_v4(&self, bits: u32, shift: u8) -> Leaf {
+        let (index, place) = self.v4.find(bits);
+        Leaf { range: RangeId(index), place, shift }
+    }
+
+    fn place_of(&self, range: RangeId) -> PlaceId {
+        match range.0.checked_sub(self.v4.count()) {
+            None => self.v4.places[range.0 as usize],
+            Some(index) => self.v6.places[index as usize],
+        }
+    }
+}
+
+/// The ranges of one family: sorted first addresses and their places. The first starts at 0, each is one aligned block.
+#[derive(Debug)]
+pub(crate) struct Ranges<A> {
+    starts: Box<[A]>,
+    places: Box<[PlaceId]>,
+    /// For each value of the top bits the first range that starts there or later; one more entry at the end.
+    index: Box<[u32]>,
+}
+
+impl<A: Address> Ranges<A> {
+    /// From the blocks in order; the caller guarantees that they are aligned, disjoint and total.
+    pub(crate) fn new(starts: Vec<A>, places: Vec<PlaceId>) -> Ranges<A> {
+        let mut index = Vec::with_capacity((1 << INDEX_BITS) + 1);
+        let mut range = 0u32;
+        for top in 0..=1u128 << INDEX_BITS {
+            while starts.get(range as usize).is_some_and(|start| top_bits(*start) < top) {
+                range += 1;
+            }
+            index.push(range);
+        }
+        Ranges { starts: starts.into_boxed_slice(), places: places.into_boxed_slice(), index: index.into_boxed_slice() }
+    }
+
+    fn count(&self) -> u32 {
+        self.starts.len() as u32
+    }
+
+    #[inline]
+    fn find(&self, address: A) -> (u32, PlaceId) {
+        let top = top_bits(address) as usize;
+        let (low, high) = (self.index[top], self.index[top + 1]);
+        let inside = self.starts[low as usize..high as usize].partition_point(|start| *start <= address);
+        // Range 0 starts at address 0, so there is always one at or before the address.
+        let range = (low + inside as u32).saturating_sub(1);
+        (range, self.places[range as usize])
+    }
+
+    /// The last address of a range is the one before the next.
+    fn prefix(&self, range: u32) -> Prefix {
+        let first = self.starts[range as usize].wide();
+        let last = self.starts.get(range as usize + 1).map_or(A::MAX, |next| next.wide() - 1);
+        let free = (last - first).checked_add(1).map_or(128, u128::trailing_zeros);
+        Prefix::masked(bits_address(A::FAMILY, first), A::FAMILY.bits() - free as u8)
+    }
+
+    /// The ranges are the leaves of a binary trie, seen from left to right: whenever the two newest blocks are siblings they
+    /// become their parent. A parent with equal children goes on as one block; an unequal pair fixes the scope of both sides.
+    fn scopes<K: PartialEq + Copy>(&self, scopes: &mut [u8], key: &impl Fn(PlaceId) -> Option<K>) {
+        let mut stack: Vec<Block<K>> = Vec::with_capacity(A::FAMILY.bits() as usize + 2);
+        for range in 0..self.count() {
+            let key = key(self.places[range as usize]);
+            if key.is_none() {
+                scopes[range as usize] = SCOPE_OF_EMBEDDED;
+            }
+            stack.push(Block { length: self.prefix(range).length(), key, first: range, last: range });
+            while let [.., left, right] = stack[..]
+                && left.length == right.length
+                && right.length > 0
+                && self.is_right(&right)
+            {
+                stack.truncate(stack.len() - 2);
+                stack.push(join(left, right, scopes));
+            }
+        }
+        stack.iter().for_each(|block| block.fix(scopes));
+    }
+
+    fn is_right<K>(&self, block: &Block<K>) -> bool {
+        self.starts[block.first as usize].wide() >> (A::FAMILY.bits() - block.length) & 1 == 1
+    }
+
+    fn memory_bytes(&self) -> usize {
+        self.starts.len() * (size_of::<A>() + size_of::<PlaceId>()) + self.index.len() * size_of::<u32>()
+    }
+}
+
+/// An aligned block of ranges `first..=last`; `key` is `None` where it is not constant.
+#[derive(Clone, Copy)]
+struct Block<K> {
+    length: u8,
+    key: Option<K>,
+    first: u32,
+    last: u32,
+}
+
+impl<K> Block<K> {
+    /// The block cannot grow: this is the scope of all that is in it. Mixed blocks were fixed when they were joined.
+    fn fix(&self, scopes: &mut [u8]) {
+        if self.key.is_some() {
+            scopes[self.first as usize..=self.last as usize].fill(self.length);
+        }
+    }
+}
+
+fn join<K: PartialEq + Copy>(left: Block<K>, right: Block<K>, scopes: &mut [u8]) -> Block<K> {
+    let equal = left.key.is_some() && left.key == right.key;
+    if !equal {
+        left.fix(scopes);
+        right.fix(scopes);
+    }
+    Block { length: left.length - 1, key: left.key.filter(|_| equal), first: left.first, last: right.last }
+}
+
+fn top_bits<A: Address>(address: A) -> u128 {
+    address.wide() >> (u32::from(A::FAMILY.bits()) - INDEX_BITS)
+}
+
+/// FNV-1a over 64-bit words with a final mix: the same on every machine, and quick enough for millions of ranges.
+fn content_hash(v4: &Ranges<u32>, v6: &Ranges<u128>, places: &[Place]) -> u64 {
+    let mut hash = Fnv(0xcbf2_9ce4_8422_2325);
+    for (start, place) in v4.starts.iter().zip(&v4.places) {
+        hash.word(u64::from(*start) << 32 | u64::from(place.0));
+    }
+    for (start, place) in v6.starts.iter().zip(&v6.places) {
+        hash.word((start >> 64) as u64);
+        hash.word(*start as u64);
+        hash.word(u64::from(place.0));
+    }
+    for place in places {
+        std::hash::Hash::hash(place, &mut hash);
+    }
+    std::hash::Hasher::finish(&hash)
+}
+
+struct Fnv(u64);
+
+impl Fnv {
+    fn word(&mut self, word: u64) {
+        // The rotation brings the high bits back down; a plain multiplication never does.
+        self.0 = ((self.0 ^ word).wrapping_mul(0x0000_0100_0000_01b3)).rotate_left(29);
+    }
+}
+
+impl std::hash::Hasher for Fnv {
+    fn finish(&self) -> u64 {
+        let mixed = (self.0 ^ (self.0 >> 32)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        mixed ^ (mixed >> 29)
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for chunk in bytes.chunks(8) {
+            let mut word = [0; 8];
+            word[..chunk.len()].copy_from_slice(chunk);
+            self.word(u64::from_le_bytes(word));
+        }
+        self.word(bytes.len() as u64);
+    }
+}
