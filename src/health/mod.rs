@@ -1,0 +1,20 @@
+//! Health: what is probed (`monitor`), what a probe found (`report`), what follows from it (`book`) and what the hot path reads (`view`).
+//! All of it is data and pure functions; nothing here opens a socket, asks the time or draws a random number.
+
+pub mod book;
+pub mod monitor;
+pub mod report;
+pub mod view;
+
+pub use book::{Change, HealthBook, TargetHealth};
+pub use monitor::{Monitor, MonitorSpec, Request, TargetKey};
+pub use report::{Evidence, NodeId, Outcome, Report};
+pub use view::{EndpointLayout, HealthView, Layout, Measured, MinHealthy, Override, PoolHealth, PoolLayout, PoolState, Verdict};
+
+/// Index of a pool: one (service, region, address family) that exists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PoolId(pub u32);
+
+/// Index of an endpoint, dense over the whole configuration: one (service, region, address). The endpoints of a pool follow one another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EndpointId(pub u32);

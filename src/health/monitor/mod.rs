@@ -1,0 +1,303 @@
+//! Monitors: how an endpoint is probed, as typed in a file (`MonitorSpec`) and checked (`Monitor`); one file per kind of probe.
+//! A monitor is data only: it never runs, and what it yields for an address (`TargetKey`) does not know where it is configured.
+
+pub mod http;
+pub mod tcp;
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::ops::Deref;
+use std::sync::Arc;
+
+use serde_saphyr::Spanned;
+
+use http::{HttpRequest, HttpSpec};
+use tcp::TcpSpec;
+
+/// Shortest interval: below it a probe is load, not a check.
+pub const MIN_INTERVAL_MS: u32 = 100;
+/// Longest interval: beyond an hour nothing is watched.
+pub const MAX_INTERVAL_MS: u32 = 3_600_000;
+/// Shortest timeout: one millisecond, the unit in which it is held.
+pub const MIN_TIMEOUT_MS: u32 = 1;
+/// Most consecutive outcomes that `fall` and `rise` may ask for.
+pub const MAX_CONSECUTIVE: u32 = 100;
+
+/// Interval when none is given.
+const DEFAULT_INTERVAL_MS: u32 = 5_000;
+/// Timeout when none is given.
+const DEFAULT_TIMEOUT_MS: u32 = 2_000;
+/// Failures in a row that take an up target down, when not given.
+const DEFAULT_FALL: u32 = 3;
+/// Successes in a row that bring a down target up, when not given.
+const DEFAULT_RISE: u32 = 5;
+
+/// A monitor as typed: one kind (`http`, `https` or `tcp`) beside the keys that all kinds share. Unknown keys are refused.
+#[derive(Debug, Clone, Default, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MonitorSpec {
+    http: Option<HttpSpec>,
+    https: Option<HttpSpec>,
+    tcp: Option<TcpSpec>,
+    address: Option<Spanned<String>>,
+    port: Option<Spanned<i64>>,
+    interval: Option<Spanned<String>>,
+    timeout: Option<Spanned<String>>,
+    fall: Option<Spanned<i64>>,
+    rise: Option<Spanned<i64>>,
+}
+
+/// A checked monitor with every default filled in.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Monitor {
+    /// Probed instead of the endpoint's own address (H7).
+    pub address: Option<IpAddr>,
+    /// The probed port.
+    pub port: u16,
+    /// What is asked there.
+    pub request: Request,
+    /// From the start of one probe to the start of the next, in milliseconds; jitter only shortens it.
+    pub interval_ms: u32,
+    /// A probe without an answer by then has failed; always under the interval.
+    pub timeout_ms: u32,
+    /// Failures in a row that take an up target down.
+    pub fall: u32,
+    /// Successes in a row that bring a down target up.
+    pub rise: u32,
+}
+
+/// What is asked of a target; one variant per kind of probe (http and https are one kind with and without TLS).
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Request {
+    /// One HTTP or HTTPS request.
+    Http(HttpRequest),
+    /// One TCP connection.
+    Tcp,
+}
+
+/// What is probed: address, port and request with its timing and thresholds, but not where it is configured.
+///
+/// Places that agree in all of it share one target and are probed once (H2). Places that differ in any of it, be it only in `interval`,
+/// `fall` or `rise`, are separate targets with health of their own: neither place then bends the other's thresholds.
+/// Cheap to clone.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TargetKey(Arc<Target>);
+
+/// The content of a [`TargetKey`].
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Target {
+    /// Where the probe connects.
+    pub socket: SocketAddr,
+    /// How it is probed; its `address` is resolved into `socket` and always `None` here.
+    pub monitor: Monitor,
+}
+
+/// One thing that is wrong in a monitor.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// Line and column, from 1, of the value that is meant; none = the monitor as a whole.
+    pub place: Option<(u32, u32)>,
+    /// What, without a full stop, values in backticks.
+    pub what: String,
+    /// What to do about it.
+    pub hint: Option<String>,
+}
+
+impl MonitorSpec {
+    /// The checked monitor with defaults, or everything that is wrong with it.
+    pub fn check(self) -> Result<Monitor, Vec<Problem>> {
+        let mut problems = Problems::default();
+        let interval_ms = check_duration("interval", self.interval.as_ref(), DEFAULT_INTERVAL_MS, MIN_INTERVAL_MS, &mut problems);
+        let timeout_ms = check_duration("timeout", self.timeout.as_ref(), DEFAULT_TIMEOUT_MS, MIN_TIMEOUT_MS, &mut problems);
+        if let (Some(interval_ms), Some(timeout_ms)) = (interval_ms, timeout_ms)
+            && timeout_ms >= interval_ms
+        {
+            let what = format!("`timeout` ({timeout_ms} ms) must be under `interval` ({interval_ms} ms)");
+            let typed = self.timeout.as_ref().or(self.interval.as_ref());
+            problems.add_at(
+                typed.and_then(place),
+                what,
+                Some("lengthen `interval` or shorten `timeout` (5s and 2s if left out)".to_owned()),
+            );
+        }
+        let fall = check_count("fall", self.fall.as_ref(), DEFAULT_FALL, &mut problems);
+        let rise = check_count("rise", self.rise.as_ref(), DEFAULT_RISE, &mut problems);
+        let address = self.address.and_then(|address| check_address(&address, &mut problems));
+        let kind = check_kind(self.http, self.https, self.tcp, self.port, &mut problems);
+        match (kind, interval_ms, timeout_ms) {
+            (Some((request, port)), Some(interval_ms), Some(timeout_ms)) if problems.0.is_empty() => {
+                Ok(Monitor { address, port, request, interval_ms, timeout_ms, fall, rise })
+            }
+            _ => Err(problems.0),
+        }
+    }
+}
+
+impl Monitor {
+    /// What is probed for an endpoint at `endpoint`.
+    pub fn target(&self, endpoint: IpAddr) -> TargetKey {
+        let socket = SocketAddr::new(self.address.unwrap_or(endpoint), self.port);
+        TargetKey(Arc::new(Target { socket, monitor: Monitor { address: None, ..self.clone() } }))
+    }
+}
+
+impl Deref for TargetKey {
+    type Target = Target;
+
+    fn deref(&self) -> &Target {
+        &self.0
+    }
+}
+
+impl fmt::Display for TargetKey {
+    /// As a URL: `http://192.0.2.10:8080/health`, with ` (Host www.example.com)` where one is set, or `tcp://192.0.2.10:25`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.monitor.request {
+            Request::Tcp => write!(f, "tcp://{}", self.socket),
+            Request::Http(request) => {
+                let scheme = if request.tls.is_some() { "https" } else { "http" };
+                write!(f, "{scheme}://{}{}", self.socket, request.path)?;
+                request.host.iter().try_for_each(|host| write!(f, " (Host {host})"))
+            }
+        }
+    }
+}
+
+impl fmt::Debug for TargetKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "TargetKey({self})")
+    }
+}
+
+/// A duration in milliseconds from text such as `500ms`, `5s`, `1m` or `1h`: a whole number and a unit, nothing else.
+pub fn duration_ms(text: &str) -> Option<u64> {
+    let unit_at = text.find(|c: char| !c.is_ascii_digit())?;
+    let (number, unit) = text.split_at(unit_at);
+    let unit_ms = match unit {
+        "ms" => 1,
+        "s" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        _ => return None,
+    };
+    number.parse::<u64>().ok()?.checked_mul(unit_ms)
+}
+
+/// What was found wrong so far.
+#[derive(Debug, Default)]
+struct Problems(Vec<Problem>);
+
+impl Problems {
+    fn add<T>(&mut self, at: &Spanned<T>, what: impl Into<String>) {
+        self.add_at(place(at), what, None);
+    }
+
+    fn add_hint<T>(&mut self, at: &Spanned<T>, what: impl Into<String>, hint: impl Into<String>) {
+        self.add_at(place(at), what, Some(hint.into()));
+    }
+
+    fn add_unplaced(&mut self, what: impl Into<String>) {
+        self.add_at(None, what, None);
+    }
+
+    fn add_at(&mut self, place: Option<(u32, u32)>, what: impl Into<String>, hint: Option<String>) {
+        self.0.push(Problem { place, what: what.into(), hint });
+    }
+}
+
+/// Line and column of a value; none where the reader did not know them.
+fn place<T>(at: &Spanned<T>) -> Option<(u32, u32)> {
+    let (line, column) = (at.referenced.line(), at.referenced.column());
+    let place = (u32::try_from(line).ok()?, u32::try_from(column).ok()?);
+    (place.0 > 0).then_some(place)
+}
+
+/// The duration in milliseconds, the default where none is typed, or none where it is wrong.
+fn check_duration(key: &str, typed: Option<&Spanned<String>>, default_ms: u32, min_ms: u32, problems: &mut Problems) -> Option<u32> {
+    let Some(typed) = typed else { return Some(default_ms) };
+    let Some(ms) = duration_ms(&typed.value) else {
+        let bare = typed.value.parse::<u64>().is_ok();
+        let what = format!("`{key}` `{}` is not a duration", typed.value.escape_default());
+        let hint = if bare { format!("give it a unit: `{}s`", typed.value) } else { "write `5s`, `500ms` or `1m`".to_owned() };
+        problems.add_hint(typed, what, hint);
+        return None;
+    };
+    let fits = u32::try_from(ms).ok().filter(|ms| (min_ms..=MAX_INTERVAL_MS).contains(ms));
+    if fits.is_none() {
+        problems.add(typed, format!("`{key}` `{}` must be from {min_ms}ms to {}h", typed.value, MAX_INTERVAL_MS / 3_600_000));
+    }
+    fits
+}
+
+fn check_count(key: &str, typed: Option<&Spanned<i64>>, default: u32, problems: &mut Problems) -> u32 {
+    let Some(typed) = typed else { return default };
+    let fits = u32::try_from(typed.value).ok().filter(|count| (1..=MAX_CONSECUTIVE).contains(count));
+    fits.unwrap_or_else(|| {
+        problems.add(typed, format!("`{key}` `{}` must be from 1 to {MAX_CONSECUTIVE}", typed.value));
+        default
+    })
+}
+
+fn check_address(address: &Spanned<String>, problems: &mut Problems) -> Option<IpAddr> {
+    let parsed = address.value.parse().ok();
+    if parsed.is_none() {
+        let what = format!("`address` `{}` is not an IP address", address.value.escape_default());
+        problems.add_hint(address, what, "the port goes into `port`, a name into `host`");
+    }
+    parsed
+}
+
+/// The one kind that is given, and its port.
+fn check_kind(
+    http: Option<HttpSpec>,
+    https: Option<HttpSpec>,
+    tcp: Option<TcpSpec>,
+    port: Option<Spanned<i64>>,
+    problems: &mut Problems,
+) -> Option<(Request, u16)> {
+    match (http, https, tcp) {
+        (Some(http), None, None) => {
+            let port = check_port(http.port(), port, Some(80), problems);
+            Some((Request::Http(http.check(false, problems)), port?))
+        }
+        (None, Some(https), None) => {
+            let port = check_port(https.port(), port, Some(443), problems);
+            Some((Request::Http(https.check(true, problems)), port?))
+        }
+        (None, None, Some(tcp)) => Some((Request::Tcp, check_port(tcp.port, port, None, problems)?)),
+        (None, None, None) => {
+            let hint = "write for example `monitor: {http: {path: /health}}` or `monitor: {tcp: {port: 25}}`";
+            problems.add_at(None, "the monitor has no kind", Some(hint.to_owned()));
+            None
+        }
+        _ => {
+            problems.add_at(None, "the monitor has more than one kind", Some("keep one of `http`, `https` and `tcp`".to_owned()));
+            None
+        }
+    }
+}
+
+/// The port, which may stand inside the kind or beside it, but not in both places.
+fn check_port(inside: Option<Spanned<i64>>, beside: Option<Spanned<i64>>, default: Option<u16>, problems: &mut Problems) -> Option<u16> {
+    if let (Some(_), Some(beside)) = (&inside, &beside) {
+        problems.add_hint(beside, "`port` is given twice, inside the kind and beside it", "keep one of them");
+    }
+    match inside.or(beside) {
+        Some(typed) => {
+            let port = u16::try_from(typed.value).ok().filter(|port| *port > 0);
+            if port.is_none() {
+                problems.add(&typed, format!("`port` `{}` must be from 1 to 65535", typed.value));
+            }
+            port
+        }
+        None => {
+            if default.is_none() {
+                problems.add_at(None, "a `tcp` monitor needs a port", Some("write `tcp: {port: 25}`".to_owned()));
+            }
+            default
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
