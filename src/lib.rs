@@ -4,9 +4,13 @@
 //! (`wire`, `zone`, `geo`, `health`, `steer`, `answer`, `snapshot`), then what prepares that world (`config`, `keeper`, `prober`),
 //! and last what carries it (`server`, `metrics`, `daemon`, `cli`). ARCHITECTURE.md says who may import whom.
 
+pub mod answer;
 pub mod clock;
 pub mod diag;
 pub mod geo;
 pub mod health;
 pub mod name;
+pub mod snapshot;
+pub mod steer;
 pub mod wire;
+pub mod zone;

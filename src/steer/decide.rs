@@ -218,7 +218,13 @@ pub fn decide<'w, T: Trace>(question: &Question<'w>, trace: &mut T) -> Decision<
         }
     }
     // A negative answer never depends on the client (BEHAVIOUR S6): nothing is up for anyone.
-    Decision { chosen: None, endpoints: Endpoints::NONE, ttl_s: question.steering.ttl_s.min(NODATA_TTL_S), scope: 0, reason: Reason::NoData }
+    Decision {
+        chosen: None,
+        endpoints: Endpoints::NONE,
+        ttl_s: question.steering.ttl_s.min(NODATA_TTL_S),
+        scope: 0,
+        reason: Reason::NoData,
+    }
 }
 
 /// The leaf that gives the scope, the place that gives the ranking, and the address that is hashed with its leaf:

@@ -153,7 +153,11 @@ impl<'p> Ranking<'p> {
         let next_band = self.head.last().map_or(0, |entry| entry.band + 1);
         let is_behind = move |candidate: &&u16| self.head.iter().all(|entry| entry.candidate != **candidate);
         let behind = self.tail.iter().filter(is_behind);
-        self.head.iter().copied().chain((next_band..).zip(behind).map(|(band, candidate)| Entry { candidate: *candidate, band, why: Why::Listed }))
+        self.head.iter().copied().chain((next_band..).zip(behind).map(|(band, candidate)| Entry {
+            candidate: *candidate,
+            band,
+            why: Why::Listed,
+        }))
     }
 }
 

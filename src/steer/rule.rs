@@ -53,7 +53,9 @@ impl When {
 fn subdivision_matches(wanted: &str, place: &Place) -> bool {
     let Some(have) = place.subdivision.as_deref() else { return false };
     match wanted.split_once('-') {
-        Some((country, part)) => part.eq_ignore_ascii_case(have) && place.country.is_some_and(|code| code.as_str().eq_ignore_ascii_case(country)),
+        Some((country, part)) => {
+            part.eq_ignore_ascii_case(have) && place.country.is_some_and(|code| code.as_str().eq_ignore_ascii_case(country))
+        }
         None => wanted.eq_ignore_ascii_case(have),
     }
 }

@@ -52,12 +52,12 @@ struct Draft {
 }
 
 impl Draft {
-    fn has(&self, record_type: u16) -> bool {
-        self.rrsets.iter().any(|(rrset, _)| rrset.rtype() == record_type)
+    fn get(&self, record_type: u16) -> Option<&(Rrset, Mark)> {
+        self.rrsets.iter().find(|(rrset, _)| rrset.rtype() == record_type)
     }
 
-    fn mark_of(&self, record_type: u16) -> Option<&Mark> {
-        self.rrsets.iter().find(|(rrset, _)| rrset.rtype() == record_type).map(|(_, mark)| mark)
+    fn has(&self, record_type: u16) -> bool {
+        self.get(record_type).is_some()
     }
 
     fn has_address(&self) -> bool {
@@ -77,7 +77,7 @@ impl Builder {
     }
 
     /// Adds all records of one owner and type; a second RRset of the same type is reported by `finish`.
-    pub fn rrset(&mut self, owner: Name, rrset: Rrset, mark: Mark) {
+    pub fn rrset(&mut self, owner: &Name, rrset: Rrset, mark: Mark) {
         let draft = self.owners.entry(owner.to_lowercase()).or_default();
         if draft.has(rrset.rtype()) {
             draft.repeated.push((rrset.rtype(), mark));
@@ -87,7 +87,7 @@ impl Builder {
     }
 
     /// Steers the A and AAAA of an owner; `families` tells whether any region has IPv4, IPv6.
-    pub fn steer(&mut self, owner: Name, steering: SteeringId, families: [bool; 2], mark: Mark) {
+    pub fn steer(&mut self, owner: &Name, steering: SteeringId, families: [bool; 2], mark: Mark) {
         self.owners.entry(owner.to_lowercase()).or_default().steering = Some((steering, families, mark));
     }
 
@@ -99,7 +99,12 @@ impl Builder {
         self.check_name_servers(&mut found);
         let ok = !found.has_errors();
         diagnostics.extend(found);
-        ok.then(|| self.assemble()).flatten().and_then(|zone| without_alias_loops(zone, diagnostics))
+        if !ok {
+            return None;
+        }
+        let alias_mark = |(owner, draft): (&Name, &Draft)| draft.get(rtype::CNAME).map(|(_, mark)| (owner.clone(), mark.clone()));
+        let alias_marks: BTreeMap<Name, Mark> = self.owners.iter().filter_map(alias_mark).collect();
+        self.assemble().and_then(|zone| without_alias_loops(zone, &alias_marks, diagnostics))
     }
 
     fn check_owners(&self, diagnostics: &mut Diagnostics) {
@@ -112,7 +117,7 @@ impl Builder {
                     "put all values of one type into one list",
                 );
             }
-            if let Some((rrset, mark)) = draft.rrsets.iter().find(|(rrset, _)| rrset.rtype() == rtype::CNAME) {
+            if let Some((rrset, mark)) = draft.get(rtype::CNAME) {
                 if rrset.iter().count() > 1 {
                     diagnostics.error(mark.clone(), format!("`{owner}` has more than one CNAME"));
                 }
@@ -190,7 +195,8 @@ impl Builder {
 
     fn assemble(mut self) -> Option<Zone> {
         let soa = self.soa.take()?;
-        let serial = soa.serial.unwrap_or_else(|| self.content_hash(&soa));
+        let content_hash = self.content_hash(&soa);
+        let serial = soa.serial.unwrap_or(content_hash);
         let soa_rrset = soa_rrset(&soa, serial);
         let negative_soa = soa_rrset.with_ttl(soa.ttl_s.min(soa.minimum_s));
         self.owners.entry(self.apex.clone()).or_default().rrsets.push((soa_rrset, self.mark.clone()));
@@ -199,7 +205,16 @@ impl Builder {
         let owners: Vec<Name> = self.owners.keys().cloned().collect();
         let index_of = |name: &Name| owners.binary_search(name).ok().map(|index| index as u32);
         let nodes = owners.iter().map(|owner| self.node(owner, &index_of)).collect();
-        Some(Zone { apex: self.apex.to_lowercase(), serial, any: rfc8482_hinfo(self.ttl_s), negative_soa, nodes })
+        Some(Zone {
+            apex: self.apex.to_lowercase(),
+            serial,
+            serial_is_written: soa.serial.is_some(),
+            content_hash,
+            any: rfc8482_hinfo(self.ttl_s),
+            negative_soa,
+            nodes,
+            mark: self.mark,
+        })
     }
 
     /// Every name between an owner and the apex exists (RFC 4592 2.2.2, RFC 8020).
@@ -307,7 +322,7 @@ fn rfc8482_hinfo(ttl_s: u32) -> Rrset {
 }
 
 /// Refuses CNAMEs that lead back to themselves or further than [`MAX_ALIAS_CHAIN`] (BEHAVIOUR C2, P7).
-fn without_alias_loops(zone: Zone, diagnostics: &mut Diagnostics) -> Option<Zone> {
+fn without_alias_loops(zone: Zone, marks: &BTreeMap<Name, Mark>, diagnostics: &mut Diagnostics) -> Option<Zone> {
     let mut found = Diagnostics::new();
     for node in &zone.nodes {
         let mut at = node;
@@ -317,7 +332,8 @@ fn without_alias_loops(zone: Zone, diagnostics: &mut Diagnostics) -> Option<Zone
             steps += 1;
             if steps > MAX_ALIAS_CHAIN {
                 let text = format!("the CNAME of `{}` leads in a circle or over more than {MAX_ALIAS_CHAIN} steps", node.owner);
-                found.error(Mark::path(zone.apex.to_string()), text);
+                let mark = marks.get(&node.owner).cloned().unwrap_or_else(|| Mark::path(zone.apex.to_string()));
+                found.error(mark, text);
                 break;
             }
         }

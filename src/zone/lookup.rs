@@ -4,7 +4,7 @@
 use super::rrset::Rrset;
 use super::{Alias, Node, SteeringId, Target, Zone, ZoneId};
 use crate::name::Name;
-use crate::wire::query::QName;
+use crate::wire::qname::QName;
 use crate::wire::rtype;
 
 /// All zones of a catalog and the one table of their names.
@@ -100,7 +100,11 @@ impl Zones {
         };
         let zone = &self.zones[slot.zone as usize];
         let node = &zone.nodes[slot.node as usize];
-        if skip == 0 && slot.node == APEX && qtype == rtype::DS && let Some(parent) = self.parents[slot.zone as usize] {
+        if skip == 0
+            && slot.node == APEX
+            && qtype == rtype::DS
+            && let Some(parent) = self.parents[slot.zone as usize]
+        {
             return Some(self.delegation_signer(parent, zone));
         }
         Some(self.found(slot.zone, node, skip > 0, qtype))
@@ -206,4 +210,187 @@ fn deepest_apex(apexes: &[(&Name, u32)], name: &Name) -> Option<u32> {
         at = name.parent();
     }
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::diag::{Diagnostics, Mark};
+    use crate::wire::query;
+    use crate::zone::build::{Builder, Soa};
+    use crate::zone::rrset::rdata_from_text;
+
+    fn name(text: &str) -> Name {
+        Name::parse(text, None).unwrap()
+    }
+
+    fn builder(apex: &str, records: &[(&str, u16, &str)]) -> (Builder, Mark) {
+        let (apex, mark) = (name(apex), Mark::path("test.zone.yaml"));
+        let mut builder = Builder::new(apex.clone(), 300, mark.clone());
+        let (mname, rname) = (apex.prepend(b"ns1").unwrap(), apex.prepend(b"hostmaster").unwrap());
+        builder.soa(Soa { mname, rname, serial: Some(1), refresh_s: 1, retry_s: 1, expire_s: 1, minimum_s: 60, ttl_s: 300 });
+        for (owner, rtype, text) in records {
+            let owner = Name::parse(owner, Some(&apex)).unwrap();
+            builder.rrset(&owner, Rrset::new(*rtype, 300, &[rdata_from_text(*rtype, text, &apex).unwrap()]), mark.clone());
+        }
+        (builder, mark)
+    }
+
+    fn zone(apex: &str, records: &[(&str, u16, &str)]) -> Zone {
+        let mut diagnostics = Diagnostics::new();
+        let zone = builder(apex, records).0.finish(&mut diagnostics);
+        zone.unwrap_or_else(|| panic!("{diagnostics}"))
+    }
+
+    fn errors(apex: &str, records: &[(&str, u16, &str)]) -> String {
+        let mut diagnostics = Diagnostics::new();
+        assert!(builder(apex, records).0.finish(&mut diagnostics).is_none());
+        diagnostics.to_string()
+    }
+
+    /// What the zones say of a name and type, as one word and a detail.
+    fn find(zones: &Zones, qname: &str, qtype: u16) -> String {
+        let mut message = vec![0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0];
+        message.extend_from_slice(name(qname).as_wire());
+        message.extend_from_slice(&qtype.to_be_bytes());
+        message.extend_from_slice(&[0, 1]);
+        let query = query::parse(&message).unwrap_or_else(|fault| panic!("{fault:?}"));
+        let Some(found) = zones.find(&query.question.qname, qtype) else { return "not ours".into() };
+        match found.matched {
+            Match::Rrset(rrset) => format!("{} in {}", rtype::name(rrset.rtype()), found.zone.apex),
+            Match::Steered(id) => format!("steered {}", id.0),
+            Match::Alias(_, alias) => format!("alias of {}", alias.name),
+            Match::NoData => format!("nodata in {}", found.zone.apex),
+            Match::Referral(cut) => format!("referral to {}", cut.owner),
+            Match::NameError => format!("name error in {}", found.zone.apex),
+        }
+    }
+
+    const NS: (&str, u16, &str) = ("@", rtype::NS, "ns1");
+    const NS1: (&str, u16, &str) = ("ns1", rtype::A, "192.0.2.53");
+
+    fn sample() -> Zones {
+        Zones::new(vec![
+            zone(
+                "example.com.",
+                &[
+                    NS,
+                    NS1,
+                    ("www", rtype::A, "192.0.2.1"),
+                    ("a.b.c", rtype::A, "192.0.2.2"),
+                    ("*.wild", rtype::A, "192.0.2.3"),
+                    ("below.wild", rtype::MX, "10 mail"),
+                    ("sub.below2.wild", rtype::A, "192.0.2.4"),
+                    ("alias", rtype::CNAME, "www"),
+                    ("deleg", rtype::NS, "ns.deleg"),
+                    ("ns.deleg", rtype::A, "192.0.2.5"),
+                    ("child", rtype::NS, "ns1"),
+                ],
+            ),
+            zone("child.example.com.", &[NS, NS1, ("deep", rtype::A, "192.0.2.6")]),
+        ])
+    }
+
+    #[test]
+    fn n2_a_type_that_is_not_there_is_nodata() {
+        assert_eq!(find(&sample(), "www.example.com.", rtype::A), "A in example.com.");
+        assert_eq!(find(&sample(), "WWW.eXample.com.", rtype::AAAA), "nodata in example.com.");
+        assert_eq!(find(&sample(), "www.example.com.", 65_280), "nodata in example.com.");
+    }
+
+    #[test]
+    fn n3_empty_non_terminals_exist() {
+        assert_eq!(find(&sample(), "c.example.com.", rtype::A), "nodata in example.com.");
+        assert_eq!(find(&sample(), "x.c.example.com.", rtype::A), "name error in example.com.");
+    }
+
+    #[test]
+    fn n4_outside_our_zones_nothing_is_found() {
+        assert_eq!(find(&sample(), "example.net.", rtype::A), "not ours");
+        assert_eq!(find(&sample(), ".", rtype::NS), "not ours");
+    }
+
+    #[test]
+    fn n6_wildcards_are_blocked_by_existing_names_and_empty_non_terminals() {
+        let zones = sample();
+        assert_eq!(find(&zones, "x.wild.example.com.", rtype::A), "A in example.com.");
+        assert_eq!(find(&zones, "y.x.wild.example.com.", rtype::A), "A in example.com.");
+        assert_eq!(find(&zones, "below.wild.example.com.", rtype::A), "nodata in example.com.");
+        assert_eq!(find(&zones, "x.below.wild.example.com.", rtype::A), "name error in example.com.");
+        assert_eq!(find(&zones, "below2.wild.example.com.", rtype::A), "nodata in example.com.");
+        assert_eq!(find(&zones, "wild.example.com.", rtype::A), "nodata in example.com.");
+        assert_eq!(find(&zones, "*.wild.example.com.", rtype::A), "A in example.com.");
+    }
+
+    #[test]
+    fn n7_below_a_cut_is_a_referral_and_ds_is_ours() {
+        let zones = sample();
+        for (qname, qtype) in [("deleg.example.com.", rtype::A), ("x.deleg.example.com.", rtype::A), ("ns.deleg.example.com.", rtype::A)] {
+            assert_eq!(find(&zones, qname, qtype), "referral to deleg.example.com.");
+        }
+        assert_eq!(find(&zones, "deleg.example.com.", rtype::NS), "referral to deleg.example.com.");
+        assert_eq!(find(&zones, "deleg.example.com.", rtype::DS), "nodata in example.com.");
+        assert_eq!(find(&zones, "x.deleg.example.com.", rtype::DS), "referral to deleg.example.com.");
+    }
+
+    #[test]
+    fn n7_the_deepest_apex_wins_and_ds_comes_from_the_parent() {
+        let zones = sample();
+        assert_eq!(find(&zones, "deep.child.example.com.", rtype::A), "A in child.example.com.");
+        assert_eq!(find(&zones, "x.child.example.com.", rtype::A), "name error in child.example.com.");
+        assert_eq!(find(&zones, "child.example.com.", rtype::NS), "NS in child.example.com.");
+        assert_eq!(find(&zones, "child.example.com.", rtype::DS), "nodata in example.com.");
+        assert_eq!(find(&zones, "example.com.", rtype::DS), "nodata in example.com.");
+    }
+
+    #[test]
+    fn n8_any_gets_hinfo_and_at_an_alias_the_cname() {
+        let zones = sample();
+        assert_eq!(find(&zones, "www.example.com.", rtype::ANY), "HINFO in example.com.");
+        assert_eq!(find(&zones, "alias.example.com.", rtype::ANY), "CNAME in example.com.");
+        assert_eq!(find(&zones, "c.example.com.", rtype::ANY), "nodata in example.com.");
+    }
+
+    #[test]
+    fn c1_a_cname_answers_every_type_but_itself_and_those_of_dnssec() {
+        let zones = sample();
+        assert_eq!(find(&zones, "alias.example.com.", rtype::A), "alias of www.example.com.");
+        assert_eq!(find(&zones, "alias.example.com.", rtype::CNAME), "CNAME in example.com.");
+        assert_eq!(find(&zones, "alias.example.com.", rtype::NSEC), "nodata in example.com.");
+    }
+
+    #[test]
+    fn c2_loops_and_long_chains_are_refused_at_load() {
+        let loops = errors("example.com.", &[NS, NS1, ("a", rtype::CNAME, "b"), ("b", rtype::CNAME, "a")]);
+        assert!(loops.contains("the CNAME of `a.example.com.` leads in a circle"), "{loops}");
+        let chain: Vec<(String, String)> = (0..10).map(|step| (format!("c{step}"), format!("c{}", step + 1))).collect();
+        let mut records = vec![NS, NS1];
+        records.extend(chain.iter().map(|(owner, target)| (owner.as_str(), rtype::CNAME, target.as_str())));
+        assert!(errors("example.com.", &records).contains("over more than 8 steps"));
+    }
+
+    #[test]
+    fn c1_a_cname_stands_alone() {
+        assert!(errors("example.com.", &[NS, NS1, ("a", rtype::CNAME, "b"), ("a", rtype::A, "192.0.2.1")]).contains("beside other data"));
+        assert!(errors("example.com.", &[NS, NS1, ("@", rtype::CNAME, "b")]).contains("beside other data"));
+    }
+
+    #[test]
+    fn names_deeper_than_all_of_ours_cost_no_more_probes() {
+        let deep = format!("{}x.wild.example.com.", "a.".repeat(100));
+        assert_eq!(find(&sample(), &deep, rtype::A), "A in example.com.");
+    }
+
+    #[test]
+    fn t2_the_serial_left_out_is_a_hash_of_the_content() {
+        let serial = |text: &str| {
+            let apex = name("example.com.");
+            let (mut builder, _) = builder("example.com.", &[NS, NS1, ("www", rtype::A, text)]);
+            let soa = Soa { mname: apex.clone(), rname: apex, serial: None, refresh_s: 1, retry_s: 1, expire_s: 1, minimum_s: 1, ttl_s: 1 };
+            builder.soa(soa);
+            builder.finish(&mut Diagnostics::new()).unwrap().serial
+        };
+        assert_eq!(serial("192.0.2.1"), serial("192.0.2.1"));
+        assert_ne!(serial("192.0.2.1"), serial("192.0.2.2"));
+    }
 }

@@ -5,6 +5,7 @@ pub mod build;
 pub mod lookup;
 pub mod rrset;
 
+use crate::diag::Mark;
 use crate::name::Name;
 use rrset::Rrset;
 
@@ -21,8 +22,14 @@ pub struct SteeringId(pub u32);
 pub struct Zone {
     /// Its topmost name, in lower case.
     pub apex: Name,
+    /// Where its name stands in its file.
+    pub mark: Mark,
     /// The SOA serial in force.
     pub serial: u32,
+    /// Whether the serial was written in the file; else it is the content hash.
+    pub serial_is_written: bool,
+    /// Hash of everything in the zone but the serial.
+    pub content_hash: u32,
     /// The answer to ANY (RFC 8482).
     pub any: Rrset,
     /// The SOA as negative answers carry it: TTL min(SOA TTL, MINIMUM) (RFC 2308 5).

@@ -125,7 +125,11 @@ fn parsed<T: FromStr>(text: &str, what: &str) -> Result<T, String> {
 }
 
 fn bounded(rdata: Vec<u8>) -> Result<Vec<u8>, String> {
-    if rdata.len() > MAX_RDATA_OCTETS { Err(format!("record data of {} octets is over {MAX_RDATA_OCTETS}", rdata.len())) } else { Ok(rdata) }
+    if rdata.len() > MAX_RDATA_OCTETS {
+        Err(format!("record data of {} octets is over {MAX_RDATA_OCTETS}", rdata.len()))
+    } else {
+        Ok(rdata)
+    }
 }
 
 /// How many fields a type has, where it is a fixed number: the library overlooks what stands behind the last.

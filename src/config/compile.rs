@@ -1,0 +1,300 @@
+//! From the Model to the Catalog: dense ids, the place table, plans, pools. The last step of every load, and of `check`.
+//! It reads the geo files that the Model names and nothing else; what it builds is in force only once the keeper publishes it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::model::{Endpoint, HashFloor, Model, Offer, Region, ServiceId, Steer};
+use crate::diag::{Diagnostics, Mark};
+use crate::geo::{self, Family, PlaceTable, RegionId, Rows, source};
+use crate::health::{EndpointId, EndpointLayout, Layout, MinHealthy, Monitor, PoolId, PoolLayout};
+use crate::name::Name;
+use crate::snapshot::{self, Catalog, Settings};
+use crate::steer::decide;
+use crate::steer::hash::identity;
+use crate::steer::plan::{Plan, PlanKey};
+use crate::steer::{self, Candidate, Families, FamilySteering, ShareSpec, Steering, Weight};
+use crate::wire::rtype;
+use crate::zone::Zone;
+use crate::zone::lookup::Zones;
+use crate::zone::rrset::{Rrset, txt_from_strings};
+
+/// A configuration ready to be published.
+#[derive(Debug)]
+pub struct Compiled {
+    /// What queries are answered from.
+    pub catalog: Arc<Catalog>,
+    /// What can be healthy or not; the book is kept over it.
+    pub layout: Arc<Layout>,
+    /// What each pool is called, by `PoolId`.
+    pub pools: Vec<PoolName>,
+    /// Plans by key, so that the next load compiles only what changed.
+    pub plans: PlanCache,
+}
+
+/// Plans by key. Names with equal keys share one plan.
+pub type PlanCache = HashMap<PlanKey, Arc<Plan>>;
+
+/// What a load takes over from the one before it.
+#[derive(Debug)]
+pub struct Earlier {
+    catalog: Arc<Catalog>,
+    plans: PlanCache,
+}
+
+impl Earlier {
+    /// What the next load may take over from this one.
+    pub fn of(compiled: &Compiled) -> Earlier {
+        Earlier { catalog: Arc::clone(&compiled.catalog), plans: compiled.plans.clone() }
+    }
+}
+
+/// What a pool is called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct PoolName {
+    /// Index of its service in the catalog.
+    pub service: ServiceId,
+    /// Its region.
+    pub region: RegionId,
+    /// Its address family.
+    pub family: Family,
+}
+
+/// Compiles a checked model; what did not change since `earlier` is shared with it.
+///
+/// Errors: a geo file that cannot be used, too much geo data, a zone that changed while its written serial did not grow.
+pub fn compile(model: Model, earlier: Option<&Earlier>, diagnostics: &mut Diagnostics) -> Option<Compiled> {
+    if let Some(earlier) = earlier {
+        check_serials(earlier.catalog.zones.zones(), &model.zones, diagnostics);
+    }
+    let table = Arc::new(place_table(&model, diagnostics)?);
+    let no_plans = PlanCache::new();
+    let mut plans = Plans { table: &table, earlier: earlier.map_or(&no_plans, |earlier| &earlier.plans), used: PlanCache::new() };
+    let mut pools = Pools::default();
+    let steerings: Vec<Steering> = model.steerings.iter().map(|steer| steering(&model, steer, &mut pools, &mut plans)).collect();
+    let plans = plans.used;
+    let region = |region: &Region| snapshot::Region { name: region.name.clone(), location: region.location };
+    let catalog = Catalog {
+        settings: settings(&model),
+        zones: Zones::new(model.zones),
+        table: Arc::clone(&table),
+        steerings,
+        regions: model.regions.iter().map(region).collect(),
+        services: model.services,
+        turn_slots: pools.turn_slots as usize,
+    };
+    Some(Compiled { catalog: Arc::new(catalog), layout: Arc::new(pools.layout), pools: pools.names, plans })
+}
+
+/// A zone with a written serial must not change under the same or a smaller one: secondaries would never see it (RFC 1982, BEHAVIOUR T2).
+fn check_serials(old: &[Zone], new: &[Zone], diagnostics: &mut Diagnostics) {
+    let old: HashMap<&Name, &Zone> = old.iter().map(|zone| (&zone.apex, zone)).collect();
+    for zone in new {
+        let Some(before) = old.get(&zone.apex).filter(|before| before.content_hash != zone.content_hash) else { continue };
+        if zone.serial_is_written && !serial_grew(before.serial, zone.serial) {
+            let text = format!("zone `{}` has changed, but its serial `{}` is not after `{}`", zone.apex, zone.serial, before.serial);
+            diagnostics.error_hint(zone.mark.clone(), text, "raise `soa: {serial: ...}`, or leave it out to have it worked out");
+        }
+    }
+}
+
+/// Serial number arithmetic (RFC 1982 3.2).
+fn serial_grew(from: u32, to: u32) -> bool {
+    (1..1 << 31).contains(&to.wrapping_sub(from))
+}
+
+fn settings(model: &Model) -> Settings {
+    let server = &model.server;
+    let HashFloor { v4, v6 } = server.hash;
+    let id = server.nsid.as_ref().map(|nsid| String::from_utf8_lossy(nsid).into_owned());
+    let chaos = [("version.bind.", &server.version_text), ("version.server.", &server.version_text), ("id.server.", &id), ("hostname.bind.", &id)];
+    let chaos_txt = |(owner, text): (&str, &Option<String>)| {
+        let rdata = txt_from_strings(&[text.as_deref()?]).ok()?;
+        Some((Name::parse(owner, None).ok()?, Rrset::new(rtype::TXT, 0, &[rdata])))
+    };
+    Settings {
+        udp_size: server.udp_size,
+        nsid: server.nsid.clone(),
+        chaos: chaos.into_iter().filter_map(chaos_txt).collect(),
+        ecs_enabled: server.ecs.enabled,
+        ecs_from: server.ecs.from.clone(),
+        hash_floor: decide::HashFloor { v4, v6 },
+    }
+}
+
+/// The one place table that all plans lie over.
+fn place_table(model: &Model, diagnostics: &mut Diagnostics) -> Option<PlaceTable> {
+    let mut sources = Vec::new();
+    let mut refused = false;
+    for path in &model.geo.files {
+        match geo::read_file(path) {
+            Ok(rows) => {
+                diagnostics.extend(rows.warnings().clone());
+                sources.push(rows);
+            }
+            Err(found) => {
+                refused = true;
+                diagnostics.extend(found);
+            }
+        }
+    }
+    if refused {
+        return None;
+    }
+    if model.geo.files.is_empty() {
+        // The built-in table is read like any other; a fault in it would be one of the binary.
+        sources.push(source::builtin::world().map_err(|found| diagnostics.extend(found)).ok()?);
+    }
+    warn_of_missing_families(model, &sources, diagnostics);
+    let rules = || model.steerings.iter().flat_map(|steer| &steer.rules);
+    let inputs = geo::Inputs {
+        overrides: model.geo.overrides.clone(),
+        sources,
+        named_prefixes: rules().flat_map(|rule| rule.when.networks.iter().copied()).collect(),
+        named_asns: rules().flat_map(|rule| rule.when.asns.iter().copied()).collect(),
+    };
+    let place = model.geo.files.first().map_or_else(|| Mark::path("geodb"), Mark::path);
+    geo::build(inputs).map_err(|error| diagnostics.error(place, error.to_string())).ok()
+}
+
+fn warn_of_missing_families(model: &Model, sources: &[Rows], diagnostics: &mut Diagnostics) {
+    let Some(path) = model.geo.files.first() else { return };
+    for family in source::missing_families(sources) {
+        let text = format!("the geo data has no {family} networks: those clients are unknown, and get the listed order");
+        diagnostics.warning(Mark::path(path), text);
+    }
+}
+
+/// Plans over one table, compiled once per key.
+struct Plans<'a> {
+    table: &'a PlaceTable,
+    earlier: &'a PlanCache,
+    used: PlanCache,
+}
+
+impl Plans<'_> {
+    fn plan(&mut self, key: PlanKey) -> Arc<Plan> {
+        let (earlier, table) = (self.earlier, self.table);
+        let entry = self.used.entry(key);
+        let compiled = |key: &PlanKey| earlier.get(key).cloned().unwrap_or_else(|| Arc::new(Plan::compile(key, table)));
+        Arc::clone(entry.or_insert_with_key(compiled))
+    }
+}
+
+/// What makes two uses of a region's service share their health: the place and the demands on it.
+type PoolKey = (ServiceId, RegionId, Family, MinHealthy, Families);
+
+/// Pools and endpoints under dense ids.
+#[derive(Default)]
+struct Pools {
+    layout: Layout,
+    names: Vec<PoolName>,
+    known: HashMap<PoolKey, (PoolId, Arc<[steer::Endpoint]>)>,
+    turn_slots: u32,
+}
+
+impl Pools {
+    /// The pool of a region's service in one family; `None` where the region has no endpoint of the family.
+    fn pool(&mut self, region: &Region, offer: &Offer, key: PoolKey) -> Option<(PoolId, Arc<[steer::Endpoint]>)> {
+        if let Some(known) = self.known.get(&key) {
+            return Some(known.clone());
+        }
+        let (service, region_id, family, min_healthy, _) = key;
+        let first = self.layout.endpoints.len() as u32;
+        let of_family = offer.endpoints.iter().filter(|endpoint| Family::of(endpoint.address) == family);
+        let endpoints: Arc<[steer::Endpoint]> = (first..).zip(of_family).map(|(id, endpoint)| self.endpoint(id, endpoint)).collect();
+        if endpoints.is_empty() {
+            return None;
+        }
+        let id = PoolId(self.layout.pools.len() as u32);
+        let last = self.layout.endpoints.len() as u32;
+        self.layout.pools.push(PoolLayout { endpoints: first..last, min_healthy, region_state: region.state, together_with: None });
+        self.names.push(PoolName { service, region: region_id, family });
+        self.known.insert(key, (id, Arc::clone(&endpoints)));
+        Some((id, endpoints))
+    }
+
+    fn endpoint(&mut self, id: u32, endpoint: &Endpoint) -> steer::Endpoint {
+        let target = endpoint.monitor.as_deref().map(|monitor: &Monitor| monitor.target(endpoint.address));
+        self.layout.endpoints.push(EndpointLayout { target, state: endpoint.state });
+        steer::Endpoint {
+            address: endpoint.address,
+            id: EndpointId(id),
+            identity: identity(&[endpoint.address.to_string().as_bytes()]),
+            weight: endpoint.weight.milli(),
+        }
+    }
+
+    /// Both families of a region are needed (BEHAVIOUR P5).
+    fn tie(&mut self, a: PoolId, b: PoolId) {
+        self.layout.pools[a.0 as usize].together_with = Some(b);
+        self.layout.pools[b.0 as usize].together_with = Some(a);
+    }
+
+    fn next_slot(&mut self) -> u32 {
+        self.turn_slots += 1;
+        self.turn_slots - 1
+    }
+}
+
+fn steering(model: &Model, steer: &Steer, pools: &mut Pools, plans: &mut Plans<'_>) -> Steering {
+    let families = [Family::V4, Family::V6].map(|family| family_steering(model, steer, family, pools, plans));
+    if let (Families::Together, [Some(v4), Some(v6)]) = (steer.families, &families) {
+        for candidate in &v4.candidates {
+            if let Some(twin) = v6.candidates.iter().find(|twin| twin.region == candidate.region) {
+                pools.tie(candidate.pool, twin.pool);
+            }
+        }
+    }
+    Steering {
+        owner: steer.owner.clone(),
+        service: steer.service.0,
+        ttl_s: steer.ttl_s,
+        ttl_min_s: steer.ttl_min_s,
+        fail_open_ttl_s: steer.fail_open_ttl_s,
+        answers: steer.answers,
+        on_all_down: steer.on_all_down,
+        share: steer.share,
+        balance: steer.balance.policy(),
+        ecs: steer.ecs,
+        families,
+    }
+}
+
+fn family_steering(model: &Model, steer: &Steer, family: Family, pools: &mut Pools, plans: &mut Plans<'_>) -> Option<FamilySteering> {
+    let (mut candidates, mut ranked) = (Vec::new(), Vec::new());
+    for (region_id, weight) in steer.regions.iter().zip(&steer.weights) {
+        let region = &model.regions[usize::from(region_id.0)];
+        let Some(offer) = region.offers.iter().find(|offer| offer.service == steer.service) else { continue };
+        let key = (steer.service, *region_id, family, steer.min_healthy, steer.families);
+        let Some((pool, endpoints)) = pools.pool(region, offer, key) else { continue };
+        let service = &model.services[usize::from(steer.service.0)];
+        candidates.push(Candidate {
+            region: *region_id,
+            pool,
+            identity: identity(&[service.as_bytes(), region.name.as_bytes()]),
+            share: if *weight == Weight::ZERO { Weight::ONE.milli() } else { weight.milli() },
+            slot: pools.next_slot(),
+            endpoints,
+        });
+        ranked.push((*region_id, region.location, *weight));
+    }
+    if candidates.is_empty() {
+        return None;
+    }
+    let (plan, hashes_clients) = plan(steer, ranked, plans);
+    Some(FamilySteering { plan, candidates, hashes_clients })
+}
+
+/// The plan, and whether anything hashes clients: `balance`, or a band of several that is shared by hash (BEHAVIOUR S5).
+fn plan(steer: &Steer, candidates: Vec<(RegionId, geo::Point, Weight)>, plans: &mut Plans<'_>) -> (Arc<Plan>, bool) {
+    let hashes_endpoints = steer.balance.policy().hashes_client();
+    let geo = plans.table.generation();
+    let key = PlanKey { geo, candidates, order: steer.order, rules: steer.rules.clone(), spread_m: steer.spread_m, hashes_clients: hashes_endpoints };
+    let plan = plans.plan(key.clone());
+    let shares_by_hash = steer.share == ShareSpec::Hash && plan.has_shared_bands();
+    if shares_by_hash && !hashes_endpoints {
+        return (plans.plan(PlanKey { hashes_clients: true, ..key }), true);
+    }
+    (plan, hashes_endpoints)
+}
