@@ -36,6 +36,8 @@ pub enum DaemonError {
 pub struct Prepared {
     /// Settings of this server.
     pub server: Server,
+    /// The geo files, in the order of their numbers in the place table.
+    pub geo_files: Vec<PathBuf>,
     /// The compiled world.
     pub compiled: Compiled,
     /// Warnings.
@@ -47,9 +49,9 @@ pub fn prepare(path: &Path, earlier: Option<&Earlier>) -> Result<Prepared, Diagn
     let loaded = load(path);
     let mut diagnostics = loaded.diagnostics;
     let Some(model) = loaded.model else { return Err(diagnostics) };
-    let server = model.server.clone();
+    let (server, geo_files) = (model.server.clone(), model.geo.files.clone());
     match compile(model, earlier, &mut diagnostics) {
-        Some(compiled) if !diagnostics.has_errors() => Ok(Prepared { server, compiled, warnings: diagnostics }),
+        Some(compiled) if !diagnostics.has_errors() => Ok(Prepared { server, geo_files, compiled, warnings: diagnostics }),
         _ => Err(diagnostics),
     }
 }
@@ -84,7 +86,7 @@ struct Daemon {
 impl Daemon {
     /// The order that nobody may change: a world, its first probes, and only then the sockets (BEHAVIOUR H1).
     fn start(path: &Path, prepared: Prepared, runtime: &Runtime) -> Result<Daemon, DaemonError> {
-        let Prepared { server, compiled, warnings } = prepared;
+        let Prepared { server, compiled, warnings, .. } = prepared;
         log_warnings(&warnings);
         let clock = Clock::system();
         let earlier = Earlier::of(&compiled);
@@ -114,7 +116,7 @@ impl Daemon {
 
     /// All or nothing: with any error the world in force stays (BEHAVIOUR R1).
     fn reload(&mut self) {
-        let Prepared { server, compiled, warnings } = match prepare(&self.path, Some(&self.earlier)) {
+        let Prepared { server, compiled, warnings, .. } = match prepare(&self.path, Some(&self.earlier)) {
             Ok(prepared) => prepared,
             Err(diagnostics) => {
                 tracing::error!("reload refused, the configuration in force stays:\n{}", diagnostics.to_string().trim_end());

@@ -1,0 +1,106 @@
+//! `meridian check`: everything that `serve` does short of binding, and a summary of what was found.
+
+use std::io::Write;
+use std::sync::Arc;
+
+use clap::Args;
+
+use super::{ConfigArg, Failure};
+use crate::config::compile::Compiled;
+use crate::daemon::Prepared;
+use crate::geo::Family;
+use crate::snapshot::Catalog;
+use crate::steer::plan::Plan;
+use crate::steer::{FamilySteering, Steering};
+
+#[derive(Debug, Args)]
+pub(super) struct Check {
+    #[command(flatten)]
+    config: ConfigArg,
+}
+
+impl Check {
+    pub(super) fn run(&self, out: &mut impl Write) -> Result<(), Failure> {
+        let Prepared { compiled, .. } = self.config.prepare()?;
+        print_zones(&compiled.catalog, out)?;
+        print_names(&compiled.catalog, out)?;
+        print_regions(&compiled, out)?;
+        print_memory(&compiled, out)?;
+        writeln!(out, "the configuration is good")?;
+        Ok(())
+    }
+}
+
+fn print_zones(catalog: &Catalog, out: &mut impl Write) -> Result<(), Failure> {
+    writeln!(out, "zones")?;
+    for zone in catalog.zones.zones() {
+        let origin = if zone.serial_is_written { "written" } else { "from the content" };
+        writeln!(out, "  {}  serial {} ({origin}), {} names", zone.apex, zone.serial, zone.nodes.len())?;
+    }
+    Ok(())
+}
+
+fn print_names(catalog: &Catalog, out: &mut impl Write) -> Result<(), Failure> {
+    writeln!(out, "steered names")?;
+    for steering in &catalog.steerings {
+        let service = &catalog.services[usize::from(steering.service)];
+        writeln!(out, "  {}  service {service}, ttl {}", steering.owner, steering.ttl_s)?;
+        for (family, rtype) in [(Family::V4, "A"), (Family::V6, "AAAA")] {
+            match steering.family(family) {
+                Some(compiled) => writeln!(out, "    {rtype:<4}  {} regions, scope: {}", compiled.candidates.len(), scope_class(catalog, compiled))?,
+                None => writeln!(out, "    {rtype:<4}  no region has {family}: no data")?,
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What the ECS scope of a name depends on (BEHAVIOUR S5).
+fn scope_class(catalog: &Catalog, family: &FamilySteering) -> String {
+    let floor = catalog.settings.hash_floor;
+    match (family.plan.ranking_count(), family.hashes_clients) {
+        (1, false) => "0, the same for every client".into(),
+        (_, false) => "by place".into(),
+        (1, true) => format!("by client network, /{} and /{}", floor.v4, floor.v6),
+        (_, true) => format!("by place and client network, at least /{} and /{}", floor.v4, floor.v6),
+    }
+}
+
+fn print_regions(compiled: &Compiled, out: &mut impl Write) -> Result<(), Failure> {
+    let catalog = &compiled.catalog;
+    writeln!(out, "regions")?;
+    for (index, region) in catalog.regions.iter().enumerate() {
+        let pools = compiled.pools.iter().zip(&compiled.layout.pools).filter(|(name, _)| usize::from(name.region.0) == index);
+        let described = pools.map(|(name, pool)| {
+            let probed = pool.endpoints.clone().filter(|id| compiled.layout.endpoints[*id as usize].target.is_some()).count();
+            let service = &catalog.services[usize::from(name.service.0)];
+            format!("{service} {} x {} ({probed} probed)", name.family, pool.endpoints.len())
+        });
+        let described: Vec<String> = described.collect();
+        let offers = if described.is_empty() { "not used by any name".into() } else { described.join(", ") };
+        writeln!(out, "  {}  at {}: {offers}", region.name, region.location)?;
+    }
+    Ok(())
+}
+
+fn print_memory(compiled: &Compiled, out: &mut impl Write) -> Result<(), Failure> {
+    let table = &compiled.catalog.table;
+    let plans = distinct_plans(&compiled.catalog.steerings);
+    let (rankings, memory) = plans.iter().fold((0, 0), |(rankings, memory), plan| (rankings + plan.ranking_count(), memory + plan.memory_bytes()));
+    let ranges = table.range_count(Family::V4) + table.range_count(Family::V6);
+    writeln!(out, "place table\n  {} places, {ranges} ranges, {}", table.places().len(), kib(table.memory_bytes()))?;
+    writeln!(out, "plans\n  {} plans, {rankings} rankings, {}", plans.len(), kib(memory))?;
+    Ok(())
+}
+
+/// Plans are shared between names: each is counted once.
+fn distinct_plans(steerings: &[Steering]) -> Vec<&Arc<Plan>> {
+    let mut plans: Vec<&Arc<Plan>> = steerings.iter().flat_map(|steering| &steering.families).flatten().map(|family| &family.plan).collect();
+    plans.sort_by_key(|plan| Arc::as_ptr(plan));
+    plans.dedup_by_key(|plan| Arc::as_ptr(plan));
+    plans
+}
+
+fn kib(octets: usize) -> String {
+    format!("{} KiB", octets.div_ceil(1024))
+}

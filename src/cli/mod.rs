@@ -1,0 +1,108 @@
+//! The command line: one file per subcommand. It prints; what it prints is worked out by the rooms that `serve` uses.
+//! Exit codes: 0 ok, 1 failed, 2 usage, 3 configuration refused.
+
+mod check;
+mod explain;
+mod geo;
+mod serve;
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::load::default_path;
+use crate::daemon::{self, DaemonError, Prepared};
+
+#[derive(Debug, Parser)]
+#[command(name = "meridian", version, about = "Authoritative DNS server for GeoDNS and global server load balancing")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve until SIGTERM; SIGHUP reloads, all or nothing
+    Serve(serve::Serve),
+    /// Load everything as `serve` does, short of binding, and say what was found
+    Check(check::Check),
+    /// Say step by step what a client would be answered, and why
+    Explain(explain::Explain),
+    /// Ask the geo data
+    #[command(subcommand)]
+    Geo(geo::Geo),
+}
+
+/// Where the configuration is.
+#[derive(Debug, Args)]
+struct ConfigArg {
+    /// The server file [default: meridian.yaml, zones/meridian.yaml or /etc/meridian/meridian.yaml]
+    #[arg(long, short, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+impl ConfigArg {
+    fn path(&self) -> Result<PathBuf, Failure> {
+        let none = || Failure::Config("no configuration found\nhint: name the server file with `--config FILE`\n".into());
+        self.config.clone().or_else(default_path).ok_or_else(none)
+    }
+
+    /// Loads and compiles; warnings go to standard error.
+    fn prepare(&self) -> Result<Prepared, Failure> {
+        let prepared = daemon::prepare(&self.path()?, None).map_err(|found| Failure::Config(found.to_string()))?;
+        eprint!("{}", prepared.warnings);
+        Ok(prepared)
+    }
+}
+
+/// Why a subcommand did not do what it was asked.
+#[derive(Debug)]
+enum Failure {
+    /// The configuration was refused; the text ends in a line break.
+    Config(String),
+    /// The arguments do not fit the configuration (an unknown region, a name outside the zones).
+    Usage(String),
+    /// Anything else.
+    Failed(String),
+}
+
+impl From<DaemonError> for Failure {
+    fn from(error: DaemonError) -> Failure {
+        match error {
+            DaemonError::Config(diagnostics) => Failure::Config(diagnostics.to_string()),
+            DaemonError::System(text) => Failure::Failed(text),
+        }
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Failure {
+        Failure::Failed(error.to_string())
+    }
+}
+
+/// Reads the arguments, does what they ask, and gives the exit code.
+pub fn run() -> ExitCode {
+    let mut out = io::stdout().lock();
+    let done = match Cli::parse().command {
+        Command::Serve(serve) => serve.run(),
+        Command::Check(check) => check.run(&mut out),
+        Command::Explain(explain) => explain.run(&mut out),
+        Command::Geo(geo) => geo.run(&mut out),
+    };
+    // A reader that has seen enough (`| head`) is no failure of ours.
+    let _closed_pipe = out.flush();
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Config(text)) => fail(3, text.trim_end()),
+        Err(Failure::Usage(text)) => fail(2, &format!("error: {text}")),
+        Err(Failure::Failed(text)) => fail(1, &format!("error: {text}")),
+    }
+}
+
+fn fail(code: u8, text: &str) -> ExitCode {
+    eprintln!("{text}");
+    ExitCode::from(code)
+}
