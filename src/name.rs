@@ -41,6 +41,28 @@ pub fn label_hash(seed: u64, label: &[u8]) -> u64 {
     fold(hash, HASH_FINISHER)
 }
 
+/// Octets from the start of its last word that [`label_hash_within`] reads, label or not.
+pub const HASH_READ_OCTETS: usize = 8;
+
+/// [`label_hash`] of the label of `octets` octets at `at`, length octet included, for labels with [`HASH_READ_OCTETS`] more octets behind them:
+/// reading whole words and masking the last is faster than minding the end of a slice.
+#[inline]
+pub fn label_hash_within<const N: usize>(seed: u64, buffer: &[u8; N], at: usize, octets: usize) -> u64 {
+    let word = |at: usize| match buffer.get(at..at + HASH_READ_OCTETS).and_then(|rest| rest.first_chunk()) {
+        Some(chunk) => u64::from_le_bytes(*chunk),
+        None => 0,
+    };
+    let (mut hash, mut at, mut left) = (seed, at, octets);
+    while left >= 8 {
+        hash = fold(hash ^ word(at), HASH_MULTIPLIER);
+        (at, left) = (at + 8, left - 8);
+    }
+    if left > 0 {
+        hash = fold(hash ^ (word(at) & !(u64::MAX << (8 * left))), HASH_MULTIPLIER);
+    }
+    fold(hash, HASH_FINISHER)
+}
+
 /// One to seven octets as one little-endian word with zeros above, without a loop (the reads overlap).
 #[inline]
 fn short_word(octets: &[u8]) -> u64 {

@@ -178,13 +178,8 @@ impl<'a> OptReply<'a> {
     /// Octets of the whole record.
     #[inline]
     pub(super) fn octets(&self) -> usize {
-        OPT_OCTETS + self.options_octets()
-    }
-
-    #[inline]
-    fn options_octets(&self) -> usize {
-        let ecs = self.ecs.map_or(0, |ecs| OPTION_HEADER_OCTETS + ECS_FIXED_OCTETS + ecs.address_octets());
-        ecs + self.short_nsid().map_or(0, |nsid| OPTION_HEADER_OCTETS + nsid.len())
+        let ecs = self.ecs.as_ref().map_or(0, |ecs| OPTION_HEADER_OCTETS + ECS_FIXED_OCTETS + ecs.address_octets());
+        OPT_OCTETS + ecs + self.short_nsid().map_or(0, |nsid| OPTION_HEADER_OCTETS + nsid.len())
     }
 
     #[inline]
@@ -192,25 +187,30 @@ impl<'a> OptReply<'a> {
         self.nsid.filter(|nsid| nsid.len() <= MAX_NSID_OCTETS)
     }
 
-    /// Writes the record to the start of `out`, which has room for [`OptReply::octets`]; `extended_rcode` is the rcode without its low 4 bits.
+    /// Writes the record to `out`, which is [`OptReply::octets`] long; `extended_rcode` is the rcode without its low 4 bits.
     #[inline]
     pub(super) fn write(&self, out: &mut [u8], extended_rcode: u8, scope: u8) {
-        let [udp_size, data_octets] = [self.udp_size.max(MIN_UDP_OCTETS as u16), self.options_octets() as u16].map(u16::to_be_bytes);
+        let udp_size = self.udp_size.max(MIN_UDP_OCTETS as u16).to_be_bytes();
         let flags = if self.dnssec_ok { DO_BIT } else { 0 }.to_be_bytes();
-        let fixed =
-            [0, 0, rtype::OPT as u8, udp_size[0], udp_size[1], extended_rcode, 0, flags[0], flags[1], data_octets[0], data_octets[1]];
-        out[..OPT_OCTETS].copy_from_slice(&fixed);
-        let mut rest = &mut out[OPT_OCTETS..];
+        let data_octets = ((out.len() - OPT_OCTETS) as u16).to_be_bytes();
+        let head: [[u8; 2]; 5] = [[0, rtype::OPT as u8], udp_size, [extended_rcode, 0], flags, data_octets];
+        let (root, rest) = out.split_at_mut(1);
+        root[0] = 0;
+        let (to, mut rest) = rest.split_at_mut(OPT_OCTETS - 1);
+        to.copy_from_slice(head.as_flattened());
         if let Some(ecs) = &self.ecs {
-            let (family, address) = (ecs.family.to_be_bytes(), ecs.address_octets());
-            let fixed = [0, option::ECS as u8, 0, (ECS_FIXED_OCTETS + address) as u8, family[0], family[1], ecs.source, scope];
-            rest[..fixed.len()].copy_from_slice(&fixed);
-            rest[fixed.len()..][..address].copy_from_slice(&ecs.octets[..address]);
-            rest = &mut rest[fixed.len() + address..];
+            let address = ecs.address_octets();
+            let head = [[0, option::ECS as u8], [0, (ECS_FIXED_OCTETS + address) as u8], ecs.family.to_be_bytes(), [ecs.source, scope]];
+            let (to, tail) = rest.split_at_mut(OPTION_HEADER_OCTETS + ECS_FIXED_OCTETS);
+            to.copy_from_slice(head.as_flattened());
+            let (to, tail) = tail.split_at_mut(address);
+            to.copy_from_slice(&ecs.octets[..address]);
+            rest = tail;
         }
         if let Some(nsid) = self.short_nsid() {
-            rest[..OPTION_HEADER_OCTETS].copy_from_slice(&[0, option::NSID as u8, 0, nsid.len() as u8]);
-            rest[OPTION_HEADER_OCTETS..][..nsid.len()].copy_from_slice(nsid);
+            let (to, tail) = rest.split_at_mut(OPTION_HEADER_OCTETS);
+            to.copy_from_slice(&[0, option::NSID as u8, 0, nsid.len() as u8]);
+            tail.copy_from_slice(nsid);
         }
     }
 }

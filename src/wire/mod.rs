@@ -17,6 +17,9 @@ use crate::name::{MAX_LABEL_OCTETS, MAX_NAME_OCTETS};
 /// Octets of the message header (RFC 1035 4.1.1).
 pub const HEADER_OCTETS: usize = 12;
 
+/// Octets of type and class after the name of a question (RFC 1035 4.1.2).
+const QUESTION_FIXED_OCTETS: usize = 4;
+
 /// Octets that every UDP client takes (RFC 1035 4.2.1): smaller sizes in OPT count as this one (RFC 6891 6.2.5).
 pub const MIN_UDP_OCTETS: usize = 512;
 

@@ -1,7 +1,9 @@
 //! The name of the question as lookups want it: lower-cased, with the offset of every label and the hash of every suffix, on the stack.
 //! This room never allocates and never reads a name that was not checked.
 
-use crate::name::{MAX_LABELS, MAX_NAME_OCTETS, ROOT_HASH, label_hash};
+use super::QUESTION_FIXED_OCTETS;
+use super::query::Question;
+use crate::name::{HASH_READ_OCTETS, MAX_LABELS, MAX_NAME_OCTETS, ROOT_HASH, label_hash_within};
 
 /// Suffixes of up to this many labels have their hash stored: more than real names have.
 const DIRECT: usize = 16;
@@ -16,27 +18,43 @@ const STORED: usize = 1 + DIRECT + (MAX_LABELS - DIRECT) / STRIDE;
 /// Octets that are lower-cased in one step.
 const BLOCK: usize = 16;
 
+/// The longest question in whole blocks, which is also what the hash may read behind the longest name.
+const WIRE_OCTETS: usize = (MAX_NAME_OCTETS + HASH_READ_OCTETS).next_multiple_of(BLOCK);
+const _: () = assert!(WIRE_OCTETS >= MAX_NAME_OCTETS + QUESTION_FIXED_OCTETS);
+
 /// A lower-cased name with the offset of every label and the hash of every suffix (see [`label_hash`]).
 #[derive(Clone)]
 pub struct QName {
     octets: u8,
     labels: u8,
-    /// Offset of each label; those after the last are 0.
-    offsets: [u8; MAX_LABELS],
-    /// The name, then anything.
-    wire: [u8; (MAX_NAME_OCTETS / BLOCK + 1) * BLOCK],
+    /// Offset of each label.
+    offsets: [u8; MAX_LABELS + 1],
+    /// The question, then anything.
+    wire: [u8; WIRE_OCTETS],
     /// By label count of the suffix, see [`DIRECT`] and [`STRIDE`].
     hashes: [u64; STORED],
 }
 
-impl QName {
-    /// The name at the start of `message`, which is valid and `octets` long; what follows it is not looked at (but may be copied).
+impl Default for QName {
+    /// No name yet: [`QName::read`] makes it one.
     #[inline]
-    pub(super) fn new(message: &[u8], octets: usize) -> QName {
-        let mut name = QName { octets: octets as u8, labels: 0, offsets: [0; MAX_LABELS], wire: [0; _], hashes: [ROOT_HASH; STORED] };
-        name.copy_lowercase(message);
-        name.split();
-        name
+    fn default() -> QName {
+        QName { octets: 1, labels: 0, offsets: [0; _], wire: [0; _], hashes: [0; _] }
+    }
+}
+
+impl QName {
+    /// Makes this the name of a question; nothing is left of what it was. It is filled in place because it is too large to be moved about.
+    #[inline]
+    pub fn read(&mut self, question: &Question<'_>) {
+        self.read_raw(question.raw);
+    }
+
+    /// From a valid question: name, type and class.
+    fn read_raw(&mut self, question: &[u8]) {
+        self.octets = (question.len() - QUESTION_FIXED_OCTETS) as u8;
+        self.copy_lowercase(question);
+        self.split();
     }
 
     /// The lower-cased wire form, root label included.
@@ -66,55 +84,70 @@ impl QName {
         if labels <= DIRECT { self.hashes[labels] } else { self.deep_hash(labels) }
     }
 
-    /// Copies whole blocks: a copy of constant size is a few instructions, and octets after the name do no harm.
+    /// Copies whole blocks: a copy of constant size is a few instructions. Length octets are at most 63, below every letter.
     #[inline]
-    fn copy_lowercase(&mut self, message: &[u8]) {
-        let mut rest = message;
-        for block in self.wire.as_chunks_mut::<BLOCK>().0.iter_mut().take(usize::from(self.octets).div_ceil(BLOCK)) {
-            if let Some((chunk, tail)) = rest.split_first_chunk::<BLOCK>() {
-                *block = *chunk;
-                rest = tail;
-            } else {
-                block[..rest.len()].copy_from_slice(rest);
-            }
-            // Length octets are at most 63, below every letter.
-            block.make_ascii_lowercase();
+    fn copy_lowercase(&mut self, question: &[u8]) {
+        let (blocks, rest) = question.as_chunks::<BLOCK>();
+        for (to, from) in self.wire.as_chunks_mut::<BLOCK>().0.iter_mut().zip(blocks) {
+            *to = from.map(|octet| octet.to_ascii_lowercase());
+        }
+        if rest.is_empty() {
+            return;
+        }
+        let to = &mut self.wire[..question.len()];
+        match (to.last_chunk_mut::<BLOCK>(), question.last_chunk::<BLOCK>()) {
+            // Overlaps the block before it.
+            (Some(to), Some(from)) => *to = from.map(|octet| octet.to_ascii_lowercase()),
+            _ => to.iter_mut().zip(question).for_each(|(to, from)| *to = from.to_ascii_lowercase()),
         }
     }
 
     /// Finds the labels from the left, then hashes them from the right.
     #[inline]
     fn split(&mut self) {
-        let (mut at, mut labels) = (0, 0);
-        let last = usize::from(self.octets) - 1;
-        while at < last {
-            self.offsets[labels] = at as u8;
+        // An offset in an octet needs no check against the 272 octets.
+        let (mut at, mut labels) = (0_u8, 0);
+        while at < self.octets - 1 {
+            self.offsets[labels] = at;
             labels += 1;
-            at += 1 + usize::from(self.wire[at]);
+            at = at.wrapping_add(1 + self.wire[usize::from(at)]);
         }
         self.labels = labels as u8;
         let mut hash = ROOT_HASH;
-        for suffix_labels in 1..=labels {
-            hash = self.fold_label(hash, suffix_labels);
-            if suffix_labels <= DIRECT {
-                self.hashes[suffix_labels] = hash;
-            } else if suffix_labels % STRIDE == 0 {
+        self.hashes[0] = hash;
+        for suffix_labels in 1..=labels.min(DIRECT) {
+            hash = self.fold_label(hash, labels - suffix_labels);
+            self.hashes[suffix_labels] = hash;
+        }
+        if labels > DIRECT {
+            self.store_deep_hashes(hash);
+        }
+    }
+
+    /// Goes on from the hash of the suffix of [`DIRECT`] labels.
+    #[cold]
+    fn store_deep_hashes(&mut self, mut hash: u64) {
+        for suffix_labels in DIRECT + 1..=self.label_count() {
+            hash = self.fold_label(hash, self.label_count() - suffix_labels);
+            if suffix_labels % STRIDE == 0 {
                 self.hashes[stored_at(suffix_labels)] = hash;
             }
         }
     }
 
-    /// The hash of a suffix from that of the suffix one label shorter.
+    /// The hash of the suffix that begins with this label, from that of the suffix after it.
     #[inline]
-    fn fold_label(&self, hash: u64, suffix_labels: usize) -> u64 {
-        let at = usize::from(self.offsets[self.label_count() - suffix_labels]);
-        label_hash(hash, &self.wire[at..=at + usize::from(self.wire[at])])
+    fn fold_label(&self, hash: u64, label: usize) -> u64 {
+        let at = usize::from(self.offsets[label]);
+        label_hash_within(hash, &self.wire, at, 1 + usize::from(self.wire[at]))
     }
 
     #[cold]
     fn deep_hash(&self, labels: usize) -> u64 {
         let stored = labels / STRIDE * STRIDE;
-        (stored + 1..=labels).fold(self.hashes[stored_at(stored)], |hash, suffix_labels| self.fold_label(hash, suffix_labels))
+        let first = self.label_count() - labels;
+        let between = first..self.label_count() - stored;
+        between.rev().fold(self.hashes[stored_at(stored)], |hash, label| self.fold_label(hash, label))
     }
 }
 
@@ -129,17 +162,25 @@ mod tests {
     use crate::name::Name;
     use proptest::prelude::*;
 
+    fn qname(question: &[u8]) -> QName {
+        // Not fresh: what an earlier, longer name left must not matter.
+        let mut name = QName::default();
+        name.read_raw(&[b"\x01Z".repeat(127).as_slice(), &[0, 0, 1, 0, 1]].concat());
+        name.read_raw(question);
+        name
+    }
+
     #[test]
     fn suffixes_are_counted_from_the_left() {
         let message = b"\x03wWw\x07EXAMPLE\x03com\x00\x00\x01\x00\x01";
-        let name = QName::new(message, 17);
+        let name = qname(message);
         assert_eq!(name.as_wire(), b"\x03www\x07example\x03com\x00");
         assert_eq!(name.label_count(), 3);
         assert_eq!(name.suffix(1), b"\x07example\x03com\x00");
         assert_eq!(name.suffix(3), b"\x00");
         assert_eq!(name.suffix(200), b"\x00");
         assert_eq!(name.suffix_hash(200), ROOT_HASH);
-        assert_eq!(QName::new(b"\x00", 1).as_wire(), b"\x00");
+        assert_eq!(qname(b"\x00\x00\x01\x00\x01").as_wire(), b"\x00");
     }
 
     proptest! {
@@ -147,11 +188,11 @@ mod tests {
         fn every_suffix_has_the_text_and_the_hash_of_that_name(
             labels in prop::collection::vec(prop::collection::vec(any::<u8>(), 1..8), 0..=MAX_LABELS),
             long in prop::collection::vec(any::<u8>(), 1..=63),
-            after in prop::collection::vec(any::<u8>(), 0..40),
+            after in any::<[u8; 4]>(),
         ) {
             let name = labels.iter().chain([&long]).fold(Name::root(), |name, label| name.prepend(label).unwrap_or(name));
             let message = [name.as_wire(), &after].concat();
-            let qname = QName::new(&message, name.as_wire().len());
+            let qname = qname(&message);
             prop_assert_eq!(qname.label_count(), name.label_count());
             let mut ancestor = Some(name);
             for skip in 0..=qname.label_count() {
@@ -166,7 +207,7 @@ mod tests {
         #[test]
         fn names_of_any_depth_have_exact_hashes(depth in 0..=MAX_LABELS) {
             let name = (0..depth).fold(Name::root(), |name, _| name.prepend(b"X").unwrap());
-            let qname = QName::new(name.as_wire(), name.as_wire().len());
+            let qname = qname(&[name.as_wire(), &[0, 1, 0, 1]].concat());
             let mut ancestor = Some(name);
             for skip in 0..=depth {
                 let name = ancestor.unwrap();

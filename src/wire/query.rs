@@ -2,15 +2,11 @@
 //! This room never panics, never allocates and never follows a pointer: the work is bounded by the size of the packet.
 
 use super::edns::{Edns, RawOpt};
-use super::qname::QName;
-use super::{HEADER_OCTETS, MIN_UDP_OCTETS, Rcode, name_octets, rtype};
+use super::{HEADER_OCTETS, MIN_UDP_OCTETS, QUESTION_FIXED_OCTETS, Rcode, name_octets, rtype};
 use crate::name::{MAX_LABEL_OCTETS, MAX_NAME_OCTETS};
 
 /// Opcode QUERY, the only one that is answered.
 const OPCODE_QUERY: u8 = 0;
-
-/// Octets of type and class after the name of a question.
-const QUESTION_FIXED_OCTETS: usize = 4;
 
 /// Octets of type, class, TTL and data length after the owner of a record (RFC 1035 4.1.3).
 const RECORD_FIXED_OCTETS: usize = 10;
@@ -38,12 +34,10 @@ impl Query<'_> {
     }
 }
 
-/// The question of a query.
+/// The question of a query; [`QName`](super::qname::QName) is its name for lookups.
 pub struct Question<'a> {
     /// Name, type and class as received, to be echoed bit for bit.
     pub raw: &'a [u8],
-    /// The name, lower-cased for lookups.
-    pub qname: QName,
     /// The query type.
     pub qtype: u16,
     /// The query class.
@@ -97,18 +91,13 @@ pub fn parse(message: &[u8]) -> Result<Query<'_>, Fault<'_>> {
         Err(rcode) => return Err(Fault::Reply(FaultReply { rcode, ..fault })),
         Ok(sections) => sections,
     };
-    let Sections { name, qtype, qclass, edns, tsig, raw } = sections;
-    // Last, so that a bad packet never pays for it.
-    let qname = QName::new(&message[HEADER_OCTETS..], name);
-    Ok(Query { id, rd, question: Question { raw, qname, qtype, qclass }, edns, tsig })
+    let Sections { question, edns, tsig } = sections;
+    Ok(Query { id, rd, question, edns, tsig })
 }
 
-/// What the sections of a well-formed query hold; `name` is the octets of the question's name.
+/// What the sections of a well-formed query hold.
 struct Sections<'a> {
-    raw: &'a [u8],
-    name: usize,
-    qtype: u16,
-    qclass: u16,
+    question: Question<'a>,
     edns: Option<Edns>,
     tsig: bool,
 }
@@ -134,9 +123,10 @@ fn sections<'a>(message: &'a [u8], header: &[u8; HEADER_OCTETS], fault: &mut Fau
         _ => return Err(Rcode::FORMERR),
     }
     let (edns, tsig) = if additionals == 0 { (None, false) } else { additional(message, at, additionals, fault)? };
-    Ok(Sections { raw, name, qtype, qclass, edns, tsig })
+    Ok(Sections { question: Question { raw, qtype, qclass }, edns, tsig })
 }
 
+#[inline(always)]
 /// Walks over the additional section: at most one OPT, and a TSIG only at the end; other records are skipped.
 fn additional<'a>(message: &'a [u8], mut at: usize, count: u16, fault: &mut FaultReply<'a>) -> Result<(Option<Edns>, bool), Rcode> {
     let mut opt = None;
@@ -247,7 +237,6 @@ mod tests {
         let query = parse(&packet).unwrap_or_else(|_| panic!());
         assert_eq!((query.id, query.rd, query.edns.is_none(), query.tsig), (0x1234, true, true, false));
         assert_eq!((query.question.raw, query.question.qtype, query.question.qclass), (QUESTION, 1, 1));
-        assert_eq!(query.question.qname.as_wire(), b"\x03www\x07example\x00");
     }
 
     #[test]
@@ -410,7 +399,7 @@ mod tests {
             match parse(&packet) {
                 Err(Fault::Drop) => prop_assert!(silent),
                 Err(Fault::Reply(fault)) => prop_assert!(!silent && fault.id == u16::from_be_bytes([packet[0], packet[1]])),
-                Ok(query) => prop_assert!(!silent && query.question.qname.as_wire().len() + QUESTION_FIXED_OCTETS == query.question.raw.len()),
+                Ok(query) => prop_assert!(!silent && name_octets(query.question.raw) == Some(query.question.raw.len() - QUESTION_FIXED_OCTETS)),
             }
         }
 

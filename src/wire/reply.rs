@@ -15,6 +15,9 @@ const QUESTION_POINTER: [u8; 2] = [0xc0, HEADER_OCTETS as u8];
 /// Octets of type, class and TTL of a record.
 const RECORD_HEAD_OCTETS: usize = 8;
 
+/// Octets of an address record before the address, its owner a pointer.
+const ADDRESS_HEAD_OCTETS: usize = 2 + RECORD_HEAD_OCTETS + 2;
+
 /// What does not fit is not written; see [`Reply::truncate`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Full;
@@ -128,11 +131,14 @@ impl<'o> Reply<'o> {
     #[inline]
     pub fn address(&mut self, owner: Owner<'_>, ttl: u32, octets: &[u8]) -> Result<(), Full> {
         let start = self.at;
-        let written = match (owner, <&[u8; 4]>::try_from(octets)) {
-            (Owner::Question, Ok(octets)) => self.address_of_question(rtype::A, ttl, octets),
-            (Owner::Question, Err(_)) => self.address_of_question(rtype::AAAA, ttl, octets),
-            (Owner::Name(name), octets_v4) => {
-                let rtype = if octets_v4.is_ok() { rtype::A } else { rtype::AAAA };
+        let written = match owner {
+            Owner::Question => match (<&[u8; 4]>::try_from(octets), <&[u8; 16]>::try_from(octets)) {
+                (Ok(octets), _) => self.address_of_question(rtype::A, ttl, octets),
+                (_, Ok(octets)) => self.address_of_question(rtype::AAAA, ttl, octets),
+                _ => Err(Full),
+            },
+            Owner::Name(name) => {
+                let rtype = if octets.len() == 4 { rtype::A } else { rtype::AAAA };
                 self.put_name(name).and_then(|_| self.put_head(rtype, ttl)).and_then(|()| self.put_data(rtype, octets))
             }
         };
@@ -165,22 +171,25 @@ impl<'o> Reply<'o> {
     ///
     /// An extended `rcode` (over 15) needs OPT; without it only its low 4 bits are sent.
     #[inline]
-    pub fn finish(self, rcode: Rcode, flags: Flags) -> usize {
+    pub fn finish(mut self, rcode: Rcode, flags: Flags) -> usize {
+        // By reference, as a copy of all this would cost more than the work.
+        self.seal(rcode, flags)
+    }
+
+    fn seal(&mut self, rcode: Rcode, flags: Flags) -> usize {
         let mut end = self.at;
         let [answers, authorities, mut additionals] = self.counts;
         if let Some(opt) = &self.opt {
-            opt.write(&mut self.out[end..], (rcode.0 >> 4) as u8, self.scope);
-            end += opt.octets();
+            end += self.out.len() - self.room;
+            opt.write(&mut self.out[self.at..end], (rcode.0 >> 4) as u8, self.scope);
             additionals += 1;
         }
         let questions = u16::from(self.question_end > HEADER_OCTETS);
         let bits = 0x80 | u8::from(flags.aa) << 2 | u8::from(flags.tc) << 1 | u8::from(self.rd);
         let [id, questions, answers, authorities, additionals] =
             [self.id, questions, answers, authorities, additionals].map(u16::to_be_bytes);
-        let rest = [bits, (rcode.0 & 0x0f) as u8];
-        for (place, field) in self.out.as_chunks_mut::<2>().0.iter_mut().zip([id, rest, questions, answers, authorities, additionals]) {
-            *place = field;
-        }
+        let header = [id, [bits, (rcode.0 & 0x0f) as u8], questions, answers, authorities, additionals];
+        self.out[..HEADER_OCTETS].copy_from_slice(header.as_flattened());
         end
     }
 
@@ -196,12 +205,16 @@ impl<'o> Reply<'o> {
         self.suffixes.cut(end);
     }
 
-    /// The fixed part in one copy: this is the most frequent record by far.
+    /// Copies of constant size: this is the most frequent record by far.
     #[inline]
-    fn address_of_question(&mut self, rtype: u16, ttl: u32, octets: &[u8]) -> Result<(), Full> {
-        let ttl = ttl.to_be_bytes();
-        let [c0, c1] = QUESTION_POINTER;
-        self.put(&[c0, c1, 0, rtype as u8, 0, class::IN as u8, ttl[0], ttl[1], ttl[2], ttl[3], 0, octets.len() as u8])?;
+    fn address_of_question<const N: usize>(&mut self, rtype: u16, ttl: u32, octets: &[u8; N]) -> Result<(), Full> {
+        if self.room - self.at < ADDRESS_HEAD_OCTETS + N {
+            return Err(Full);
+        }
+        let [[t0, t1], [c0, c1], [l0, l1]] = [rtype, class::IN, N as u16].map(u16::to_be_bytes);
+        let ([p0, p1], [s0, s1, s2, s3]) = (QUESTION_POINTER, ttl.to_be_bytes());
+        let head: [u8; ADDRESS_HEAD_OCTETS] = [p0, p1, t0, t1, c0, c1, s0, s1, s2, s3, l0, l1];
+        self.put(&head)?;
         self.put(octets)
     }
 
