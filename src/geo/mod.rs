@@ -7,6 +7,8 @@
 pub mod build;
 pub mod distance;
 mod intern;
+#[cfg(test)]
+mod oracle;
 pub mod place;
 pub mod prefix;
 pub mod source;

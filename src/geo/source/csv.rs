@@ -12,6 +12,7 @@ use crate::geo::prefix::{Prefix, PrefixError};
 use crate::geo::sweep::{Address, Net};
 
 /// The columns that are read; only `network` is needed, the order is free, others are left out with a warning.
+/// `region` counts in a file of overrides only: vendors use that word for a subdivision's name.
 pub const COLUMNS: [&str; 9] = ["network", "latitude", "longitude", "country", "continent", "subdivision", "city", "asn", "region"];
 
 /// Most columns in a line: vendors have about 20, and a line of a million commas must stay cheap.
@@ -23,7 +24,7 @@ pub fn read(path: &Path, bytes: &[u8]) -> Result<Rows, Diagnostics> {
     // A network's value is its row at first, so that doubles can be told with their lines.
     let mut rows: Vec<(u32, u32)> = Vec::new();
     let mut warnings = Diagnostics::new();
-    let mut page = Page::open(path, bytes)?;
+    let mut page = Page::open(path, bytes, false)?;
     page.each_row(&mut warnings, |row, _| {
         let record = collector.record(row.fields);
         collector.push(&row.prefix, rows.len() as u32);
@@ -55,7 +56,7 @@ pub struct NetworkRow {
 /// Reads a CSV file of overrides (`networks:`): the same columns and `region`. Doubles are left to the check over all overrides.
 pub fn read_networks(path: &Path, bytes: &[u8]) -> Result<Vec<NetworkRow>, Diagnostics> {
     let mut rows = Vec::new();
-    let mut page = Page::open(path, bytes)?;
+    let mut page = Page::open(path, bytes, true)?;
     page.each_row(&mut Diagnostics::new(), |row, region| {
         let NetworkLine { prefix, fields, line } = row;
         if region.is_none() && fields.is_empty() {
@@ -89,11 +90,13 @@ struct Page<'t> {
     source: Option<Arc<Source>>,
     faults: Diagnostics,
     fault_count: usize,
+    /// A file of overrides, not of geo data.
+    overrides: bool,
 }
 
 impl<'t> Page<'t> {
-    fn open(path: &'t Path, bytes: &'t [u8]) -> Result<Page<'t>, Diagnostics> {
-        let page = |text| Page { path, text, source: None, faults: Diagnostics::new(), fault_count: 0 };
+    fn open(path: &'t Path, bytes: &'t [u8], overrides: bool) -> Result<Page<'t>, Diagnostics> {
+        let page = |text| Page { path, text, source: None, faults: Diagnostics::new(), fault_count: 0, overrides };
         match std::str::from_utf8(bytes) {
             Ok(text) => Ok(page(text.strip_prefix('\u{feff}').unwrap_or(text))),
             Err(error) => {
@@ -161,15 +164,13 @@ impl<'t> Page<'t> {
                 Some(known) if header.at[known].is_some() => {
                     self.fault(line, cell.column, format!("column `{name}` is there twice"), None);
                 }
-                Some(known) => header.at[known] = Some(index),
+                Some(known) if known != REGION || self.overrides => header.at[known] = Some(index),
+                Some(_) => warnings.warning(self.mark(line, cell.column), "column `region` is only used in a file of `networks:`"),
                 None => match nearest(&name, COLUMNS) {
                     Some(known) => {
                         self.fault(line, cell.column, format!("unknown column `{name}`"), Some(format!("did you mean `{known}`?")))
                     }
-                    None => {
-                        let mark = self.mark(line, cell.column);
-                        warnings.warning(mark, format!("column `{name}` is not used"));
-                    }
+                    None => warnings.warning(self.mark(line, cell.column), format!("column `{name}` is not used")),
                 },
             }
         }
@@ -394,6 +395,8 @@ mod tests {
         assert!(error("network,network\n").contains("column `network` is there twice"));
         let odd = rows("network,timezone\n10.0.0.0/8,UTC\n").unwrap();
         assert!(odd.warnings().to_string().contains("own.csv:1:9: warning: column `timezone` is not used"));
+        let region = rows("network,region\n10.0.0.0/8,California\n").unwrap();
+        assert!(region.warnings().to_string().contains("column `region` is only used in a file of `networks:`"));
     }
 
     #[test]
