@@ -7,6 +7,7 @@
 pub mod build;
 pub mod distance;
 mod intern;
+mod loom;
 #[cfg(test)]
 mod oracle;
 pub mod place;

@@ -51,7 +51,13 @@ impl World {
         }
         let reserved = RESERVED.iter().any(|row| row.prefix.contains(address));
         let located = fields.country.is_some_and(|code| code.as_str() != "ZZ");
-        let kind = if located { Kind::Located } else if reserved && !matched { Kind::UsePeer } else { Kind::Unknown };
+        let kind = if located {
+            Kind::Located
+        } else if reserved && !matched {
+            Kind::UsePeer
+        } else {
+            Kind::Unknown
+        };
         let named = self.named.iter().filter(|prefix| prefix.contains(address)).max_by_key(|prefix| prefix.length());
         Some((fields.country, fields.city.map(String::from), winner.and_then(|entry| entry.pin), named.copied(), kind))
     }
@@ -82,7 +88,11 @@ fn rows(file: &[(Prefix, Fields)]) -> Rows {
 /// Prefixes that nest and touch: a few trunks, and at any length the trunk's block or its sibling.
 fn prefix() -> impl Strategy<Value = Prefix> {
     let v4 = (select(vec!["10.1.2.3", "80.1.2.3", "192.168.1.1", "255.255.255.255"]), 0u8..=32, any::<bool>());
-    let v6 = (select(vec!["2001:db8::1", "2002:5001:203::1", "::ffff:80.1.2.3", "2a00:1:2:3::4", "fe80::1", "64:ff9b::1"]), 0u8..=128, any::<bool>());
+    let v6 = (
+        select(vec!["2001:db8::1", "2002:5001:203::1", "::ffff:80.1.2.3", "2a00:1:2:3::4", "fe80::1", "64:ff9b::1"]),
+        0u8..=128,
+        any::<bool>(),
+    );
     prop_oneof![v4, v6].prop_map(|(trunk, length, sibling)| {
         let trunk: IpAddr = trunk.parse().unwrap();
         let block = Prefix::masked(trunk, length);
@@ -95,8 +105,11 @@ fn prefix() -> impl Strategy<Value = Prefix> {
 }
 
 fn fields() -> impl Strategy<Value = Fields> {
-    (select(COUNTRIES.to_vec()), select(vec![None, Some("A"), Some("B")]))
-        .prop_map(|(country, city)| Fields { country: Code::parse(country), city: city.map(Into::into), ..Fields::default() })
+    (select(COUNTRIES.to_vec()), select(vec![None, Some("A"), Some("B")])).prop_map(|(country, city)| Fields {
+        country: Code::parse(country),
+        city: city.map(Into::into),
+        ..Fields::default()
+    })
 }
 
 fn world() -> impl Strategy<Value = World> {

@@ -166,12 +166,7 @@ impl<'t> Page<'t> {
                 }
                 Some(known) if known != REGION || self.overrides => header.at[known] = Some(index),
                 Some(_) => warnings.warning(self.mark(line, cell.column), "column `region` is only used in a file of `networks:`"),
-                None => match nearest(&name, COLUMNS) {
-                    Some(known) => {
-                        self.fault(line, cell.column, format!("unknown column `{name}`"), Some(format!("did you mean `{known}`?")))
-                    }
-                    None => warnings.warning(self.mark(line, cell.column), format!("column `{name}` is not used")),
-                },
+                None => self.stranger(line, cell.column, &name, warnings),
             }
         }
         if header.at[NETWORK].is_none() && self.fault_count == 0 {
@@ -183,6 +178,14 @@ impl<'t> Page<'t> {
             );
         }
         (self.fault_count == 0).then_some(header)
+    }
+
+    /// A column that is none of ours: a slip of the finger is an error, anything else only a warning.
+    fn stranger(&mut self, line: u32, column: u32, name: &str, warnings: &mut Diagnostics) {
+        match nearest(name, COLUMNS) {
+            Some(known) => self.fault(line, column, format!("unknown column `{name}`"), Some(format!("did you mean `{known}`?"))),
+            None => warnings.warning(self.mark(line, column), format!("column `{name}` is not used")),
+        }
     }
 
     fn row<'c>(&mut self, header: &Header, line: u32, cells: &'c [Cell<'_>]) -> Option<(NetworkLine, Option<&'c str>)> {
