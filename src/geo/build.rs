@@ -1,16 +1,14 @@
-//! The builder: overrides, geo files, named prefixes and reserved blocks laid over each other into one place table.
+//! What a place table is made of, and the order to make it: overrides, geo files, named prefixes and reserved blocks.
 //! It never reads a file; it is given rows and gives a table that is total and disjoint, or says why not.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::fmt;
 
-use super::intern::Interned;
-use super::place::{Fields, Kind, Place, PlaceId, RegionId, SourceId};
+use super::loom::Loom;
+use super::place::{Fields, RegionId};
 use super::prefix::Prefix;
-use super::source::{Rows, builtin};
-use super::special::{EMBEDDED, RESERVED};
-use super::sweep::{Address, Layer, NOTHING, Net, cut, sort, sweep};
-use super::table::{PlaceTable, Ranges};
+use super::source::Rows;
+use super::table::PlaceTable;
 
 /// At most this many geo files: each costs a layer of every look-up at build time, and nobody has more vendors.
 pub const MAX_SOURCES: usize = 16;
@@ -83,7 +81,7 @@ pub fn build(inputs: Inputs) -> Result<PlaceTable, BuildError> {
     let mut loom = Loom::new(inputs);
     let v4 = loom.weave::<u32>()?;
     let v6 = loom.weave::<u128>()?;
-    Ok(PlaceTable::new(v4, v6, loom.places.list))
+    Ok(PlaceTable::new(v4, v6, loom.into_places()))
 }
 
 /// Pairs of overrides (indices, earlier first) that speak of the same block and say different things (G6).
@@ -98,194 +96,220 @@ pub fn conflicting_overrides(overrides: &[Override]) -> Vec<(usize, usize)> {
     pairs
 }
 
-/// The layers in front of the geo files in every segment's values.
-const OVERRIDE: usize = 0;
-const NAMED: usize = 1;
-const RESERVATION: usize = 2;
-const EMBEDMENT: usize = 3;
-const FIRST_SOURCE: usize = 4;
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::geo::place::{Code, Kind, Place, Point, SourceId};
+    use crate::geo::source::{builtin, csv};
+    use crate::geo::table::Leaf;
+    use std::net::IpAddr;
+    use std::path::Path;
 
-/// Numbered content of all layers; 0 is [`NOTHING`] in each.
-struct Loom {
-    overrides: Interned<(Fields, Option<RegionId>)>,
-    override_nets: Vec<(Prefix, u32)>,
-    named: Vec<Prefix>,
-    sources: Vec<Rows>,
-    /// For each source: record number -> layer value, after dropping systems that nobody names.
-    values: Vec<Vec<u32>>,
-    /// For each source: layer value -> fields.
-    fields: Vec<Interned<Fields>>,
-    places: Interned<Place>,
-    /// Values of a segment -> place.
-    seen: HashMap<Box<[u32]>, PlaceId>,
-}
-
-impl Loom {
-    fn new(inputs: Inputs) -> Loom {
-        let Inputs { overrides, sources, mut named_prefixes, named_asns } = inputs;
-        named_prefixes.sort();
-        named_prefixes.dedup();
-        let keep = |fields: Fields| Fields { asn: fields.asn.filter(|asn| named_asns.contains(asn)), ..fields };
-        let mut override_values = Interned::default();
-        let number = |entry: Override| (entry.prefix, override_values.number((keep(entry.fields), entry.pin)));
-        let mut override_nets: Vec<(Prefix, u32)> = overrides.into_iter().map(number).collect();
-        override_nets.sort();
-        override_nets.dedup();
-        let mut loom = Loom {
-            overrides: override_values,
-            override_nets,
-            named: named_prefixes,
-            sources,
-            values: Vec::new(),
-            fields: Vec::new(),
-            places: Interned::default(),
-            seen: HashMap::new(),
-        };
-        for rows in &mut loom.sources {
-            let mut distinct = Interned::default();
-            let records = std::mem::take(&mut rows.records).into_iter().map(keep);
-            loom.values.push(records.map(|fields| if fields.is_empty() { NOTHING } else { distinct.number(fields) }).collect());
-            loom.fields.push(distinct);
-        }
-        loom
+    fn rows(text: &str) -> Rows {
+        csv::read(Path::new("own.csv"), text.as_bytes()).unwrap()
     }
 
-    fn weave<A: Address + FamilyRows>(&mut self) -> Result<Ranges<A>, BuildError> {
-        let front = self.front_layers::<A>();
-        let mut sources: Vec<Vec<Net<A>>> = Vec::with_capacity(self.sources.len());
-        for (rows, values) in self.sources.iter_mut().zip(&self.values) {
-            // Taken, not copied: with four million networks this is most of the peak.
-            let mut nets = A::take(rows);
-            nets.iter_mut().for_each(|net| net.value = values.get(net.value as usize).copied().unwrap_or(NOTHING));
-            sources.push(nets);
-        }
-        let mut layers: Vec<Layer<'_, A>> = front.iter().chain(&sources).map(|nets| Layer::new(nets)).collect();
-        let mut cloth = Cloth { starts: Vec::new(), places: Vec::new(), pending: None };
-        sweep(&mut layers, |first, last, values| cloth.add(first, last, self.place(values)))?;
-        cloth.finish()
+    fn entry(prefix: &str, fields: Fields, pin: Option<u16>) -> Override {
+        Override { prefix: prefix.parse().unwrap(), fields, pin: pin.map(RegionId) }
     }
 
-    fn front_layers<A: Address>(&self) -> [Vec<Net<A>>; FIRST_SOURCE] {
-        let of = |prefix: &Prefix| prefix.family() == A::FAMILY;
-        let named = (1u32..).zip(&self.named);
-        let mut layers = [
-            self.override_nets.iter().filter(|(p, _)| of(p)).map(|(p, value)| Net::new(p, *value)).collect(),
-            named.filter(|(_, p)| of(p)).map(|(value, p)| Net::new(p, value)).collect(),
-            RESERVED.iter().filter(|row| of(&row.prefix)).map(|row| Net::new(&row.prefix, 1)).collect(),
-            EMBEDDED.iter().filter(|row| of(&row.prefix)).map(|row| Net::new(&row.prefix, 1)).collect(),
-        ];
-        layers.iter_mut().for_each(|nets: &mut Vec<Net<A>>| sort(nets));
-        layers
+    fn country(code: &str) -> Fields {
+        Fields { country: Code::parse(code), ..Fields::default() }
     }
 
-    /// The place of a segment by the values of its layers.
-    fn place(&mut self, values: &[u32]) -> PlaceId {
-        if let Some(id) = self.seen.get(values) {
-            return *id;
-        }
-        let place = self.lay_over(values);
-        // Numbers of interned values start at 1, places at 0.
-        let id = PlaceId(self.places.number(place) - 1);
-        self.seen.insert(values.into(), id);
-        id
+    fn at(latitude: f64, longitude: f64) -> Fields {
+        Fields { point: Point::new(latitude, longitude).ok(), ..Fields::default() }
     }
 
-    fn lay_over(&self, values: &[u32]) -> Place {
-        if values[EMBEDMENT] != NOTHING {
-            return assemble(Fields::default(), None, None, SourceId::Embedded, Kind::Unknown);
-        }
-        let mut fields = Fields::default();
-        let (mut first_source, mut point_source) = (None, None);
-        let (mut pin, mut matched) = (None, false);
-        let mut lay = |more: &Fields, source: SourceId| {
-            let had_point = fields.point.is_some();
-            if fields.fill_from(more) {
-                first_source = first_source.or(Some(source));
-            }
-            if !had_point && fields.point.is_some() {
-                point_source = Some(source);
-            }
-        };
-        if let Some((said, region)) = self.overrides.get(values[OVERRIDE]) {
-            lay(said, SourceId::Override);
-            (pin, matched) = (*region, true);
-        }
-        for (index, (value, distinct)) in values[FIRST_SOURCE..].iter().zip(&self.fields).enumerate() {
-            if let Some(said) = distinct.get(*value) {
-                lay(said, if self.sources[index].built_in { SourceId::BuiltIn } else { SourceId::File(index as u16) });
-                matched = true;
-            }
-        }
-        let source = point_source.or(first_source).unwrap_or(if pin.is_some() { SourceId::Override } else { SourceId::None });
-        let country = fields.country.and_then(builtin::country);
-        if let Some(country) = country {
-            // G5: a record without coordinates has its country's point; a continent alone gives none.
-            fields.fill_from(&Fields { point: Some(country.point), continent: Some(country.continent), ..Fields::default() });
-        }
-        let kind = match (fields.point, matched, values[RESERVATION] != NOTHING) {
-            (Some(_), _, _) => Kind::Located,
-            (None, false, true) => Kind::UsePeer,
-            _ => Kind::Unknown,
-        };
-        let named = (values[NAMED] as usize).checked_sub(1).and_then(|i| self.named.get(i)).copied();
-        assemble(fields, pin, named, source, kind)
-    }
-}
-
-fn assemble(fields: Fields, pin: Option<RegionId>, named: Option<Prefix>, source: SourceId, kind: Kind) -> Place {
-    let Fields { point, continent, country, subdivision, city, asn } = fields;
-    Place { point, continent, country, subdivision, city, asn, pin, named, source, kind }
-}
-
-/// The ranges of one family as they come off the sweep: equal neighbours merged, then cut into aligned blocks.
-struct Cloth<A> {
-    starts: Vec<A>,
-    places: Vec<PlaceId>,
-    pending: Option<(u128, u128, PlaceId)>,
-}
-
-impl<A: Address> Cloth<A> {
-    fn add(&mut self, first: u128, last: u128, place: PlaceId) -> Result<(), BuildError> {
-        match &mut self.pending {
-            Some((_, end, same)) if *same == place => *end = last,
-            _ => {
-                self.flush();
-                self.pending = Some((first, last, place));
-            }
-        }
-        if self.starts.len() > MAX_RANGES { Err(BuildError::TooManyRanges) } else { Ok(()) }
+    fn leaf(table: &PlaceTable, address: &str) -> Leaf {
+        table.locate(address.parse().unwrap(), u8::MAX)
     }
 
-    fn flush(&mut self) {
-        if let Some((first, last, place)) = self.pending.take() {
-            cut(A::FAMILY, first, last, |block, _| {
-                self.starts.push(A::narrow(block));
-                self.places.push(place);
-            });
+    fn place<'t>(table: &'t PlaceTable, address: &str) -> &'t Place {
+        table.place(leaf(table, address).place)
+    }
+
+    /// The scope of an address for a plan that looks at everything in a place.
+    fn scope(table: &PlaceTable, address: &str) -> u8 {
+        let leaf = leaf(table, address);
+        table.scopes(|place| place)[leaf.range.0 as usize] + leaf.shift
+    }
+
+    #[test]
+    fn g6_overrides_win_over_the_database_and_the_longest_wins() {
+        let table = build(Inputs {
+            overrides: vec![entry("10.0.0.0/8", at(1.0, 1.0), Some(1)), entry("10.1.0.0/16", at(2.0, 2.0), Some(2))],
+            sources: vec![rows("network,country,city\n10.1.2.0/24,FR,Paris\n")],
+            ..Inputs::default()
+        })
+        .unwrap();
+        let paris = place(&table, "10.1.2.3");
+        assert_eq!((paris.point, paris.pin), (Point::new(2.0, 2.0).ok(), Some(RegionId(2))));
+        // Fields that are not given keep the geo data's value.
+        assert_eq!((paris.country, paris.city.as_deref(), paris.source), (Code::parse("FR"), Some("Paris"), SourceId::Override));
+        assert_eq!(place(&table, "10.2.0.1").pin, Some(RegionId(1)));
+    }
+
+    #[test]
+    fn g6_the_same_block_with_different_values_is_an_error_and_with_equal_values_is_not() {
+        let one = |prefix: &str, code| entry(prefix, country(code), None);
+        let list = vec![one("2001:db8::/32", "FR"), one("10.0.0.0/8", "FR"), one("2001:0DB8::/32", "DE"), one("10.0.0.0/8", "FR")];
+        assert_eq!(conflicting_overrides(&list), [(0, 2)]);
+        let error = build(Inputs { overrides: list, ..Inputs::default() }).unwrap_err();
+        assert_eq!(error.to_string(), "network `2001:db8::/32` is given twice with different values");
+    }
+
+    #[test]
+    fn each_field_comes_from_the_first_file_that_has_it() {
+        let table = build(Inputs {
+            sources: vec![rows("network,country\n1.0.0.0/8,FR\n"), rows("network,latitude,longitude,country\n1.2.0.0/16,50.0,8.0,DE\n")],
+            ..Inputs::default()
+        })
+        .unwrap();
+        let both = place(&table, "1.2.3.4");
+        assert_eq!((both.country, both.point, both.source), (Code::parse("FR"), Point::new(50.0, 8.0).ok(), SourceId::File(1)));
+        assert_eq!(table.prefix_of(leaf(&table, "1.2.3.4").range).to_string(), "1.2.0.0/16");
+        assert_eq!(place(&table, "1.3.0.0").source, SourceId::File(0));
+    }
+
+    #[test]
+    fn g5_a_country_gives_its_point_and_a_continent_alone_none() {
+        let table = build(Inputs {
+            sources: vec![rows("network,country,continent\n1.0.0.0/8,FR,\n2.0.0.0/8,,EU\n3.0.0.0/8,ZZ,\n")],
+            ..Inputs::default()
+        });
+        let table = table.unwrap();
+        let france = builtin::country(Code::parse("FR").unwrap()).unwrap();
+        let found = place(&table, "1.1.1.1");
+        assert_eq!((found.point, found.continent, found.kind), (Some(france.point), Code::parse("EU"), Kind::Located));
+        let europe = place(&table, "2.1.1.1");
+        assert_eq!((europe.point, europe.continent, europe.kind), (None, Code::parse("EU"), Kind::Unknown));
+        assert_eq!(place(&table, "3.1.1.1").kind, Kind::Unknown);
+    }
+
+    #[test]
+    fn g1_an_unknown_client_has_no_point() {
+        let table = build(Inputs::default()).unwrap();
+        assert_eq!((place(&table, "8.8.8.8").point, place(&table, "8.8.8.8").kind), (None, Kind::Unknown));
+        assert_eq!(place(&table, "8.8.8.8").to_string(), "unknown");
+    }
+
+    #[test]
+    fn e6_reserved_addresses_fall_to_the_peer_only_on_a_miss() {
+        let table = build(Inputs {
+            overrides: vec![entry("10.20.0.0/16", at(50.0, 8.0), Some(0))],
+            sources: vec![rows("network,country\n192.168.7.0/24,FR\nfc00:7::/32,FR\n203.0.113.0/24,\n")],
+            ..Inputs::default()
+        })
+        .unwrap();
+        for address in [
+            "10.21.0.1",
+            "192.168.8.1",
+            "127.0.0.1",
+            "100.64.0.1",
+            "255.255.255.255",
+            "203.0.113.9",
+            "fc00:8::1",
+            "::1",
+            "fe80::1",
+            "2001:db8::1",
+        ] {
+            assert_eq!(place(&table, address).kind, Kind::UsePeer, "{address}");
+        }
+        for address in ["10.20.1.1", "192.168.7.1", "fc00:7::1"] {
+            assert_eq!(place(&table, address).kind, Kind::Located, "{address}");
+        }
+        for address in ["11.0.0.1", "2a00::1", "64:ff9c::1"] {
+            assert_eq!(place(&table, address).kind, Kind::Unknown, "{address}");
         }
     }
 
-    fn finish(mut self) -> Result<Ranges<A>, BuildError> {
-        self.flush();
-        self.starts.shrink_to_fit();
-        self.places.shrink_to_fit();
-        Ok(Ranges::new(self.starts, self.places))
+    #[test]
+    fn e6_the_scope_of_a_reserved_address_is_the_extent_of_its_hole() {
+        let table = build(Inputs { sources: vec![builtin::world().unwrap()], ..Inputs::default() }).unwrap();
+        assert_eq!((scope(&table, "10.1.2.3"), scope(&table, "192.168.1.1"), scope(&table, "224.0.0.1")), (8, 16, 3));
+        assert_eq!(scope(&table, "2001:db8::1"), 32);
     }
-}
 
-/// Which list of a source's rows belongs to an address type.
-trait FamilyRows: Address {
-    fn take(rows: &mut Rows) -> Vec<Net<Self>>;
-}
-
-impl FamilyRows for u32 {
-    fn take(rows: &mut Rows) -> Vec<Net<u32>> {
-        std::mem::take(&mut rows.v4)
+    #[test]
+    fn s1_ten_eight_minus_ten_one_gives_fifteen_for_ten_two() {
+        let table = build(Inputs {
+            overrides: vec![entry("10.0.0.0/8", at(1.0, 1.0), None), entry("10.1.0.0/16", at(2.0, 2.0), None)],
+            ..Inputs::default()
+        })
+        .unwrap();
+        let scopes = ["10.2.0.1", "10.1.0.1", "10.0.0.1", "10.4.0.1", "10.128.0.1"].map(|address| scope(&table, address));
+        assert_eq!(scopes, [15, 16, 16, 14, 9]);
     }
-}
 
-impl FamilyRows for u128 {
-    fn take(rows: &mut Rows) -> Vec<Net<u128>> {
-        std::mem::take(&mut rows.v6)
+    #[test]
+    fn s9_the_scope_of_an_unknown_address_is_the_extent_of_the_hole() {
+        let table = build(Inputs { sources: vec![rows("network,country\n80.0.0.0/8,FR\n")], ..Inputs::default() }).unwrap();
+        assert_eq!((scope(&table, "81.2.3.4"), scope(&table, "64.0.0.1")), (8, 4));
+    }
+
+    #[test]
+    fn s8_ipv4_inside_ipv6_is_looked_up_as_ipv4_with_its_scope_moved() {
+        let table = build(Inputs {
+            overrides: vec![entry("::/0", country("DE"), None)],
+            sources: vec![rows("network,country\n80.0.0.0/8,FR\n2002::/16,IT\n")],
+            ..Inputs::default()
+        })
+        .unwrap();
+        let direct = leaf(&table, "80.1.2.3");
+        for (address, shift) in [("::ffff:80.1.2.3", 96), ("64:ff9b::80.1.2.3", 96), ("2002:5001:203::1", 16)] {
+            let found = leaf(&table, address);
+            assert_eq!((found.range, found.place, found.shift), (direct.range, direct.place, shift), "{address}");
+            assert_eq!(scope(&table, address), 8 + shift);
+        }
+        // No IPv4 bits in the source: the block itself, which is unknown, whatever networks are laid around it.
+        for (address, source_length) in [("::ffff:0:0", 96), ("64:ff9b::", 32), ("2002::", 16)] {
+            let found = table.locate(address.parse::<IpAddr>().unwrap(), source_length);
+            assert_eq!((table.place(found.place).kind, found.shift), (Kind::Unknown, 0), "{address}");
+            assert_eq!(table.place(found.place).source, SourceId::Embedded);
+            assert_eq!(table.scopes(|place| place)[found.range.0 as usize], 128);
+        }
+        assert_eq!(place(&table, "2003::1").country, Code::parse("DE"));
+    }
+
+    #[test]
+    fn s2_a_block_of_embedded_ipv4_is_never_inside_a_scope() {
+        let table = build(Inputs::default()).unwrap();
+        let scopes = table.scopes(|_| ());
+        let scope = |address: &str| scopes[leaf(&table, address).range.0 as usize];
+        assert_eq!(scope("8.8.8.8"), 0);
+        assert_eq!((scope("2003::1"), scope("2001::1"), scope("4000::1")), (16, 15, 2));
+    }
+
+    #[test]
+    fn a_system_splits_ranges_only_where_it_is_named() {
+        let source = || rows("network,latitude,longitude,asn\n80.0.0.0/9,1,1,64500\n80.128.0.0/9,1,1,64501\n");
+        let plain = build(Inputs { sources: vec![source()], ..Inputs::default() }).unwrap();
+        assert_eq!(plain.prefix_of(leaf(&plain, "80.1.1.1").range).to_string(), "80.0.0.0/8");
+        let named = build(Inputs { sources: vec![source()], named_asns: BTreeSet::from([64501]), ..Inputs::default() }).unwrap();
+        assert_eq!((place(&named, "80.1.1.1").asn, place(&named, "80.200.1.1").asn), (None, Some(64501)));
+    }
+
+    #[test]
+    fn every_named_prefix_is_an_edge_and_the_longest_is_kept() {
+        let named_prefixes = ["80.0.0.0/8", "80.1.0.0/16", "2a00::/16"].map(|text| text.parse().unwrap());
+        let table = build(Inputs { named_prefixes: named_prefixes.to_vec(), ..Inputs::default() }).unwrap();
+        assert_eq!(place(&table, "80.1.1.1").named, Some(named_prefixes[1]));
+        assert_eq!(place(&table, "80.2.1.1").named, Some(named_prefixes[0]));
+        assert_eq!((place(&table, "2a00::1").named, place(&table, "2a01::1").named), (Some(named_prefixes[2]), None));
+    }
+
+    #[test]
+    fn equal_content_has_an_equal_generation() {
+        let table = |text: &str| build(Inputs { sources: vec![rows(text)], ..Inputs::default() }).unwrap().generation();
+        assert_eq!(table("network,country\n80.0.0.0/8,FR\n"), table("country,network\nFR,80.0.0.0/9\nFR,80.128.0.0/9\n"));
+        assert_ne!(table("network,country\n80.0.0.0/8,FR\n"), table("network,country\n80.0.0.0/8,DE\n"));
+        assert_ne!(table("network,country\n80.0.0.0/8,FR\n"), table("network,country\n81.0.0.0/8,FR\n"));
+    }
+
+    #[test]
+    fn too_many_files_are_refused() {
+        let sources = (0..=MAX_SOURCES).map(|_| rows("network\n")).collect();
+        assert_eq!(build(Inputs { sources, ..Inputs::default() }).unwrap_err(), BuildError::TooManySources);
     }
 }

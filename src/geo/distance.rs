@@ -25,8 +25,11 @@ mod tests {
     use geo::{Distance, HaversineMeasure};
     use proptest::prelude::*;
 
+    /// Names, latitude and longitude of each, kilometres.
+    type CityPair = (&'static str, (f64, f64), (f64, f64), f64);
+
     /// Coordinates, and kilometres computed apart: angle between the two vectors, 50-digit arithmetic, R = 6371.0 km.
-    const CITY_PAIRS: [(&str, (f64, f64), (f64, f64), f64); 10] = [
+    const CITY_PAIRS: [CityPair; 10] = [
         ("Paris - London", (48.8566, 2.3522), (51.5074, -0.1278), 343.55606),
         ("New York - Los Angeles", (40.7128, -74.0060), (34.0522, -118.2437), 3935.7463),
         ("Tokyo - San Francisco", (35.6762, 139.6503), (37.7749, -122.4194), 8274.615),

@@ -2,11 +2,14 @@
 //! This room never chooses a region, never reads the configuration and never asks the time; it is told prefixes and gives places.
 //!
 //! Reading order: [`prefix`], [`place`], [`distance`], [`special`] (addresses with a meaning of their own), [`source`] (files to rows),
-//! [`build`] (rows to a table), [`table`] (the look-up).
+//! [`mod@build`] (rows to a table), [`table`] (the look-up).
 
 pub mod build;
 pub mod distance;
 mod intern;
+mod loom;
+#[cfg(test)]
+mod oracle;
 pub mod place;
 pub mod prefix;
 pub mod source;

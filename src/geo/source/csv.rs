@@ -12,6 +12,7 @@ use crate::geo::prefix::{Prefix, PrefixError};
 use crate::geo::sweep::{Address, Net};
 
 /// The columns that are read; only `network` is needed, the order is free, others are left out with a warning.
+/// `region` counts in a file of overrides only: vendors use that word for a subdivision's name.
 pub const COLUMNS: [&str; 9] = ["network", "latitude", "longitude", "country", "continent", "subdivision", "city", "asn", "region"];
 
 /// Most columns in a line: vendors have about 20, and a line of a million commas must stay cheap.
@@ -23,7 +24,7 @@ pub fn read(path: &Path, bytes: &[u8]) -> Result<Rows, Diagnostics> {
     // A network's value is its row at first, so that doubles can be told with their lines.
     let mut rows: Vec<(u32, u32)> = Vec::new();
     let mut warnings = Diagnostics::new();
-    let mut page = Page::open(path, bytes)?;
+    let mut page = Page::open(path, bytes, false)?;
     page.each_row(&mut warnings, |row, _| {
         let record = collector.record(row.fields);
         collector.push(&row.prefix, rows.len() as u32);
@@ -55,7 +56,7 @@ pub struct NetworkRow {
 /// Reads a CSV file of overrides (`networks:`): the same columns and `region`. Doubles are left to the check over all overrides.
 pub fn read_networks(path: &Path, bytes: &[u8]) -> Result<Vec<NetworkRow>, Diagnostics> {
     let mut rows = Vec::new();
-    let mut page = Page::open(path, bytes)?;
+    let mut page = Page::open(path, bytes, true)?;
     page.each_row(&mut Diagnostics::new(), |row, region| {
         let NetworkLine { prefix, fields, line } = row;
         if region.is_none() && fields.is_empty() {
@@ -89,11 +90,13 @@ struct Page<'t> {
     source: Option<Arc<Source>>,
     faults: Diagnostics,
     fault_count: usize,
+    /// A file of overrides, not of geo data.
+    overrides: bool,
 }
 
 impl<'t> Page<'t> {
-    fn open(path: &'t Path, bytes: &'t [u8]) -> Result<Page<'t>, Diagnostics> {
-        let page = |text| Page { path, text, source: None, faults: Diagnostics::new(), fault_count: 0 };
+    fn open(path: &'t Path, bytes: &'t [u8], overrides: bool) -> Result<Page<'t>, Diagnostics> {
+        let page = |text| Page { path, text, source: None, faults: Diagnostics::new(), fault_count: 0, overrides };
         match std::str::from_utf8(bytes) {
             Ok(text) => Ok(page(text.strip_prefix('\u{feff}').unwrap_or(text))),
             Err(error) => {
@@ -161,16 +164,9 @@ impl<'t> Page<'t> {
                 Some(known) if header.at[known].is_some() => {
                     self.fault(line, cell.column, format!("column `{name}` is there twice"), None);
                 }
-                Some(known) => header.at[known] = Some(index),
-                None => match nearest(&name, COLUMNS) {
-                    Some(known) => {
-                        self.fault(line, cell.column, format!("unknown column `{name}`"), Some(format!("did you mean `{known}`?")))
-                    }
-                    None => {
-                        let mark = self.mark(line, cell.column);
-                        warnings.warning(mark, format!("column `{name}` is not used"));
-                    }
-                },
+                Some(known) if known != REGION || self.overrides => header.at[known] = Some(index),
+                Some(_) => warnings.warning(self.mark(line, cell.column), "column `region` is only used in a file of `networks:`"),
+                None => self.stranger(line, cell.column, &name, warnings),
             }
         }
         if header.at[NETWORK].is_none() && self.fault_count == 0 {
@@ -182,6 +178,14 @@ impl<'t> Page<'t> {
             );
         }
         (self.fault_count == 0).then_some(header)
+    }
+
+    /// A column that is none of ours: a slip of the finger is an error, anything else only a warning.
+    fn stranger(&mut self, line: u32, column: u32, name: &str, warnings: &mut Diagnostics) {
+        match nearest(name, COLUMNS) {
+            Some(known) => self.fault(line, column, format!("unknown column `{name}`"), Some(format!("did you mean `{known}`?"))),
+            None => warnings.warning(self.mark(line, column), format!("column `{name}` is not used")),
+        }
     }
 
     fn row<'c>(&mut self, header: &Header, line: u32, cells: &'c [Cell<'_>]) -> Option<(NetworkLine, Option<&'c str>)> {
@@ -321,4 +325,106 @@ fn quoted(rest: &str) -> Result<(Cow<'_, str>, usize), String> {
     let inner = &rest[1..end - 1];
     let text = if inner.contains('"') { Cow::Owned(inner.replace("\"\"", "\"")) } else { Cow::Borrowed(inner) };
     Ok((text, end))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::geo::prefix::Family;
+
+    fn rows(text: &str) -> Result<Rows, String> {
+        read(Path::new("own.csv"), text.as_bytes()).map_err(|diagnostics| diagnostics.to_string())
+    }
+
+    fn error(text: &str) -> String {
+        rows(text).expect_err(text)
+    }
+
+    #[test]
+    fn columns_are_found_by_name_in_any_order() {
+        let rows = rows("\u{feff}# own data\r\nASN,network,City,subdivision,country,longitude,latitude\r\nAS64500,192.0.2.0/24,\"Washington, D.C.\",us-dc,us,-77.04,38.91\r\n").unwrap();
+        assert_eq!((rows.count(Family::V4), rows.count(Family::V6)), (1, 0));
+        let expected = Fields {
+            point: Point::new(38.91, -77.04).ok(),
+            country: Code::parse("US"),
+            subdivision: Some("DC".into()),
+            city: Some("Washington, D.C.".into()),
+            asn: Some(64500),
+            ..Fields::default()
+        };
+        assert_eq!(rows.records, [expected]);
+    }
+
+    #[test]
+    fn empty_cells_and_dashes_say_nothing() {
+        let rows = rows("network,latitude,longitude,country,city\n2001:db8::/32,,,-,-\n").unwrap();
+        assert_eq!(rows.records, [Fields::default()]);
+    }
+
+    #[test]
+    fn all_errors_come_at_once_with_line_and_column() {
+        let text = "network,latitude,longitude,country\n10.0.0.0/8,91,0,FR\n10.0.0.0/33,1,1,FR\n11.0.0.0/8,1,,FRA\n12.0.0.0/8,1\n";
+        let report = error(text);
+        for part in [
+            "own.csv:2:12: error: latitude `91` must be a number from -90 to 90",
+            "own.csv:3:1: error: `10.0.0.0/33`: the prefix length of IPv4 must be a number from 0 to 32",
+            "own.csv:4:12: error: latitude and longitude need each other",
+            "own.csv:4:15: error: `FRA` is not a country of two letters (ISO 3166)",
+            "own.csv:5:1: error: 2 columns where the header has 4",
+        ] {
+            assert!(report.contains(part), "{part} is not in\n{report}");
+        }
+    }
+
+    #[test]
+    fn g2_nan_is_refused() {
+        assert!(error("network,latitude,longitude\n10.0.0.0/8,NaN,1\n").contains("latitude `NaN`"));
+    }
+
+    #[test]
+    fn g6_host_bits_and_the_same_block_twice_are_errors() {
+        assert!(error("network,country\n10.0.0.1/8,FR\n").contains("hint: write `10.0.0.0/8`"));
+        let twice = error("network,country\n2001:db8::/32,FR\n10.0.0.0/8,FR\n2001:0db8:0::/32,DE\n");
+        assert!(twice.contains("own.csv:4:1: error: network `2001:db8::/32` is given twice with different values"), "{twice}");
+        assert!(twice.contains("hint: it is also on line 2"));
+        assert_eq!(rows("network,country\n10.0.0.0/8,FR\n10.0.0.0/8,FR\n").unwrap().count(Family::V4), 1);
+    }
+
+    #[test]
+    fn a_slip_in_a_column_name_is_an_error_and_a_stranger_a_warning() {
+        assert!(error("network,latitide,longitude\n").contains("hint: did you mean `latitude`?"));
+        assert!(error("latitude,longitude\n1,1\n").contains("no column `network`"));
+        assert!(error("# nothing\n\n").contains("holds no header line"));
+        assert!(error("network,network\n").contains("column `network` is there twice"));
+        let odd = rows("network,timezone\n10.0.0.0/8,UTC\n").unwrap();
+        assert!(odd.warnings().to_string().contains("own.csv:1:9: warning: column `timezone` is not used"));
+        let region = rows("network,region\n10.0.0.0/8,California\n").unwrap();
+        assert!(region.warnings().to_string().contains("column `region` is only used in a file of `networks:`"));
+    }
+
+    #[test]
+    fn broken_quotes_and_bytes_are_errors() {
+        assert!(error("network,city\n10.0.0.0/8,\"Par\n").contains("a quote is not closed"));
+        assert!(error("network,city\n10.0.0.0/8,\"Par\"is\n").contains("text behind a closing quote"));
+        assert!(error("network,city\n10.0.0.0/8,Par\"is\n").contains("a quote inside a cell"));
+        assert!(error(&format!("network{}\n", ",".repeat(1000))).contains("more than 64 columns"));
+        let report = read(Path::new("own.csv"), b"network\n\xff\xfe\n").unwrap_err().to_string();
+        assert!(report.contains("line 2 is not UTF-8 text"), "{report}");
+    }
+
+    #[test]
+    fn a_file_of_nothing_but_errors_stops_early() {
+        let text = format!("network\n{}", "nonsense\n".repeat(10_000));
+        assert!(error(&text).ends_with("... and 1 more\n"));
+    }
+
+    #[test]
+    fn overrides_may_name_a_region() {
+        let read = |text: &str| read_networks(Path::new("networks.csv"), text.as_bytes());
+        let rows = read("network,region,country\n10.20.0.0/16,eu-west,\n10.30.0.0/16,,FR\n").unwrap();
+        assert_eq!((rows[0].region.as_deref(), rows[0].line, rows[0].fields.is_empty()), (Some("eu-west"), 2, true));
+        assert_eq!((rows[1].region.as_deref(), rows[1].fields.country), (None, Code::parse("FR")));
+        let nothing = read("network,region\n10.20.0.0/16,\n").unwrap_err().to_string();
+        assert!(nothing.contains("networks.csv:2:1: error: says nothing of its network"), "{nothing}");
+    }
 }

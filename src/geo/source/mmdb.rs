@@ -38,7 +38,7 @@ const fn key(name: &'static str) -> PathElement<'static> {
 /// Reads a database from its bytes.
 pub fn read(path: &Path, bytes: &[u8]) -> Result<Rows, Diagnostics> {
     let refuse = |error: MaxMindDbError| {
-        refusal(path, format!("is not a sound MaxMind DB file: {error}"), "fetch the file again; an earlier good one is not replaced")
+        refusal(path, format!("is not a sound MaxMind DB file: {error}"), "fetch the file again, it is damaged or cut short")
     };
     let reader = Reader::from_source(bytes).map_err(refuse)?;
     let mut gathering = Gathering::default();
@@ -168,5 +168,142 @@ fn lenient<T>(value: Result<Option<T>, MaxMindDbError>) -> Result<Option<T>, Max
     match value {
         Err(MaxMindDbError::Decoding { .. }) => Ok(None),
         other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::geo::prefix::Family;
+    use crate::geo::sweep::Net;
+    use proptest::prelude::*;
+    use std::path::PathBuf;
+
+    const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/mmdb");
+
+    /// The files of a folder of the test databases; none (and a printed reason) where the databases are not at hand.
+    fn files(folder: &str) -> Vec<PathBuf> {
+        let Ok(entries) = std::fs::read_dir(Path::new(FOLDER).join(folder)) else {
+            println!("skipped: no test databases at {FOLDER}");
+            return Vec::new();
+        };
+        entries.map(|entry| entry.unwrap().path()).filter(|path| path.extension().is_some_and(|e| e == "mmdb")).collect()
+    }
+
+    fn rows_of(name: &str) -> Option<Rows> {
+        let path = Path::new(FOLDER).join("test-data").join(name);
+        let bytes = std::fs::read(&path).inspect_err(|_| println!("skipped: no test databases at {FOLDER}")).ok()?;
+        Some(read(&path, &bytes).unwrap())
+    }
+
+    fn said<'r>(rows: &'r Rows, network: &str) -> &'r Fields {
+        let prefix: Prefix = network.parse().unwrap();
+        let v4 = rows.v4.iter().find(|net| net.prefix() == prefix).map(|net| net.value);
+        let value = v4.or_else(|| rows.v6.iter().find(|net| net.prefix() == prefix).map(|net| net.value));
+        &rows.records[value.unwrap() as usize]
+    }
+
+    #[test]
+    fn g7_every_sound_database_is_read_and_every_broken_one_is_one_clear_error() {
+        let broken = ["Broken-Double", "Invalid-Node-Count", "broken-pointers", "broken-search-tree"];
+        for path in files("test-data") {
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            let result = read(&path, &std::fs::read(&path).unwrap());
+            assert_eq!(result.is_err(), broken.iter().any(|word| name.contains(word)), "{name}");
+            match result {
+                Ok(rows) => assert!(rows.v4.len() + rows.v6.len() > 0 && rows.built_s.is_some(), "{name}"),
+                Err(diagnostics) => assert_one_clear_error(&diagnostics, &name),
+            }
+        }
+    }
+
+    #[test]
+    fn g7_no_malformed_database_crashes() {
+        let folders = ["bad-data/libmaxminddb", "bad-data/maxminddb-golang", "bad-data/maxminddb-python"];
+        for path in folders.iter().flat_map(|folder| files(folder)) {
+            // Some are odd only where we never look; those may load.
+            if let Err(diagnostics) = read(&path, &std::fs::read(&path).unwrap()) {
+                assert_one_clear_error(&diagnostics, &path.to_string_lossy());
+            }
+        }
+    }
+
+    fn assert_one_clear_error(diagnostics: &Diagnostics, name: &str) {
+        assert!(diagnostics.has_errors() && diagnostics.iter().count() == 1, "{name}: {diagnostics}");
+        assert!(diagnostics.to_string().contains("is not a sound MaxMind DB file: "), "{diagnostics}");
+    }
+
+    #[test]
+    fn empty_and_foreign_bytes_are_refused() {
+        for bytes in [&b""[..], b"network,latitude\n", &[0; 4096]] {
+            assert_one_clear_error(&read(Path::new("x.mmdb"), bytes).unwrap_err(), "x");
+        }
+    }
+
+    #[test]
+    fn g5_the_usual_paths_are_read_and_the_registered_country_is_not_the_country() {
+        let Some(rows) = rows_of("GeoIP2-City-Test.mmdb") else { return };
+        assert_eq!((rows.count(Family::V4), rows.count(Family::V6)), (20, 230));
+        let london = said(&rows, "81.2.69.160/27");
+        assert_eq!(london.point, Point::new(51.5142, -0.0931).ok());
+        assert_eq!((london.country, london.continent), (Code::parse("GB"), Code::parse("EU")));
+        assert_eq!((london.subdivision.as_deref(), london.city.as_deref()), (Some("ENG"), Some("London")));
+        // This record names a continent and a registered country only.
+        assert_eq!(said(&rows, "2.3.3.0/24"), &Fields { continent: Code::parse("EU"), ..Fields::default() });
+    }
+
+    #[test]
+    fn a_country_edition_has_no_points_and_an_asn_edition_only_numbers() {
+        let Some(countries) = rows_of("GeoIP2-Country-Test.mmdb") else { return };
+        assert!(countries.records.iter().all(|record| record.point.is_none()));
+        assert!(countries.records.iter().any(|record| record.country.is_some()));
+        let numbers = rows_of("GeoLite2-ASN-Test.mmdb").unwrap();
+        assert!(numbers.records.iter().all(|record| record.country.is_none() && record.asn.is_some()));
+        assert_eq!(said(&numbers, "1.128.0.0/11").asn, Some(1221));
+    }
+
+    #[test]
+    fn s8_ipv4_lands_in_ipv4_and_aliases_of_it_are_no_ipv6_networks() {
+        for name in ["GeoIP2-City-Test.mmdb", "MaxMind-DB-test-mixed-24.mmdb"] {
+            let Some(rows) = rows_of(name) else { return };
+            assert!(rows.v4.iter().any(|net| net.prefix().length() > 8), "{name}");
+            assert!(rows.v6.iter().all(|net| !is_embedded(&net.prefix())), "{name}");
+            let low: Prefix = "::/96".parse().unwrap();
+            assert!(rows.v6.iter().all(|net| !low.covers(&net.prefix())), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_record_around_all_of_ipv4_speaks_of_ipv4_too() {
+        let Some(rows) = rows_of("MaxMind-DB-no-ipv4-search-tree.mmdb") else { return };
+        assert_eq!(rows.v4.first().map(Net::prefix), Some(Prefix::ALL_V4));
+        assert_eq!(rows.v6.first().map(|net| net.prefix().to_string()), Some("::/64".to_owned()));
+    }
+
+    #[test]
+    fn g1_zero_zero_and_numbers_off_the_globe_are_no_points() {
+        let mut gathering = Gathering::default();
+        assert_eq!(gathering.point(Some(0.0), Some(0.0)), None);
+        assert_eq!(gathering.point(Some(f64::NAN), Some(1.0)), None);
+        assert_eq!(gathering.point(Some(1.0), Some(999.0)), None);
+        assert_eq!(gathering.point(Some(1.0), None), None);
+        assert_eq!(gathering.bad_points, 2);
+        assert_eq!(gathering.point(Some(0.0), Some(1.0)), Point::new(0.0, 1.0).ok());
+    }
+
+    proptest! {
+        #[test]
+        fn g7_damage_anywhere_never_crashes(at in any::<proptest::sample::Index>(), byte: u8, cut in any::<Option<proptest::sample::Index>>()) {
+            let path = Path::new(FOLDER).join("test-data/GeoIP2-City-Test.mmdb");
+            let Ok(mut bytes) = std::fs::read(&path) else { return Ok(()) };
+            let index = at.index(bytes.len());
+            bytes[index] = byte;
+            if let Some(cut) = cut {
+                bytes.truncate(cut.index(bytes.len()));
+            }
+            if let Err(diagnostics) = read(&path, &bytes) {
+                prop_assert_eq!(diagnostics.iter().count(), 1);
+            }
+        }
     }
 }

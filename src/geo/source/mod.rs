@@ -189,3 +189,42 @@ fn parse_asn(text: &str) -> Option<u32> {
     let digits = text.strip_prefix("AS").or_else(|| text.strip_prefix("as")).unwrap_or(text);
     digits.bytes().all(|b| b.is_ascii_digit()).then(|| digits.parse().ok()).flatten()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_name_tells_the_format() {
+        let error = |name: &str| read_file(Path::new(name)).unwrap_err().to_string();
+        assert!(error("city.dat").contains("city.dat: error: unknown kind of geo file"));
+        assert!(error("/no/such/city.mmdb").contains("cannot be read"));
+        assert!(error(concat!(env!("CARGO_MANIFEST_DIR"), "/src")).contains("unknown kind"));
+        let own = concat!(env!("CARGO_MANIFEST_DIR"), "/geodb/world.csv");
+        assert!(read_file(Path::new(own)).unwrap().count(Family::V4) > 200);
+    }
+
+    #[test]
+    fn a_folder_is_no_geo_file() {
+        let report = read_bytes(Path::new(env!("CARGO_MANIFEST_DIR"))).unwrap_err().to_string();
+        assert!(report.contains("is not a file"), "{report}");
+    }
+
+    #[test]
+    fn g7_a_family_without_networks_is_told() {
+        let rows = |text: &str| csv::read(Path::new("own.csv"), text.as_bytes()).unwrap();
+        let (v4, v6) = (rows("network,country\n10.0.0.0/8,FR\n"), rows("network,country\n2001:db8::/32,FR\n"));
+        assert_eq!(missing_families(std::slice::from_ref(&v4)), [Family::V6]);
+        assert!(missing_families(&[v4, v6]).is_empty());
+    }
+
+    #[test]
+    fn names_and_numbers_have_one_spelling() {
+        assert_eq!(clean_name(" Par\u{7}is "), Some("Paris".into()));
+        assert_eq!(clean_name(&"x".repeat(MAX_NAME_OCTETS + 1)), None);
+        assert_eq!(clean_subdivision("us-ca"), Some("CA".into()));
+        assert_eq!(clean_subdivision("22"), Some("22".into()));
+        assert_eq!((parse_asn("AS13335"), parse_asn("13335"), parse_asn("AS"), parse_asn("-1")), (Some(13335), Some(13335), None, None));
+        assert_eq!(parse_asn("4294967296"), None);
+    }
+}
