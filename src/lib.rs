@@ -3,3 +3,4 @@
 pub mod clock;
 pub mod diag;
 pub mod health;
+pub mod prober;
