@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-/// One data centre on each of five continents, as in the sample's regions.yaml. The first listens on the base port, each next one port higher.
+/// One data centre on each of five continents, as in the sample's regions.yaml: the first on the base port, each next one port higher.
 const NAMES: [&str; 5] = ["us-east", "eu-west", "ap-southeast", "sa-east", "af-south"];
 const DEFAULT_BASE_PORT: u16 = 8101;
 
