@@ -10,6 +10,7 @@ pub mod diag;
 pub mod geo;
 pub mod health;
 pub mod name;
+pub mod prober;
 pub mod snapshot;
 pub mod steer;
 pub mod wire;

@@ -1,4 +1,4 @@
-//! The book of health: takes reports one by one, keeps what is measured of each target, and says what changed and what the hot path shall read.
+//! The book of health: takes reports, keeps what is measured of each target, and says what changed and what the hot path shall read.
 //! It is pure: time is an argument, and it never probes, logs or publishes; whoever keeps the book does.
 
 use std::collections::BTreeMap;

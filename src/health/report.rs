@@ -61,7 +61,8 @@ pub enum Evidence {
 }
 
 impl Evidence {
-    /// An error text of another layer, cut to [`MAX_EVIDENCE_TEXT`] octets and without control characters (a peer must not write into our logs).
+    /// An error text of another layer, cut to [`MAX_EVIDENCE_TEXT`] octets and without control characters: a peer must not write
+    /// into our logs.
     pub fn text(text: &str) -> Box<str> {
         let mut kept = String::new();
         for c in text.chars().map(|c| if c.is_control() { ' ' } else { c }) {

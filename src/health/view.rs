@@ -1,6 +1,7 @@
 //! What the hot path reads of health: a bit or two per endpoint and one small record per pool, worked out beforehand.
 //! A view never changes and never measures; reading it does not allocate, hash, lock or ask the time.
 
+use std::fmt;
 use std::ops::Range;
 
 use super::monitor::TargetKey;
@@ -179,6 +180,39 @@ impl HealthView {
         if let Some(other) = pool.together_with.filter(|other| (other.0 as usize) < layout.pools.len()) {
             self.pools[other.0 as usize] = pool_health(layout, other, measured);
         }
+    }
+}
+
+impl fmt::Display for Override {
+    /// As in the files: `up`, `down`, `drain`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Override::Up => "up",
+            Override::Down => "down",
+            Override::Drain => "drain",
+        })
+    }
+}
+
+impl fmt::Display for Verdict {
+    /// `unknown`, `up`, `down`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Verdict::Unknown => "unknown",
+            Verdict::Up => "up",
+            Verdict::Down => "down",
+        })
+    }
+}
+
+impl fmt::Display for PoolState {
+    /// `available`, `down`, `forced down`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            PoolState::Available => "available",
+            PoolState::Down => "down",
+            PoolState::ForcedDown => "forced down",
+        })
     }
 }
 

@@ -225,7 +225,7 @@ fn r1_a_reload_keeps_what_is_probed_the_same_and_forgets_the_rest() {
     let mut book = book(&[&[kept.clone(), gone.clone()]]);
     feed(&mut book, &kept, "+--");
     feed(&mut book, &gone, "-");
-    book.reconcile(Arc::new(layout(&[&[new.clone()], &[kept.clone()]])), 9000);
+    book.reconcile(Arc::new(layout(&[std::slice::from_ref(&new), std::slice::from_ref(&kept)])), 9000);
     assert_eq!(book.target(&kept).unwrap().contrary, 2);
     assert_eq!(book.target(&gone), None);
     assert_eq!(book.target(&new).unwrap().since_ms, 9000);

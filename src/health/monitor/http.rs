@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::IpAddr;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor, value::MapAccessDeserializer};
 use serde_saphyr::{Location, Spanned};
@@ -241,7 +240,7 @@ fn check_tls(
 
 /// The DNS name in a Host value, without its port; none for addresses.
 fn name_of_host(host: &str) -> Option<Box<str>> {
-    let name = host.rsplit_once(':').map_or(host, |(name, _port)| name);
+    let name = host.rsplit_once(':').map_or(host, |(name, _port)| name).trim_end_matches('.');
     is_dns_name(name).then(|| name.to_ascii_lowercase().into())
 }
 
@@ -252,7 +251,9 @@ fn is_dns_name(name: &str) -> bool {
             && !label.starts_with('-')
             && !label.ends_with('-')
     };
-    name.len() <= 253 && name.parse::<IpAddr>().is_err() && name.split('.').all(label)
+    // A last label of digits would make a URL take the name for an IPv4 address.
+    let numeric = name.rsplit('.').next().is_some_and(|last| last.chars().all(|c| c.is_ascii_digit()));
+    name.len() <= 253 && !numeric && name.split('.').all(label)
 }
 
 impl<'de> Deserialize<'de> for HttpSpec {

@@ -97,6 +97,7 @@ fn problems_name_line_column_and_value() {
         ("http: {verify: false}", "1:16 `verify` in an `http` monitor"),
         ("http: {sni: a.example}", "1:13 `sni` in an `http` monitor"),
         ("https: {sni: 192.0.2.1}", "1:14 `sni` `192.0.2.1` is not a host name"),
+        ("https: {sni: host.1}", "1:14 `sni` `host.1` is not a host name"),
         ("http: {headers: {Host: a}}", "1:24 `Host` among `headers`"),
         ("http: {headers: {Connection: a}}", "1:30 the header `Connection` is written by the prober itself"),
         ("http: {}\naddress: www.example.com", "2:10 `address` `www.example.com` is not an IP address"),

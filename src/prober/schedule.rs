@@ -1,0 +1,154 @@
+//! When a target is probed: starts are spread, gaps are the interval less a little jitter, and a target is never probed twice at once.
+//! It never lengthens a gap (H2), so that detection takes at most fall x interval + timeout + 1 s.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+
+use super::{Probe, Shared};
+use crate::health::monitor::TargetKey;
+use crate::health::report::Report;
+
+/// The first probes of a new set of targets start within this time, so that a thousand of them are no burst, yet within the second that
+/// the first round has beyond the longest timeout.
+const FIRST_SPREAD_MS: u32 = 500;
+
+/// A gap is shortened by at most this share of the interval: 1/10.
+const JITTER_DIVISOR: u32 = 10;
+
+/// Probes one target for ever. `first_report` is dropped when the first report is out.
+pub(super) async fn watch(
+    target: TargetKey,
+    probe: Probe,
+    mut pace: Pace,
+    shared: Arc<Shared>,
+    mut first_report: Option<mpsc::Sender<()>>,
+) {
+    let timeout = Duration::from_millis(u64::from(target.monitor.timeout_ms));
+    let mut start_ms = shared.clock.now_ms() + u64::from(pace.next_ms());
+    loop {
+        tokio::time::sleep(Duration::from_millis(start_ms.saturating_sub(shared.clock.now_ms()))).await;
+        // The semaphore is never closed; if it were, the probe would run without a permit rather than not at all.
+        let permit = shared.in_flight.acquire().await.ok();
+        let began_ms = shared.clock.now_ms();
+        let (outcome, evidence) = probe.run(timeout).await;
+        drop(permit);
+        let ended_ms = shared.clock.now_ms();
+        let took_ms = u32::try_from(ended_ms.saturating_sub(began_ms)).unwrap_or(u32::MAX);
+        (shared.reports)(target.clone(), Report { outcome, evidence, took_ms });
+        drop(first_report.take());
+        // Counted from the planned start, so that being late once does not delay all that follow; what was missed is not made up for.
+        start_ms = (start_ms + u64::from(pace.next_ms())).max(ended_ms);
+    }
+}
+
+/// The gaps between the starts of one target's probes.
+#[derive(Debug)]
+pub(super) struct Pace {
+    interval_ms: u32,
+    rng: Rng,
+    given: u32,
+}
+
+impl Pace {
+    pub(super) fn new(interval_ms: u32, rng: Rng) -> Pace {
+        Pace { interval_ms, rng, given: 0 }
+    }
+
+    /// Milliseconds to the first start, then to each next one. The second gap is anything from half the interval, which
+    /// spreads the targets over it; the others are the interval less the jitter.
+    fn next_ms(&mut self) -> u32 {
+        let gap_ms = match self.given {
+            0 => self.rng.below(FIRST_SPREAD_MS.min(self.interval_ms)),
+            1 => self.interval_ms - self.rng.below(self.interval_ms / 2 + 1),
+            _ => self.interval_ms - self.rng.below(self.interval_ms / JITTER_DIVISOR + 1),
+        };
+        self.given = self.given.saturating_add(1);
+        gap_ms
+    }
+}
+
+/// A small generator (SplitMix64, Steele, Lea and Flood 2014): good enough to spread probes, seeded so that tests repeat.
+#[derive(Debug, Clone)]
+pub(super) struct Rng(u64);
+
+impl Rng {
+    pub(super) fn new(seed: u64) -> Rng {
+        Rng(seed)
+    }
+
+    /// A generator with a stream of its own.
+    pub(super) fn split(&mut self) -> Rng {
+        Rng(self.next())
+    }
+
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        mixed ^ (mixed >> 31)
+    }
+
+    /// From 0 to `bound` - 1; 0 for a bound of 0.
+    fn below(&mut self, bound: u32) -> u32 {
+        // The high half of a 32 x 32 bit product is under `bound`, so the cast loses nothing.
+        ((u64::from(bound) * (self.next() >> 32)) >> 32) as u32
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn h2_jitter_only_shortens_and_by_a_tenth_at_most() {
+        for interval_ms in [100, 1000, 5000, 3_600_000] {
+            let mut pace = Pace::new(interval_ms, Rng::new(7));
+            assert!(pace.next_ms() < FIRST_SPREAD_MS);
+            let second_ms = pace.next_ms();
+            assert!((interval_ms / 2..=interval_ms).contains(&second_ms), "{second_ms}");
+            for _ in 0..1000 {
+                let gap_ms = pace.next_ms();
+                assert!((interval_ms - interval_ms / 10..=interval_ms).contains(&gap_ms), "{gap_ms}");
+            }
+        }
+    }
+
+    #[test]
+    fn h2_the_worst_case_detects_within_fall_intervals_a_timeout_and_a_second() {
+        // A target dies just after a probe started that it still answered: `fall` further starts, the last of which ends by timeout.
+        let (interval_ms, timeout_ms, fall) = (5000_u64, 2000_u64, 3_u64);
+        for seed in 0..200 {
+            let mut pace = Pace::new(5000, Rng::new(seed));
+            let mut starts_ms = vec![u64::from(pace.next_ms())];
+            (0..50).for_each(|_| starts_ms.push(starts_ms[starts_ms.len() - 1] + u64::from(pace.next_ms())));
+            for window in starts_ms.windows(fall as usize + 1) {
+                assert!(window[fall as usize] - window[0] + timeout_ms <= fall * interval_ms + timeout_ms + 1000);
+            }
+        }
+    }
+
+    #[test]
+    fn h2_starts_are_spread() {
+        let mut seeds = Rng::new(1);
+        let mut tenths = [0_u32; 10];
+        for _ in 0..10_000 {
+            let mut pace = Pace::new(5000, seeds.split());
+            tenths[(pace.next_ms() / (FIRST_SPREAD_MS / 10)) as usize] += 1;
+        }
+        assert!(tenths.iter().all(|count| (800..1200).contains(count)), "{tenths:?}");
+    }
+
+    #[test]
+    fn equal_seeds_give_equal_paces_and_split_ones_differ() {
+        let gaps = |rng: Rng| {
+            let mut pace = Pace::new(3_600_000, rng);
+            (0..8).map(|_| pace.next_ms()).collect::<Vec<_>>()
+        };
+        let mut rng = Rng::new(3);
+        let (one, other) = (rng.split(), rng.split());
+        assert_eq!(gaps(one.clone()), gaps(one.clone()));
+        assert_ne!(gaps(one), gaps(other));
+    }
+}
