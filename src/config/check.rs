@@ -60,7 +60,7 @@ fn prefix_fault(text: &str, error: PrefixError) -> (String, String) {
 
 /// A weight: a decimal with at most three places.
 fn weight(field: &Field<'_>, out: &mut Diagnostics) -> Option<Weight> {
-    let wanted = format!("a weight from 0 to {} with at most three decimals", Weight::MAX);
+    let wanted = format!("a number from 0 to {} with at most three decimals", Weight::MAX);
     let number = field.scalar().filter(|text| text.bytes().all(|b| b.is_ascii_digit() || b == b'.')).and_then(|text| text.parse().ok());
     let weight = number.and_then(Weight::from_decimal);
     if weight.is_none() {

@@ -24,8 +24,6 @@ pub(super) struct Candidates<'c> {
     pub(super) regions: &'c Regions,
     /// Those of this name, in listed order.
     pub(super) list: &'c [RegionId],
-    /// The name of the service, for messages.
-    pub(super) service: &'c str,
 }
 
 /// The rules in order.
@@ -45,6 +43,7 @@ fn rule(item: &Field<'_>, candidates: Candidates<'_>, out: &mut Diagnostics) -> 
     let action = match (fields.get("prefer"), fields.get("only")) {
         (Some(field), None) => Action::Prefer(candidates.resolve(&field, out)),
         (None, Some(field)) => Action::Only(candidates.resolve(&field, out)),
+        (None, None) if fields.misspells("prefer") || fields.misspells("only") => return None,
         (None, None) => {
             out.error_hint(item.mark(), "this rule does nothing", "add `prefer:` or `only:` with a region or a list of regions");
             return None;
