@@ -6,6 +6,7 @@
 
 pub mod answer;
 pub mod clock;
+pub mod config;
 pub mod diag;
 pub mod geo;
 pub mod health;

@@ -1,0 +1,124 @@
+//! The rules of a steered name: which clients get some regions first, or some regions only.
+//! It resolves names and codes; matching happens when plans are compiled.
+
+use super::networks::{asn, continent, country, subdivision};
+use super::{Regions, prefix, reference_hint};
+use crate::config::spec::{Field, Fields};
+use crate::diag::{Diagnostics, Mark};
+use crate::geo::RegionId;
+use crate::steer::rule::{Action, Rule, When};
+
+/// Rules of one name: each is tried for every place at load.
+const MAX_RULES: usize = 256;
+
+/// Keys of a rule.
+const KEYS: [&str; 3] = ["when", "prefer", "only"];
+
+/// Keys of `when`.
+const WHEN_KEYS: [&str; 5] = ["network", "asn", "country", "continent", "subdivision"];
+
+/// The regions that a name may be answered from, for references to them.
+#[derive(Clone, Copy)]
+pub(super) struct Candidates<'c> {
+    /// All regions.
+    pub(super) regions: &'c Regions,
+    /// Those of this name, in listed order.
+    pub(super) list: &'c [RegionId],
+    /// The name of the service, for messages.
+    pub(super) service: &'c str,
+}
+
+/// The rules in order.
+pub(super) fn rules(field: &Field<'_>, candidates: Candidates<'_>, out: &mut Diagnostics) -> Vec<Rule> {
+    let list = field.list();
+    if list.len() > MAX_RULES {
+        out.error(field.mark(), format!("`rules` has {} rules, at most {MAX_RULES} are allowed", list.len()));
+        return Vec::new();
+    }
+    list.iter().filter_map(|item| rule(item, candidates, out)).collect()
+}
+
+fn rule(item: &Field<'_>, candidates: Candidates<'_>, out: &mut Diagnostics) -> Option<Rule> {
+    const EXAMPLE: &str = "a rule such as `{when: {country: DE}, prefer: eu-central}`";
+    let fields = item.fields(EXAMPLE, &KEYS, out)?;
+    let when = fields.need("when", "{country: DE}", out).and_then(|field| when(&field, out));
+    let action = match (fields.get("prefer"), fields.get("only")) {
+        (Some(field), None) => Action::Prefer(candidates.resolve(&field, out)),
+        (None, Some(field)) => Action::Only(candidates.resolve(&field, out)),
+        (None, None) => {
+            out.error_hint(item.mark(), "this rule does nothing", "add `prefer:` or `only:` with a region or a list of regions");
+            return None;
+        }
+        (Some(_), Some(_)) => {
+            out.error_hint(
+                fields.key_mark("only"),
+                "this rule has both `prefer` and `only`",
+                "use one of them; `only` keeps its regions in order of distance",
+            );
+            return None;
+        }
+    };
+    Some(Rule { when: when?, action })
+}
+
+fn when(field: &Field<'_>, out: &mut Diagnostics) -> Option<When> {
+    let fields = field.fields("a map such as `{country: [DE, FR]}`", &WHEN_KEYS, out)?;
+    if fields.is_empty() {
+        out.error_hint(field.mark(), "`when` is empty", format!("give one or more of: {}", WHEN_KEYS.join(", ")));
+    }
+    Some(When {
+        networks: values(&fields, "network", out, prefix),
+        asns: values(&fields, "asn", out, asn),
+        countries: values(&fields, "country", out, country),
+        continents: values(&fields, "continent", out, continent),
+        subdivisions: values(&fields, "subdivision", out, subdivision),
+    })
+}
+
+/// One value or a list of them; an empty list is an error, as it would match everybody.
+fn values<T>(fields: &Fields<'_>, key: &str, out: &mut Diagnostics, read: impl Fn(&Field<'_>, &mut Diagnostics) -> Option<T>) -> Vec<T> {
+    let list = fields.get(key).map(|field| field.filled_list("one or more values", out)).unwrap_or_default();
+    list.iter().filter_map(|item| read(item, out)).collect()
+}
+
+impl Candidates<'_> {
+    /// One region or a list of them, none twice, all of them candidates.
+    fn resolve(&self, field: &Field<'_>, out: &mut Diagnostics) -> Vec<RegionId> {
+        let mut ids = Vec::new();
+        for item in field.filled_list("one or more regions", out) {
+            let Some(id) = self.region(&item, out) else { continue };
+            if ids.contains(&id) {
+                out.error(item.mark(), format!("region `{}` stands twice in this list", self.regions.name(id)));
+            } else {
+                ids.push(id);
+            }
+        }
+        ids
+    }
+
+    /// A region by name, which must be a candidate.
+    fn region(&self, item: &Field<'_>, out: &mut Diagnostics) -> Option<RegionId> {
+        self.region_named(item.text("the name of a region", out)?, &item.node.mark, out)
+    }
+
+    /// A region by the name that stands at `mark`.
+    pub(super) fn region_named(&self, name: &str, mark: &Mark, out: &mut Diagnostics) -> Option<RegionId> {
+        let id = known_region(name, mark, self.regions, out)?;
+        if !self.list.contains(&id) && self.regions.complete() {
+            let names = self.list.iter().map(|id| self.regions.name(*id));
+            let hint = reference_hint("", names, "candidates");
+            out.error_hint(mark.clone(), format!("region `{name}` is no candidate for this name"), hint);
+            return None;
+        }
+        Some(id)
+    }
+}
+
+/// A region by name; unknown ones are reported.
+pub(super) fn known_region(name: &str, mark: &Mark, regions: &Regions, out: &mut Diagnostics) -> Option<RegionId> {
+    let id = regions.id(name);
+    if id.is_none() && regions.complete() {
+        out.error_hint(mark.clone(), format!("unknown region `{name}`"), reference_hint(name, regions.names(), "regions"));
+    }
+    id
+}

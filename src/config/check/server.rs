@@ -1,0 +1,168 @@
+//! The server file: what this server listens on, how it treats clients, which geo files it reads.
+//! It leaves `regions`, `zones` and `networks` to their own files.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+
+use super::prefix;
+use crate::config::files;
+use crate::config::model::{EcsPolicy, HashFloor, Server};
+use crate::config::spec::{Field, Fields};
+use crate::diag::Diagnostics;
+
+/// Every key of the server file.
+pub(in crate::config) const SERVER_KEYS: [&str; 13] = [
+    "version",
+    "listen",
+    "geodb",
+    "networks",
+    "regions",
+    "zones",
+    "workers",
+    "udp_size",
+    "ecs",
+    "hash",
+    "nsid",
+    "version_text",
+    "state_dir",
+];
+
+/// The one version of the file format.
+const VERSION: &str = "1";
+
+/// The port of DNS, for hints.
+const DNS_PORT: u16 = 53;
+
+/// Listening addresses: each costs one socket and one thread per worker.
+const MAX_LISTEN: usize = 64;
+
+/// Workers per address; no machine has more cores than this.
+const MAX_WORKERS: usize = 1024;
+
+/// Largest UDP reply when none is given: fits the smallest IPv6 path in one piece (DNS Flag Day 2020).
+const DEFAULT_UDP_OCTETS: u16 = 1232;
+
+/// Octets of an NSID: it rides in every reply that asks for it.
+const MAX_NSID_OCTETS: usize = 64;
+
+/// Octets of the version text: one character-string.
+const MAX_VERSION_OCTETS: usize = 255;
+
+/// What `version.bind` says when nothing is configured.
+const DEFAULT_VERSION_TEXT: &str = concat!("meridian ", env!("CARGO_PKG_VERSION"));
+
+/// Geo files: each lookup field comes from the first that has it, so a handful is plenty.
+const MAX_GEO_FILES: usize = 16;
+
+/// The settings of this server; `None` after an error.
+pub(in crate::config) fn server(fields: &Fields<'_>, out: &mut Diagnostics) -> Option<Server> {
+    version(fields, out);
+    let listen = listen(fields, out);
+    let workers = fields.get("workers").map_or_else(default_workers, |field| field.whole(1..=MAX_WORKERS as u64, out).unwrap_or(1));
+    let udp_size = fields.get("udp_size").and_then(|field| field.whole(512..=4096, out)).unwrap_or(DEFAULT_UDP_OCTETS);
+    let ecs = fields.get("ecs").and_then(|field| ecs(&field, out)).unwrap_or(EcsPolicy { enabled: true, from: Vec::new() });
+    let hash = fields.get("hash").and_then(|field| hash(&field, out)).unwrap_or(HashFloor { v4: 24, v6: 56 });
+    let nsid = fields.get("nsid").and_then(|field| bounded_text(&field, MAX_NSID_OCTETS, out)).map(|text| text.as_bytes().to_vec());
+    let version_text = match fields.get("version_text") {
+        None => Some(DEFAULT_VERSION_TEXT.to_owned()),
+        Some(field) if matches!(field.scalar(), Some("off" | "false")) => None,
+        Some(field) => bounded_text(&field, MAX_VERSION_OCTETS, out).map(str::to_owned),
+    };
+    let state_dir = fields.get("state_dir").and_then(|field| Some(files::resolve(field.text("a folder", out)?, &field.node.mark)));
+    Some(Server { listen: listen?, workers, udp_size, ecs, hash, nsid, version_text, state_dir })
+}
+
+/// `geodb:`, each file there and of a known kind.
+pub(in crate::config) fn geo_files(fields: &Fields<'_>, out: &mut Diagnostics) -> Vec<PathBuf> {
+    let Some(field) = fields.get("geodb") else { return Vec::new() };
+    let list = field.filled_list("a file or a list of files", out);
+    if list.len() > MAX_GEO_FILES {
+        out.error(field.mark(), format!("`geodb` has {} files, at most {MAX_GEO_FILES} are allowed", list.len()));
+    }
+    let mut files: Vec<PathBuf> = Vec::new();
+    for item in &list {
+        let Some(text) = item.text("a file", out) else { continue };
+        let path = files::resolve(text, &item.node.mark);
+        let kind = path.extension().map(|extension| extension.to_ascii_lowercase());
+        if !kind.is_some_and(|kind| kind == "mmdb" || kind == "csv") {
+            item.refuse("a file that ends in `.mmdb` or `.csv`", out);
+        } else if !path.is_file() {
+            let hint = "relative paths start at the folder of the file that names them; without `geodb` the built-in world table is used";
+            out.error_hint(item.mark(), format!("cannot read `{}`: there is no such file", path.display()), hint);
+        } else if files.contains(&path) {
+            out.error(item.mark(), format!("`{text}` stands twice in `geodb`"));
+        } else {
+            files.push(path);
+        }
+    }
+    files
+}
+
+fn version(fields: &Fields<'_>, out: &mut Diagnostics) {
+    let Some(field) = fields.need("version", VERSION, out) else { return };
+    if field.scalar() != Some(VERSION) {
+        let hint = "the files are in a format that this release does not know; it knows version 1";
+        field.refuse_hint(format!("`{VERSION}`"), hint, out);
+    }
+}
+
+fn listen(fields: &Fields<'_>, out: &mut Diagnostics) -> Option<Vec<SocketAddr>> {
+    let field = fields.need("listen", "[\"0.0.0.0:53\", \"[::]:53\"]", out)?;
+    let list = field.filled_list("one or more addresses with ports", out);
+    if list.len() > MAX_LISTEN {
+        out.error(field.mark(), format!("`listen` has {} addresses, at most {MAX_LISTEN} are allowed", list.len()));
+    }
+    let mut addresses: Vec<SocketAddr> = Vec::new();
+    for item in &list {
+        let Some(address) = socket(item, out) else { continue };
+        // Port 0 asks the system for a free port, so two of them are two ports.
+        if address.port() != 0 && addresses.contains(&address) {
+            out.error_hint(item.mark(), format!("`{address}` stands twice in `listen`"), "remove one of them");
+        } else {
+            addresses.push(address);
+        }
+    }
+    Some(addresses)
+}
+
+fn socket(item: &Field<'_>, out: &mut Diagnostics) -> Option<SocketAddr> {
+    const WANTED: &str = "an IP address with a port";
+    let text = item.text(WANTED, out)?;
+    match (text.parse(), text.trim_matches(['[', ']']).parse::<IpAddr>()) {
+        (Ok(address), _) => return Some(address),
+        (_, Ok(bare)) => item.refuse_hint(WANTED, format!("write `\"{}\"`", SocketAddr::new(bare, DNS_PORT)), out),
+        _ => item.refuse_hint(WANTED, "write `127.0.0.1:53` or `\"[::1]:53\"`; host names are not looked up here", out),
+    }
+    None
+}
+
+fn default_workers() -> usize {
+    std::thread::available_parallelism().map_or(1, |cores| cores.get().min(MAX_WORKERS))
+}
+
+/// `ecs: false`, or the map.
+fn ecs(field: &Field<'_>, out: &mut Diagnostics) -> Option<EcsPolicy> {
+    if field.scalar().is_some() {
+        return Some(EcsPolicy { enabled: field.flag(out)?, from: Vec::new() });
+    }
+    let fields = field.fields("`true`, `false`, or a map with `enabled` and `from`", &["enabled", "from"], out)?;
+    let enabled = fields.get("enabled").is_none_or(|field| field.flag(out).unwrap_or(true));
+    let from = fields.get("from").map(|field| field.filled_list("one or more networks", out)).unwrap_or_default();
+    Some(EcsPolicy { enabled, from: from.iter().filter_map(|item| prefix(item, out)).collect() })
+}
+
+fn hash(field: &Field<'_>, out: &mut Diagnostics) -> Option<HashFloor> {
+    let fields = field.fields("a map such as `{v4: 24, v6: 56}`", &["v4", "v6"], out)?;
+    let v4 = fields.get("v4").and_then(|field| field.whole(8..=32, out)).unwrap_or(24);
+    let v6 = fields.get("v6").and_then(|field| field.whole(16..=128, out)).unwrap_or(56);
+    Some(HashFloor { v4, v6 })
+}
+
+fn bounded_text<'n>(field: &Field<'n>, max_octets: usize, out: &mut Diagnostics) -> Option<&'n str> {
+    let text = field.text("a text", out)?;
+    if !(1..=max_octets).contains(&text.len()) {
+        field.refuse(format!("a text of 1 to {max_octets} octets"), out);
+        return None;
+    }
+    Some(text)
+}

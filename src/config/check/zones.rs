@@ -1,0 +1,253 @@
+//! The zone files: apex, SOA, name servers, records and steered names of each, handed to the zone builder.
+//! It judges one entry at a time; the builder judges the zone as a whole.
+
+use std::collections::{HashMap, HashSet};
+
+use super::records::{record_type, rrset};
+use super::steer::steer;
+use super::{MAX_TTL_S, Regions};
+use crate::config::files;
+use crate::config::master;
+use crate::config::model::Steer;
+use crate::config::spec::{Field, Fields, Key, Node};
+use crate::diag::{Diagnostics, Mark};
+use crate::name::Name;
+use crate::wire::rtype;
+use crate::zone::build::{Builder, Soa};
+use crate::zone::rrset::Rrset;
+use crate::zone::{SteeringId, Zone};
+
+/// Keys of a zone file.
+const KEYS: [&str; 6] = ["zone", "ttl", "soa", "ns", "records", "records_file"];
+
+/// Keys of `soa`.
+const SOA_KEYS: [&str; 7] = ["mname", "rname", "serial", "refresh", "retry", "expire", "minimum"];
+
+/// TTL of a zone's records when none is given.
+const DEFAULT_TTL_S: u32 = 300;
+
+/// SOA values when none are given.
+const DEFAULT_REFRESH_S: u32 = 14_400;
+const DEFAULT_RETRY_S: u32 = 3_600;
+const DEFAULT_EXPIRE_S: u32 = 1_209_600;
+const DEFAULT_MINIMUM_S: u32 = 300;
+
+/// The mailbox of a zone when none is given.
+const DEFAULT_RNAME: &str = "hostmaster";
+
+/// All zones while their files are read.
+#[derive(Debug)]
+pub(in crate::config) struct Zones<'r> {
+    regions: &'r Regions,
+    zones: Vec<Zone>,
+    steerings: Vec<Steer>,
+    apexes: HashMap<Name, Mark>,
+}
+
+/// One zone while its file is read.
+struct Draft<'z, 'r> {
+    all: &'z mut Zones<'r>,
+    apex: Name,
+    ttl_s: u32,
+    builder: Builder,
+    /// Owners of `records`, each once.
+    owners: HashMap<Name, u32>,
+    /// Owners and types that were written in the zone file.
+    written: HashSet<(Name, u16)>,
+}
+
+impl<'r> Zones<'r> {
+    /// No zones yet; steered names refer to these regions.
+    pub(in crate::config) fn new(regions: &'r Regions) -> Zones<'r> {
+        Zones { regions, zones: Vec::new(), steerings: Vec::new(), apexes: HashMap::new() }
+    }
+
+    /// The zones and the steered names of all of them.
+    pub(in crate::config) fn finish(self) -> (Vec<Zone>, Vec<Steer>) {
+        (self.zones, self.steerings)
+    }
+
+    /// Takes over one zone file.
+    pub(in crate::config) fn add_file(&mut self, node: &Node, out: &mut Diagnostics) {
+        let root = Field { key: "the zone file", node };
+        let Some(fields) = root.fields("a map with keys such as `zone` and `records`", &KEYS, out) else { return };
+        let Some((apex, mark)) = self.apex(&fields, out) else { return };
+        let ttl_s = fields.get("ttl").and_then(|field| field.seconds(0..=MAX_TTL_S, out)).unwrap_or(DEFAULT_TTL_S);
+        let builder = Builder::new(apex.clone(), ttl_s, mark);
+        let mut draft = Draft { all: self, apex, ttl_s, builder, owners: HashMap::new(), written: HashSet::new() };
+        let servers = draft.name_servers(&fields, out);
+        draft.records(&fields, out);
+        let from_file = draft.records_file(&fields, out);
+        if let Some(soa) = draft.soa(&fields, servers.first(), from_file, out) {
+            draft.builder.soa(soa);
+        }
+        let zone = draft.builder.finish(out);
+        self.zones.extend(zone);
+    }
+
+    /// `zone:`, which no other file may name as well (N7).
+    fn apex(&mut self, fields: &Fields<'_>, out: &mut Diagnostics) -> Option<(Name, Mark)> {
+        let field = fields.need("zone", "example.com", out)?;
+        let apex = name(&field, &Name::root(), out)?;
+        if apex.is_wildcard() {
+            field.refuse("a name without a wildcard", out);
+            return None;
+        }
+        if let Some(first) = self.apexes.get(&apex) {
+            let hint = format!("the first is at {}:{}; merge the files", first.source.path.display(), first.line);
+            out.error_hint(field.mark(), format!("the zone `{apex}` stands in two files"), hint);
+            return None;
+        }
+        self.apexes.insert(apex.clone(), field.mark());
+        Some((apex, field.mark()))
+    }
+}
+
+impl Draft<'_, '_> {
+    /// `ns:`, one name or a list.
+    fn name_servers(&mut self, fields: &Fields<'_>, out: &mut Diagnostics) -> Vec<Name> {
+        let Some(field) = fields.get("ns") else { return Vec::new() };
+        let items = field.filled_list("one or more names", out);
+        let servers: Vec<Name> = items.iter().filter_map(|item| name(item, &self.apex, out)).collect();
+        if !servers.is_empty() {
+            let rdatas: Vec<Vec<u8>> = servers.iter().map(|server| server.as_wire().to_vec()).collect();
+            self.add(&self.apex.clone(), Rrset::new(rtype::NS, self.ttl_s, &rdatas), fields.key_mark("ns"));
+        }
+        servers
+    }
+
+    fn add(&mut self, owner: &Name, rrset: Rrset, mark: Mark) {
+        self.written.insert((owner.clone(), rrset.rtype()));
+        self.builder.rrset(owner, rrset, mark);
+    }
+
+    /// `records:`, by owner.
+    fn records(&mut self, fields: &Fields<'_>, out: &mut Diagnostics) {
+        let entries = fields.get("records").and_then(|field| field.map("a map of records by name", out)).unwrap_or_default();
+        for (key, node) in entries {
+            let Some(owner) = self.owner(key, out) else { continue };
+            if let Some(line) = self.owners.get(&owner) {
+                let text = format!("`{}` is the same name as the one on line {line}", key.text);
+                out.error_hint(key.mark.clone(), text, "put all records of a name into one entry");
+                continue;
+            }
+            self.owners.insert(owner.clone(), key.mark.line);
+            let field = Field { key: &key.text, node };
+            for (kind, value) in field.map("a map such as `{A: 192.0.2.1}` or `{steer: {service: web}}`", out).unwrap_or_default() {
+                self.record(&owner, kind, value, out);
+            }
+        }
+    }
+
+    /// One `TYPE: value`, or `steer:`.
+    fn record(&mut self, owner: &Name, kind: &Key, value: &Node, out: &mut Diagnostics) {
+        let field = Field { key: &kind.text, node: value };
+        if &*kind.text == "steer" {
+            if let Some((steer, families)) = steer(owner.clone(), &field, self.ttl_s, self.all.regions, out) {
+                let id = SteeringId(self.all.steerings.len() as u32);
+                self.all.steerings.push(steer);
+                self.builder.steer(owner, id, families, kind.mark.clone());
+            }
+            return;
+        }
+        let Some(record_type) = record_type(kind, out) else { return };
+        if let Some(rrset) = rrset(record_type, &field, self.ttl_s, &self.apex, out) {
+            self.add(owner, rrset, kind.mark.clone());
+        }
+    }
+
+    /// The name of an entry, relative to the zone and inside it.
+    fn owner(&self, key: &Key, out: &mut Diagnostics) -> Option<Name> {
+        let owner = match Name::parse(&key.text, Some(&self.apex)) {
+            Ok(owner) => owner,
+            Err(error) => {
+                out.error(key.mark.clone(), format!("`{}` is not a name: {error}", key.text));
+                return None;
+            }
+        };
+        if !owner.ends_with(&self.apex) {
+            let hint = format!("names without a final dot are relative to the zone; `@` is `{}` itself", self.apex);
+            out.error_hint(key.mark.clone(), format!("`{owner}` is outside the zone `{}`", self.apex), hint);
+            return None;
+        }
+        Some(owner)
+    }
+
+    /// `records_file:`, a master file beside `records:`. Gives its SOA, if it has one.
+    fn records_file(&mut self, fields: &Fields<'_>, out: &mut Diagnostics) -> Option<(Soa, Mark)> {
+        let field = fields.get("records_file")?;
+        let path = files::resolve(field.text("a master file", out)?, &field.node.mark);
+        let source = files::read_text(&path, files::MAX_TEXT_OCTETS, &field.node.mark, out)?;
+        let file = master::read(&source, &self.apex, self.ttl_s, out);
+        for set in file.rrsets {
+            if self.written.contains(&(set.owner.clone(), set.rrset.rtype())) {
+                let text = format!("`{}` has {} here and in the zone file", set.owner, rtype::name(set.rrset.rtype()));
+                out.error_hint(set.mark, text, format!("keep one of them; the zone file is {}", fields.mark.source.path.display()));
+            } else {
+                self.builder.rrset(&set.owner, set.rrset, set.mark);
+            }
+        }
+        file.soa
+    }
+
+    /// `soa:` with defaults, or that of the master file.
+    fn soa(&self, fields: &Fields<'_>, first_server: Option<&Name>, from_file: Option<(Soa, Mark)>, out: &mut Diagnostics) -> Option<Soa> {
+        let keys = match (fields.get("soa"), from_file) {
+            (Some(_), Some((_, mark))) => {
+                out.error_hint(mark, "the zone has an SOA here and under `soa` in the zone file", "keep one of them");
+                return None;
+            }
+            (None, Some((soa, _))) => return Some(soa),
+            (Some(field), None) => Some(field.fields("a map such as `{mname: ns1, rname: hostmaster}`", &SOA_KEYS, out)?),
+            (None, None) => None,
+        };
+        let get = |key: &str| keys.and_then(|keys| keys.get(key));
+        let seconds = |key: &str, default: u32, out: &mut Diagnostics| {
+            get(key).and_then(|field| field.seconds(0..=MAX_TTL_S, out)).unwrap_or(default)
+        };
+        let refresh_s = seconds("refresh", DEFAULT_REFRESH_S, out);
+        let retry_s = seconds("retry", DEFAULT_RETRY_S, out);
+        let expire_s = seconds("expire", DEFAULT_EXPIRE_S, out);
+        let minimum_s = seconds("minimum", DEFAULT_MINIMUM_S, out);
+        let serial = get("serial").and_then(|field| field.whole(0..=u64::from(u32::MAX), out));
+        let mname = match (get("mname"), first_server) {
+            (Some(field), _) => name(&field, &self.apex, out)?,
+            (None, Some(server)) => server.clone(),
+            (None, None) => {
+                let mark = keys.map_or(fields.mark, |keys| keys.mark).clone();
+                out.error_hint(mark, "the zone has neither `ns` nor an SOA with `mname`", "add `ns: [ns1, ns2]`");
+                return None;
+            }
+        };
+        let rname = match get("rname") {
+            Some(field) => mailbox(&field, &self.apex, out)?,
+            None => self.apex.prepend(DEFAULT_RNAME.as_bytes()).unwrap_or_else(|_| self.apex.clone()),
+        };
+        Some(Soa { mname, rname, serial, refresh_s, retry_s, expire_s, minimum_s, ttl_s: self.ttl_s })
+    }
+}
+
+/// A name, relative to `origin` unless it ends in a dot.
+fn name(field: &Field<'_>, origin: &Name, out: &mut Diagnostics) -> Option<Name> {
+    let text = field.text("a name", out)?;
+    match Name::parse(text, Some(origin)) {
+        Ok(name) => Some(name),
+        Err(error) => {
+            out.error(field.mark(), format!("`{text}` is not a name: {error}"));
+            None
+        }
+    }
+}
+
+/// A mailbox as a name (RFC 1035 8), or as people write it: `hostmaster@example.com`.
+fn mailbox(field: &Field<'_>, origin: &Name, out: &mut Diagnostics) -> Option<Name> {
+    let text = field.text("a mailbox", out)?;
+    let Some((user, domain)) = text.split_once('@').filter(|(user, domain)| !user.is_empty() && !domain.is_empty()) else {
+        return name(field, origin, out);
+    };
+    let mailbox = Name::parse(domain, Some(&Name::root())).and_then(|domain| domain.prepend(user.as_bytes()));
+    if let Err(error) = &mailbox {
+        out.error(field.mark(), format!("`{text}` is not a mailbox: {error}"));
+    }
+    mailbox.ok()
+}

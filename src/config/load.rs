@@ -1,0 +1,67 @@
+//! The load: finds the server file, reads every file that it names, and has them checked together, so that all faults show at once.
+//! All or nothing: with an error anywhere there is no model, and whoever holds an older one keeps it.
+
+use std::path::{Path, PathBuf};
+
+use super::check::{self, Regions, Zones};
+use super::files;
+use super::model::{GeoData, Model};
+use super::spec::{Field, Fields, Node};
+use crate::diag::{Diagnostics, Mark};
+
+/// Where the server file is looked for when none is named, first match.
+const DEFAULT_PATHS: [&str; 3] = ["meridian.yaml", "zones/meridian.yaml", "/etc/meridian/meridian.yaml"];
+
+/// What became of a load.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The checked configuration; none when there was an error.
+    pub model: Option<Model>,
+    /// Errors and warnings of all files.
+    pub diagnostics: Diagnostics,
+}
+
+/// The first of the usual places that holds a server file.
+pub fn default_path() -> Option<PathBuf> {
+    DEFAULT_PATHS.iter().map(PathBuf::from).find(|path| path.is_file())
+}
+
+/// Loads the configuration that begins with the server file at `path`.
+pub fn load(path: &Path) -> Loaded {
+    let mut diagnostics = Diagnostics::new();
+    let model = read(path, &mut diagnostics).filter(|_| !diagnostics.has_errors());
+    Loaded { model, diagnostics }
+}
+
+fn read(path: &Path, out: &mut Diagnostics) -> Option<Model> {
+    let node = files::read_yaml(path, &Mark::path(path), out)?;
+    let root = Field { key: "the server file", node: &node };
+    let fields = root.fields("a map with keys such as `listen`, `regions` and `zones`", &check::SERVER_KEYS, out)?;
+    let server = check::server(&fields, out);
+    let files = check::geo_files(&fields, out);
+    let mut regions = Regions::default();
+    let complete = each_file(&fields, "regions", "regions.yaml", out, |node, out| regions.add_file(node, out));
+    regions.finish(complete);
+    let overrides = check::networks(&fields, &regions, out);
+    let mut zones = Zones::new(&regions);
+    each_file(&fields, "zones", "\"*.zone.yaml\"", out, |node, out| zones.add_file(node, out));
+    let (zones, steerings) = zones.finish();
+    let (regions, services) = regions.into_parts();
+    Some(Model { server: server?, geo: GeoData { files, overrides }, regions: regions?, services, steerings, zones })
+}
+
+/// Reads the files of a key that must be there, one after the other; false if any of them could not be read.
+fn each_file(fields: &Fields<'_>, key: &str, example: &str, out: &mut Diagnostics, mut take: impl FnMut(&Node, &mut Diagnostics)) -> bool {
+    let Some(field) = fields.need(key, example, out) else { return false };
+    let mut found = Diagnostics::new();
+    let paths = files::expand(field, &mut found);
+    let mut complete = !found.has_errors();
+    out.extend(found);
+    for (path, named) in paths {
+        match files::read_yaml(&path, &named, out) {
+            Some(node) => take(&node, out),
+            None => complete = false,
+        }
+    }
+    complete
+}

@@ -1,0 +1,13 @@
+//! Configuration: from the files of an operator to a checked [`Model`], and from there to the catalog that is served.
+//! It reads files and nothing else: it opens no socket, asks no time and changes no running world.
+
+mod check;
+pub mod compile;
+mod files;
+mod load;
+mod master;
+pub mod model;
+mod spec;
+
+pub use load::{Loaded, default_path, load};
+pub use model::Model;
