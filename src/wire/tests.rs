@@ -134,10 +134,10 @@ fn names_point_to_what_stands_there_in_the_same_letter_case() {
     // Below the question: offset 12 is `www`, 16 is `example`.
     let octets = after_question("www.example", |reply| {
         reply.rrset(Section::Answer, Owner::Question, rtype::CNAME, 1, &name("a.example")).unwrap();
-        reply.rrset(Section::Answer, Owner::Name(&wire("a.example")), rtype::CNAME, 1, &name("WWW.example")).unwrap();
+        reply.rrset(Section::Answer, Owner::Name(&wire("a.example")), rtype::CNAME, 1, &name("wWW.example")).unwrap();
     });
     let first = [0xc0, 12, 0, 5, 0, 1, 0, 0, 0, 1, 0, 4, 1, b'a', 0xc0, 16];
-    let second = [0xc0, 41, 0, 5, 0, 1, 0, 0, 0, 1, 0, 6, 3, b'W', b'W', b'W', 0xc0, 16];
+    let second = [0xc0, 41, 0, 5, 0, 1, 0, 0, 0, 1, 0, 6, 3, b'w', b'W', b'W', 0xc0, 16];
     assert_eq!(octets, [&first[..], &second].concat());
 }
 
@@ -156,6 +156,15 @@ fn names_in_newer_types_are_never_compressed() {
     let octets =
         after_question("www.example", |reply| reply.rrset(Section::Answer, Owner::Question, rtype::SRV, 1, &rdatas(&[&srv])).unwrap());
     assert_eq!(octets[12..], srv);
+}
+
+#[test]
+fn both_names_of_a_soa_are_compressed() {
+    let soa = [wire("ns.example"), wire("host.ns.example"), vec![7; 20]].concat();
+    let octets =
+        after_question("example", |reply| reply.rrset(Section::Authority, Owner::Question, rtype::SOA, 1, &rdatas(&[&soa])).unwrap());
+    let names = [2, b'n', b's', 0xc0, 12, 4, b'h', b'o', b's', b't', 0xc0, 37];
+    assert_eq!(octets, [&[0xc0, 12, 0, 6, 0, 1, 0, 0, 0, 1, 0, 32], &names[..], &[7; 20]].concat());
 }
 
 #[test]
@@ -261,7 +270,8 @@ fn the_largest_reply_without_records_fits_the_least_buffer() {
 
 /// Names that share suffixes, also in another letter case.
 fn shared_name() -> impl Strategy<Value = Vec<u8>> {
-    let label = prop::sample::select(vec!["a", "A", "b", "example", "Example", "a-much-longer-label-than-the-others", r"\.\000"]);
+    let label =
+        prop::sample::select(vec!["a", "A", "b", "example", "Example", "eXample", "a-much-longer-label-than-the-others", r"\.\000"]);
     prop::collection::vec(label, 0..6).prop_map(|labels| wire(&format!("{}.", labels.join("."))))
 }
 
