@@ -210,6 +210,20 @@ fn n9_an_rrset_that_does_not_fit_leaves_no_trace() {
 }
 
 #[test]
+fn rrsets_that_did_not_fit_take_no_room_in_the_compression_table() {
+    let octets = after_question("x", |reply| {
+        for i in 0..100 {
+            let owner = wire(&format!("n{i}"));
+            assert_eq!(reply.rrset(Section::Answer, Owner::Name(&owner), rtype::A, 1, &rdatas(&[[1; 4]; 99])), Err(Full));
+        }
+        for owner in [Owner::Question, Owner::Name(&wire("ab")), Owner::Name(&wire("ab"))] {
+            reply.address(owner, 1, &[1; 4]).unwrap();
+        }
+    });
+    assert_eq!((octets.len(), &octets[34..36]), (16 + 18 + 16, &[0xc0, 19 + 16][..]));
+}
+
+#[test]
 fn n9_truncation_keeps_question_and_opt() {
     let packet = packet("www.example", rtype::A, class::IN, true);
     let query = query(&packet);
