@@ -71,7 +71,7 @@ pub fn bind(config: Config) -> Result<Bound, BindError> {
     Ok(Bound { config, endpoints })
 }
 
-/// Binds and serves: [`bind`] and [`Bound::run`] in one.
+/// Binds and serves: [`bind()`] and [`Bound::run`] in one.
 ///
 /// # Errors
 /// [`StartError`].

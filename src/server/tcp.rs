@@ -256,7 +256,7 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 enum Step {
     /// Messages were answered, or replies went out: the time limits start anew. `true`: replies wait to be sent.
     Done(bool),
-    /// A part of a message came.
+    /// A part of a message came, or the timer went off.
     Part,
     /// The peer has ended the stream, or broken it.
     Closed,
@@ -297,26 +297,24 @@ impl Connection {
                     timer.as_mut().reset(deadline);
                     continue;
                 }
-                () = &mut timer => {
-                    if Instant::now() < deadline {
-                        timer.as_mut().reset(deadline);
-                        continue;
-                    }
+                () = &mut timer => Step::Part,
+            };
+            let now = Instant::now();
+            match step {
+                Step::Closed => return,
+                Step::Done(_) if stopping => {}
+                Step::Done(replies_wait) => deadline = now + if replies_wait { write } else { idle },
+                // Asked here too: while octets keep dripping in, the timer does not get its turn.
+                Step::Part if now >= deadline => {
                     if !stopping {
                         self.hall.desk.borrow().count(Metric::ConnectionsTimedOut);
                     }
                     return;
                 }
-            };
-            match step {
-                Step::Closed => return,
-                Step::Done(replies_wait) if !stopping => {
-                    deadline = Instant::now() + if replies_wait { write } else { idle };
-                    if deadline < timer.deadline() {
-                        timer.as_mut().reset(deadline);
-                    }
-                }
-                Step::Done(_) | Step::Part => {}
+                Step::Part => {}
+            }
+            if timer.is_elapsed() || deadline < timer.deadline() {
+                timer.as_mut().reset(deadline);
             }
         }
     }

@@ -114,3 +114,74 @@ impl Seed {
         mixed ^ (mixed >> 31)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+    fn any_time() -> NowS {
+        Arc::new(|| 1_700_000_000)
+    }
+
+    fn world_of(catalog: &Arc<Catalog>) -> Snapshot {
+        Snapshot { catalog: Arc::clone(catalog), ..Snapshot::default() }
+    }
+
+    #[test]
+    fn t3_a_batch_sees_one_world_and_the_next_batch_the_newest() {
+        let shared = Shared::new(world_of(&Arc::default()));
+        let mut worker = Worker::new(&shared, &Registry::new(), &any_time());
+        let first = shared.load();
+        let old = shared.publish(Arc::new(world_of(&first.catalog)));
+        assert!(Arc::ptr_eq(&worker.world, &old));
+        worker.begin_batch();
+        assert!(Arc::ptr_eq(&worker.world, &shared.load()));
+    }
+
+    #[test]
+    fn turns_and_cells_outlive_health_changes_but_not_reloads() {
+        let catalog = Arc::default();
+        let shared = Shared::new(world_of(&catalog));
+        let mut worker = Worker::new(&shared, &Registry::new(), &any_time());
+        let before = Arc::clone(&worker.grid);
+        shared.publish(Arc::new(world_of(&catalog)));
+        worker.begin_batch();
+        assert!(Arc::ptr_eq(&worker.grid, &before));
+        shared.publish(Arc::new(world_of(&Arc::default())));
+        worker.begin_batch();
+        assert!(!Arc::ptr_eq(&worker.grid, &before));
+    }
+
+    #[test]
+    fn a_retired_world_is_let_go_whole() {
+        let shared = Shared::new(world_of(&Arc::default()));
+        let mut worker = Worker::new(&shared, &Registry::new(), &any_time());
+        let retired = shared.publish(Arc::new(world_of(&Arc::default())));
+        worker.begin_batch();
+        assert_eq!((Arc::strong_count(&retired), Arc::strong_count(&retired.catalog)), (1, 1));
+    }
+
+    #[test]
+    fn the_time_is_asked_once_a_batch() {
+        let asked = Arc::new(AtomicU64::new(0));
+        let now: NowS = {
+            let asked = Arc::clone(&asked);
+            Arc::new(move || asked.fetch_add(1, Relaxed))
+        };
+        let mut worker = Worker::new(&Shared::new(world_of(&Arc::default())), &Registry::new(), &now);
+        worker.begin_batch();
+        let (somebody, before) = (SocketAddr::from(([192, 0, 2, 1], 53)), asked.load(Relaxed));
+        for _ in 0..10 {
+            worker.answer(&[0; 12], somebody, somebody, Transport::Udp, &mut [0; 512]);
+        }
+        assert_eq!(asked.load(Relaxed), before);
+    }
+
+    #[test]
+    fn seeds_do_not_repeat() {
+        let mut seeds = [Seed::random(), Seed::random()];
+        let drawn: std::collections::HashSet<_> = (0..10_000).flat_map(|_| [seeds[0].next(), seeds[1].next()]).collect();
+        assert_eq!(drawn.len(), 20_000);
+    }
+}
