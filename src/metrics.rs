@@ -51,7 +51,7 @@ impl Counters {
         self.add_at(Metric::Queries, transport as usize, 1);
         self.add_at(Metric::Answers, outcome.class as usize, 1);
         if outcome.len > 0 {
-            self.add_at(Metric::Responses, rcode_cell(outcome.rcode), 1);
+            self.add_at(Metric::Responses, rcode_cell(outcome.rcode.0), 1);
         }
         if outcome.steering.is_some() {
             self.add_at(Metric::Decisions, outcome.reason as usize, 1);
@@ -252,21 +252,63 @@ impl fmt::Display for Totals {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::geo::{Point, RegionId};
+    use crate::health::PoolId;
+    use crate::name::Name;
+    use crate::snapshot::Region;
+    use crate::steer::balance::BalanceSpec;
+    use crate::steer::order::OrderSpec;
+    use crate::steer::plan::{Plan, PlanKey};
+    use crate::steer::{Candidate, Endpoint, FamilySteering, OnAllDown, ShareSpec, Steering};
+    use crate::wire::Rcode;
+    use crate::zone::SteeringId;
 
     fn catalog(services: &[&str], regions: &[&str]) -> Arc<Catalog> {
+        let point = Point::new(0.0, 0.0).unwrap();
+        let steerings = (0..services.len()).map(|service| steering(service as u16, regions.len()));
         Arc::new(Catalog {
-            service_names: services.iter().map(|name| (*name).to_owned()).collect(),
-            region_names: regions.iter().map(|name| (*name).to_owned()).collect(),
-            steering_service: (0..).take(services.len()).collect(),
+            steerings: steerings.collect(),
+            services: services.iter().map(|name| (*name).to_owned()).collect(),
+            regions: regions.iter().map(|name| Region { name: (*name).to_owned(), location: point }).collect(),
             ..Catalog::default()
         })
+    }
+
+    /// One name for a service that all regions offer.
+    fn steering(service: u16, regions: usize) -> Steering {
+        let order = OrderSpec::Priority;
+        let key = PlanKey { geo: 0, candidates: vec![], order, rules: vec![], spread_m: 0, hashes_clients: false };
+        let plan = Arc::new(Plan::compile(&key, &Catalog::default().table));
+        let endpoints: Arc<[Endpoint]> = Arc::new([]);
+        let candidate = |region| Candidate {
+            region: RegionId(region),
+            pool: PoolId(0),
+            identity: 0,
+            share: 1000,
+            slot: 0,
+            endpoints: Arc::clone(&endpoints),
+        };
+        let candidates = (0..regions as u16).map(candidate).collect();
+        Steering {
+            owner: Name::root(),
+            service,
+            ttl_s: 60,
+            ttl_min_s: 5,
+            fail_open_ttl_s: 10,
+            answers: 1,
+            on_all_down: OnAllDown::Open,
+            share: ShareSpec::Hash,
+            balance: BalanceSpec::RoundRobin.policy(),
+            ecs: true,
+            families: [Some(FamilySteering { plan, candidates, hashes_clients: false }), None],
+        }
     }
 
     fn refused() -> Outcome {
         Outcome {
             len: 40,
             class: Class::Refused,
-            rcode: 5,
+            rcode: Rcode::REFUSED,
             zone: None,
             owner_hash: 0,
             steering: None,
@@ -279,7 +321,14 @@ mod tests {
     }
 
     fn steered(steering: u32, region: u16) -> Outcome {
-        Outcome { class: Class::Positive, rcode: 0, steering: Some(steering), region: Some(region), reason: Reason::Nearest, ..refused() }
+        Outcome {
+            class: Class::Positive,
+            rcode: Rcode::NOERROR,
+            steering: Some(SteeringId(steering)),
+            region: Some(RegionId(region)),
+            reason: Reason::Order,
+            ..refused()
+        }
     }
 
     #[test]
@@ -320,7 +369,7 @@ mod tests {
         assert_eq!((totals.queries(Transport::Udp), totals.queries(Transport::Tcp)), (40_000, 40_000));
         assert_eq!((totals.answers(Class::Refused), totals.answers(Class::Positive)), (40_000, 40_000));
         assert_eq!((totals.responses(5), totals.responses(0), totals.responses(2)), (40_000, 40_000, 0));
-        assert_eq!(totals.decisions(Reason::Nearest), 40_000);
+        assert_eq!(totals.decisions(Reason::Order), 40_000);
         for metric in [Metric::Truncated, Metric::ClientSubnets, Metric::Cookies] {
             assert_eq!(totals.count(metric), 40_000);
         }
@@ -332,8 +381,8 @@ mod tests {
         let registry = Registry::new();
         let worker = registry.counters();
         worker.count(Transport::Udp, &Outcome { len: 0, class: Class::Dropped, ..refused() });
-        worker.count(Transport::Udp, &Outcome { rcode: 24, ..refused() });
-        worker.count(Transport::Udp, &Outcome { rcode: u16::MAX, ..refused() });
+        worker.count(Transport::Udp, &Outcome { rcode: Rcode(24), ..refused() });
+        worker.count(Transport::Udp, &Outcome { rcode: Rcode(u16::MAX), ..refused() });
         let totals = registry.totals();
         assert_eq!((totals.answers(Class::Dropped), totals.responses(5), totals.responses(24)), (1, 0, 2));
     }

@@ -1,7 +1,7 @@
 //! Counts by service and region: which pairs exist in a catalog, a worker's cells for them, and the sums by name.
 //! It never looks a name up while a query is answered.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::Cell;
@@ -33,39 +33,31 @@ pub(super) struct Shape {
 }
 
 impl Shape {
-    // The next three functions are all that this file knows of the catalog's and the outcome's fields.
-
     /// The shape of a catalog.
     pub(super) fn of(catalog: &Catalog) -> Shape {
-        let services = catalog.service_names.iter().map(|name| name.as_str().into()).collect();
-        let regions = catalog.region_names.iter().map(|name| name.as_str().into()).collect();
-        Shape::new(services, regions, catalog.steering_service.clone().into(), |service| Shape::offered_by(catalog, service))
-    }
-
-    /// Regions that offer a service, ascending.
-    fn offered_by(catalog: &Catalog, _service: usize) -> Vec<u16> {
-        (0..).take(catalog.region_names.len()).collect()
+        let services: Box<[Box<str>]> = catalog.services.iter().map(|name| name.as_str().into()).collect();
+        let regions = catalog.regions.iter().map(|region| region.name.as_str().into()).collect();
+        let steering_service = catalog.steerings.iter().map(|steering| steering.service).collect();
+        let mut offered_by = vec![BTreeSet::new(); services.len()];
+        for steering in &catalog.steerings {
+            let candidates = steering.families.iter().flatten().flat_map(|family| &family.candidates);
+            if let Some(offered) = offered_by.get_mut(usize::from(steering.service)) {
+                offered.extend(candidates.map(|candidate| candidate.region.0));
+            }
+        }
+        let mut first = vec![0];
+        let mut offered = Vec::new();
+        for regions in offered_by {
+            offered.extend(regions);
+            first.push(u32::try_from(offered.len()).unwrap_or(u32::MAX));
+        }
+        Shape { services, regions, steering_service, first: first.into(), offered: offered.into() }
     }
 
     /// Service and region of a steered answer.
     fn pair_of(&self, outcome: &Outcome) -> Option<(usize, u16)> {
-        let service = *self.steering_service.get(usize::try_from(outcome.steering?).ok()?)?;
-        Some((usize::from(service), outcome.region?))
-    }
-
-    fn new(
-        services: Box<[Box<str>]>,
-        regions: Box<[Box<str>]>,
-        steering_service: Box<[u16]>,
-        offered_by: impl Fn(usize) -> Vec<u16>,
-    ) -> Shape {
-        let mut first = vec![0];
-        let mut offered = Vec::new();
-        for service in 0..services.len() {
-            offered.extend(offered_by(service));
-            first.push(u32::try_from(offered.len()).unwrap_or(u32::MAX));
-        }
-        Shape { services, regions, steering_service, first: first.into(), offered: offered.into() }
+        let service = *self.steering_service.get(outcome.steering?.0 as usize)?;
+        Some((usize::from(service), outcome.region?.0))
     }
 
     #[inline]

@@ -84,27 +84,26 @@ impl Plan {
     pub fn compile(key: &PlanKey, table: &PlaceTable) -> Plan {
         let tails = Tails::of(key);
         let (mut entries, mut starts, mut tail_of) = (Vec::new(), vec![0], Vec::new());
-        let mut interned: HashMap<(Vec<Entry>, u16), u32> = HashMap::new();
+        let mut interned: HashMap<Interned, u32> = HashMap::new();
         let mut ranked: HashMap<Ingredients, u32> = HashMap::new();
         let mut ranking_of = |ingredients: &Ingredients| {
-            let ranking = (head(key, ingredients), tails.after(ingredients.rule));
-            *interned.entry(ranking).or_insert_with_key(|(head, tail)| {
-                entries.extend_from_slice(head);
+            let ranking = Interned { head: head(key, ingredients), tail: tails.after(ingredients.rule) };
+            *interned.entry(ranking).or_insert_with_key(|ranking| {
+                entries.extend_from_slice(&ranking.head);
                 starts.push(entries.len() as u32);
-                tail_of.push(*tail);
+                tail_of.push(ranking.tail);
                 tail_of.len() as u32 - 1
             })
         };
         let ranking_of_place = |place| *ranked.entry(Ingredients::of(key, place)).or_insert_with_key(&mut ranking_of);
         let by_place: Box<[u32]> = table.places().iter().map(ranking_of_place).collect();
 
-        let has_shared_bands = interned.keys().any(|(head, _)| head.windows(2).any(|pair| pair[0].band == pair[1].band));
+        let has_shared_bands = interned.keys().any(|ranking| ranking.head.windows(2).any(|pair| pair[0].band == pair[1].band));
+        let orders = distinct_orders(&interned);
         // An answer that is the same for every client has scope 0 (BEHAVIOUR S4), and whether the peer stands in for one does not matter.
-        let scopes = if interned.len() > 1 || key.hashes_clients {
-            table.scopes(|place: PlaceId| (by_place[place.0 as usize], table.place(place).kind))
-        } else {
-            Box::default()
-        };
+        let tells_clients_apart = key.hashes_clients || orders.iter().any(|order| *order > 0);
+        let scope_key = |place: PlaceId| (orders[by_place[place.0 as usize] as usize], table.place(place).kind);
+        let scopes = if tells_clients_apart { table.scopes(scope_key) } else { Box::default() };
         let tails = tails.orders.into_iter().map(Vec::into_boxed_slice).collect();
         Plan { entries: entries.into(), starts: starts.into(), tail_of: tail_of.into(), tails, by_place, scopes, has_shared_bands }
     }
@@ -126,6 +125,11 @@ impl Plan {
         self.scopes.get(leaf.range.0 as usize).copied().unwrap_or(0)
     }
 
+    /// Whether the place of a client, or its own network, enters the answer.
+    pub fn tells_clients_apart(&self) -> bool {
+        !self.scopes.is_empty()
+    }
+
     /// How many different rankings there are.
     pub fn ranking_count(&self) -> usize {
         self.tail_of.len()
@@ -142,6 +146,27 @@ impl Plan {
         let rankings = size_of_val(&*self.entries) + size_of_val(&*self.starts) + size_of_val(&*self.tail_of);
         rankings + tails + size_of_val(&*self.by_place) + size_of_val(&*self.scopes)
     }
+}
+
+/// A ranking while it is interned: its head, and which tail follows.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Interned {
+    head: Vec<Entry>,
+    tail: u16,
+}
+
+/// For each ranking a number that is equal where candidates and bands are, whatever put them there: what a scope must hold constant.
+fn distinct_orders(rankings: &HashMap<Interned, u32>) -> Vec<u32> {
+    let mut numbers = vec![0; rankings.len()];
+    let mut by_id: Vec<(&u32, &Interned)> = rankings.iter().map(|(ranking, id)| (id, ranking)).collect();
+    by_id.sort_by_key(|(id, _)| **id);
+    let mut known: HashMap<(Vec<(u16, u16)>, u16), u32> = HashMap::new();
+    for (id, ranking) in by_id {
+        let bands = ranking.head.iter().map(|entry| (entry.candidate, entry.band)).collect();
+        let next = known.len() as u32;
+        numbers[*id as usize] = *known.entry((bands, ranking.tail)).or_insert(next);
+    }
+    numbers
 }
 
 /// The order of all candidates for one client.
@@ -186,13 +211,22 @@ impl Tails {
             let tail = match &rule.action {
                 Action::Prefer(_) => 0,
                 Action::Only(regions) => {
-                    tails.orders.push(listed(&|region| regions.contains(&region)));
-                    tails.orders.len() as u16 - 1
+                    let order = listed(&|region| regions.contains(&region));
+                    tails.number(order)
                 }
             };
             tails.by_rule.push(tail);
         }
         tails
+    }
+
+    /// Equal orders have one number.
+    fn number(&mut self, order: Vec<u16>) -> u16 {
+        let known = self.orders.iter().position(|known| *known == order);
+        known.unwrap_or_else(|| {
+            self.orders.push(order);
+            self.orders.len() - 1
+        }) as u16
     }
 
     fn after(&self, rule: Option<u16>) -> u16 {
