@@ -7,9 +7,11 @@ use crate::geo::{Family, RegionId};
 use crate::name::ROOT_HASH;
 use crate::snapshot::Snapshot;
 use crate::steer::NODATA_TTL_S;
-use crate::steer::balance::Turns;
-use crate::steer::decide::{Client, Decision, NoTrace, Question, Reason, decide};
+pub use crate::steer::balance::Turns;
+pub use crate::steer::decide::Reason;
+use crate::steer::decide::{Client, Decision, NoTrace, Question, decide};
 use crate::wire::edns::OptReply;
+use crate::wire::qname::QName;
 use crate::wire::query::{self, Fault, Query};
 use crate::wire::reply::{self, Flags, Full, Owner, Reply, Section};
 use crate::wire::{Rcode, class, rtype};
@@ -146,12 +148,14 @@ pub fn answer(world: &Snapshot, ask: &Ask<'_>, out: &mut [u8]) -> Outcome {
     };
     let opt = query.edns.as_ref().map(|edns| OptReply::to(edns, settings.udp_size, settings.nsid.as_deref()));
     let opt = if answers_options(&query) { opt } else { opt.map(OptReply::bare) };
+    let mut qname = QName::default();
+    qname.read(&query.question);
     let mut page = Page::new(world, ask, &query, Reply::new(out, limit, &query, opt));
     // The order of judgement: class, meta types, zone (BEHAVIOUR N10); everything before it is in `query::parse`.
     match (query.tsig, query.question.qclass, rtype::refusal(query.question.qtype)) {
         (true, ..) => page.refuse(Rcode::NOTAUTH),
-        (_, class::CH, _) => page.chaos(),
-        (_, class::IN, None) => match world.catalog.zones.find(&query.question.qname, query.question.qtype) {
+        (_, class::CH, _) => page.chaos(&qname),
+        (_, class::IN, None) => match world.catalog.zones.find(&qname, query.question.qtype) {
             Some(found) => page.found(&found),
             None => page.refuse(Rcode::REFUSED),
         },
@@ -300,9 +304,9 @@ impl<'a, 'o> Page<'a, 'o> {
     }
 
     /// TXT of class CH; a name that is hidden or unknown is refused (BEHAVIOUR N11).
-    fn chaos(&mut self) {
+    fn chaos(&mut self, qname: &QName) {
         let question = &self.query.question;
-        let known = self.world.catalog.settings.chaos.iter().find(|(owner, _)| owner.as_wire() == question.qname.as_wire());
+        let known = self.world.catalog.settings.chaos.iter().find(|(owner, _)| owner.as_wire() == qname.as_wire());
         match known {
             Some((_, rrset)) => {
                 self.authoritative = true;

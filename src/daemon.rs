@@ -10,7 +10,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::clock::Clock;
 use crate::config::compile::{Compiled, Earlier, compile};
-use crate::config::load::load;
+use crate::config::load;
 use crate::config::model::Server;
 use crate::diag::Diagnostics;
 use crate::health::{Layout, NodeId, TargetKey};
@@ -62,11 +62,8 @@ pub fn serve(path: &Path) -> Result<(), DaemonError> {
     let runtime = Builder::new_multi_thread().worker_threads(RUNTIME_THREADS).enable_all().build().map_err(system("start the runtime"))?;
     let mut signals = runtime.block_on(async { Signals::new() }).map_err(system("watch signals"))?;
     let mut daemon = Daemon::start(path, prepared, &runtime)?;
-    loop {
-        match runtime.block_on(signals.next()) {
-            Wish::Reload => daemon.reload(),
-            Wish::Stop => break,
-        }
+    while let Wish::Reload = runtime.block_on(signals.next()) {
+        daemon.reload();
     }
     daemon.stop();
     Ok(())

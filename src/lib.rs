@@ -5,13 +5,18 @@
 //! and last what carries it (`server`, `metrics`, `daemon`, `cli`). ARCHITECTURE.md says who may import whom.
 
 pub mod answer;
+pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod daemon;
 pub mod diag;
 pub mod geo;
 pub mod health;
+pub mod keeper;
+pub mod metrics;
 pub mod name;
 pub mod prober;
+pub mod server;
 pub mod snapshot;
 pub mod steer;
 pub mod wire;

@@ -32,6 +32,16 @@ pub struct Catalog {
     pub turn_slots: usize,
 }
 
+impl Default for Catalog {
+    /// A world without zones: every question is refused.
+    fn default() -> Catalog {
+        let hash_floor = HashFloor { v4: 24, v6: 56 };
+        let settings = Settings { udp_size: 1232, nsid: None, chaos: vec![], ecs_enabled: true, ecs_from: vec![], hash_floor };
+        let (zones, table) = (Zones::new(vec![]), Arc::new(PlaceTable::empty()));
+        Catalog { settings, zones, table, steerings: vec![], regions: vec![], services: vec![], turn_slots: 0 }
+    }
+}
+
 /// A region as people are told of it.
 #[derive(Debug, Clone)]
 pub struct Region {
@@ -59,7 +69,7 @@ pub struct Settings {
 }
 
 /// One immutable world. A query sees exactly one (BEHAVIOUR T3).
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Snapshot {
     /// What the configuration says.
     pub catalog: Arc<Catalog>,

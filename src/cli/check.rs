@@ -46,10 +46,11 @@ fn print_names(catalog: &Catalog, out: &mut impl Write) -> Result<(), Failure> {
         let service = &catalog.services[usize::from(steering.service)];
         writeln!(out, "  {}  service {service}, ttl {}", steering.owner, steering.ttl_s)?;
         for (family, rtype) in [(Family::V4, "A"), (Family::V6, "AAAA")] {
-            match steering.family(family) {
-                Some(compiled) => writeln!(out, "    {rtype:<4}  {} regions, scope: {}", compiled.candidates.len(), scope_class(catalog, compiled))?,
-                None => writeln!(out, "    {rtype:<4}  no region has {family}: no data")?,
-            }
+            let described = steering.family(family).map(|compiled| {
+                let scope = scope_class(catalog, compiled);
+                format!("{} regions, scope: {scope}", compiled.candidates.len())
+            });
+            writeln!(out, "    {rtype:<4}  {}", described.unwrap_or_else(|| format!("no region has {family}: no data")))?;
         }
     }
     Ok(())
@@ -58,11 +59,10 @@ fn print_names(catalog: &Catalog, out: &mut impl Write) -> Result<(), Failure> {
 /// What the ECS scope of a name depends on (BEHAVIOUR S5).
 fn scope_class(catalog: &Catalog, family: &FamilySteering) -> String {
     let floor = catalog.settings.hash_floor;
-    match (family.plan.ranking_count(), family.hashes_clients) {
-        (1, false) => "0, the same for every client".into(),
-        (_, false) => "by place".into(),
-        (1, true) => format!("by client network, /{} and /{}", floor.v4, floor.v6),
-        (_, true) => format!("by place and client network, at least /{} and /{}", floor.v4, floor.v6),
+    match (family.plan.tells_clients_apart(), family.hashes_clients) {
+        (false, _) => "0, the same for every client".into(),
+        (true, false) => "by place".into(),
+        (true, true) => format!("by place and client network, at least /{} and /{}", floor.v4, floor.v6),
     }
 }
 
@@ -86,7 +86,8 @@ fn print_regions(compiled: &Compiled, out: &mut impl Write) -> Result<(), Failur
 fn print_memory(compiled: &Compiled, out: &mut impl Write) -> Result<(), Failure> {
     let table = &compiled.catalog.table;
     let plans = distinct_plans(&compiled.catalog.steerings);
-    let (rankings, memory) = plans.iter().fold((0, 0), |(rankings, memory), plan| (rankings + plan.ranking_count(), memory + plan.memory_bytes()));
+    let (rankings, memory) =
+        plans.iter().fold((0, 0), |(rankings, memory), plan| (rankings + plan.ranking_count(), memory + plan.memory_bytes()));
     let ranges = table.range_count(Family::V4) + table.range_count(Family::V6);
     writeln!(out, "place table\n  {} places, {ranges} ranges, {}", table.places().len(), kib(table.memory_bytes()))?;
     writeln!(out, "plans\n  {} plans, {rankings} rankings, {}", plans.len(), kib(memory))?;
@@ -95,7 +96,8 @@ fn print_memory(compiled: &Compiled, out: &mut impl Write) -> Result<(), Failure
 
 /// Plans are shared between names: each is counted once.
 fn distinct_plans(steerings: &[Steering]) -> Vec<&Arc<Plan>> {
-    let mut plans: Vec<&Arc<Plan>> = steerings.iter().flat_map(|steering| &steering.families).flatten().map(|family| &family.plan).collect();
+    let mut plans: Vec<&Arc<Plan>> =
+        steerings.iter().flat_map(|steering| &steering.families).flatten().map(|family| &family.plan).collect();
     plans.sort_by_key(|plan| Arc::as_ptr(plan));
     plans.dedup_by_key(|plan| Arc::as_ptr(plan));
     plans

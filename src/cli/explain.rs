@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 use std::io::Write;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -23,9 +23,8 @@ use crate::name::Name;
 use crate::snapshot::{Catalog, Snapshot};
 use crate::steer::balance::Turns;
 use crate::steer::decide::{Client, Considered, Question, Standard, Trace, decide};
-use crate::steer::order;
 use crate::steer::plan::{Entry, Why};
-use crate::steer::{Candidate, FamilySteering, OnAllDown, ShareSpec, Steering, Weight};
+use crate::steer::{Candidate, FamilySteering, OnAllDown, ShareSpec, Steering};
 
 /// The peer in whose name is asked: with a client subnet it does not matter.
 const PEER: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -260,7 +259,13 @@ impl<'w> Steps<'w> {
         let km = km.map_or("-".into(), |km| format!("{km:.1}"));
         let why = why_text(entry.why);
         let fate = self.fate(candidate, entry);
-        writeln!(text, "          {:>4} {:<20} {km:>9} {:>8}  {why}; {fate}", entry.band + 1, region.name, f64::from(candidate.share) / 1000.0)
+        writeln!(
+            text,
+            "          {:>4} {:<20} {km:>9} {:>8}  {why}; {fate}",
+            entry.band + 1,
+            region.name,
+            f64::from(candidate.share) / 1000.0
+        )
     }
 
     fn fate(&self, candidate: &Candidate, entry: Entry) -> &'static str {

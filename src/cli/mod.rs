@@ -12,7 +12,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::config::load::default_path;
+use crate::config::default_path;
 use crate::daemon::{self, DaemonError, Prepared};
 
 #[derive(Debug, Parser)]

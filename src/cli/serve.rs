@@ -1,5 +1,7 @@
 //! `meridian serve`: the server, with its log on standard error.
 
+use std::io::IsTerminal;
+
 use clap::Args;
 use tracing_subscriber::EnvFilter;
 
@@ -17,7 +19,12 @@ impl Serve {
         let path = self.config.path()?;
         // The environment variable MERIDIAN_LOG takes a level or a filter (`debug`, `meridian::prober=debug`).
         let filter = EnvFilter::try_from_env("MERIDIAN_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).init();
+        tracing_subscriber::fmt()
+            .with_env_filter(filter)
+            .with_writer(std::io::stderr)
+            .with_ansi(std::io::stderr().is_terminal())
+            .with_target(false)
+            .init();
         daemon::serve(&path)?;
         Ok(())
     }

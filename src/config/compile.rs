@@ -107,7 +107,8 @@ fn settings(model: &Model) -> Settings {
     let server = &model.server;
     let HashFloor { v4, v6 } = server.hash;
     let id = server.nsid.as_ref().map(|nsid| String::from_utf8_lossy(nsid).into_owned());
-    let chaos = [("version.bind.", &server.version_text), ("version.server.", &server.version_text), ("id.server.", &id), ("hostname.bind.", &id)];
+    let chaos =
+        [("version.bind.", &server.version_text), ("version.server.", &server.version_text), ("id.server.", &id), ("hostname.bind.", &id)];
     let chaos_txt = |(owner, text): (&str, &Option<String>)| {
         let rdata = txt_from_strings(&[text.as_deref()?]).ok()?;
         Some((Name::parse(owner, None).ok()?, Rrset::new(rtype::TXT, 0, &[rdata])))
@@ -290,7 +291,14 @@ fn family_steering(model: &Model, steer: &Steer, family: Family, pools: &mut Poo
 fn plan(steer: &Steer, candidates: Vec<(RegionId, geo::Point, Weight)>, plans: &mut Plans<'_>) -> (Arc<Plan>, bool) {
     let hashes_endpoints = steer.balance.policy().hashes_client();
     let geo = plans.table.generation();
-    let key = PlanKey { geo, candidates, order: steer.order, rules: steer.rules.clone(), spread_m: steer.spread_m, hashes_clients: hashes_endpoints };
+    let key = PlanKey {
+        geo,
+        candidates,
+        order: steer.order,
+        rules: steer.rules.clone(),
+        spread_m: steer.spread_m,
+        hashes_clients: hashes_endpoints,
+    };
     let plan = plans.plan(key.clone());
     let shares_by_hash = steer.share == ShareSpec::Hash && plan.has_shared_bands();
     if shares_by_hash && !hashes_endpoints {

@@ -216,6 +216,24 @@ pub struct Place {
     pub kind: Kind,
 }
 
+impl Default for Place {
+    /// Of this place nobody says anything.
+    fn default() -> Place {
+        Place {
+            point: None,
+            continent: None,
+            country: None,
+            subdivision: None,
+            city: None,
+            asn: None,
+            pin: None,
+            named: None,
+            source: SourceId::None,
+            kind: Kind::Unknown,
+        }
+    }
+}
+
 impl fmt::Display for Place {
     /// One line for people: `Paris, FR-IDF, EU (48.8534, 2.3488)`, `unknown`, `reserved (the peer counts)`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -62,6 +62,12 @@ impl PlaceTable {
         Leaf { range: RangeId(self.v4.count() + index), place, shift: 0 }
     }
 
+    /// A table that knows nothing: every address is unknown.
+    pub fn empty() -> PlaceTable {
+        let unknown = Place::default();
+        PlaceTable::new(Ranges::new(vec![0], vec![PlaceId(0)]), Ranges::new(vec![0], vec![PlaceId(0)]), vec![unknown])
+    }
+
     /// A place by its index; every [`PlaceId`] that this table gave is valid.
     pub fn place(&self, id: PlaceId) -> &Place {
         &self.places[id.0 as usize]

@@ -333,7 +333,7 @@ fn reason(choice: &Choice, standard: Standard) -> Reason {
 fn scope(question: &Question<'_>, leaf: Leaf) -> u8 {
     let length = question.family.plan.scope(leaf);
     let floor = if question.family.hashes_clients { floor_length(question, question.client.address, leaf) } else { 0 };
-    if length == 0 { floor } else { (length + leaf.shift).max(floor) }
+    if length == 0 { floor } else { length.saturating_add(leaf.shift).min(128).max(floor) }
 }
 
 /// Length to which an address is masked before it is hashed.

@@ -74,6 +74,7 @@ pub struct Plan {
     /// then one for each rule with a fence.
     tails: Box<[Box<[u16]>]>,
     by_place: Box<[u32]>,
+    /// By range; empty where no answer depends on the client.
     scopes: Box<[u8]>,
     has_shared_bands: bool,
 }
@@ -83,24 +84,26 @@ impl Plan {
     pub fn compile(key: &PlanKey, table: &PlaceTable) -> Plan {
         let tails = Tails::of(key);
         let (mut entries, mut starts, mut tail_of) = (Vec::new(), vec![0], Vec::new());
-        let mut interned: HashMap<(Vec<Entry>, u16), u32> = HashMap::new();
+        let mut interned: HashMap<Interned, u32> = HashMap::new();
         let mut ranked: HashMap<Ingredients, u32> = HashMap::new();
         let mut ranking_of = |ingredients: &Ingredients| {
-            let ranking = (head(key, ingredients), tails.after(ingredients.rule));
-            *interned.entry(ranking).or_insert_with_key(|(head, tail)| {
-                entries.extend_from_slice(head);
+            let ranking = Interned { head: head(key, ingredients), tail: tails.after(ingredients.rule) };
+            *interned.entry(ranking).or_insert_with_key(|ranking| {
+                entries.extend_from_slice(&ranking.head);
                 starts.push(entries.len() as u32);
-                tail_of.push(*tail);
+                tail_of.push(ranking.tail);
                 tail_of.len() as u32 - 1
             })
         };
         let ranking_of_place = |place| *ranked.entry(Ingredients::of(key, place)).or_insert_with_key(&mut ranking_of);
         let by_place: Box<[u32]> = table.places().iter().map(ranking_of_place).collect();
 
-        let has_shared_bands = interned.keys().any(|(head, _)| head.windows(2).any(|pair| pair[0].band == pair[1].band));
-        // Only where clients are told apart does it matter whether the peer stands in for them.
-        let client_matters = interned.len() > 1 || key.hashes_clients;
-        let scopes = table.scopes(|place: PlaceId| (by_place[place.0 as usize], client_matters.then_some(table.place(place).kind)));
+        let has_shared_bands = interned.keys().any(|ranking| ranking.head.windows(2).any(|pair| pair[0].band == pair[1].band));
+        let orders = distinct_orders(&interned);
+        // An answer that is the same for every client has scope 0 (BEHAVIOUR S4), and whether the peer stands in for one does not matter.
+        let tells_clients_apart = key.hashes_clients || orders.iter().any(|order| *order > 0);
+        let scope_key = |place: PlaceId| (orders[by_place[place.0 as usize] as usize], table.place(place).kind);
+        let scopes = if tells_clients_apart { table.scopes(scope_key) } else { Box::default() };
         let tails = tails.orders.into_iter().map(Vec::into_boxed_slice).collect();
         Plan { entries: entries.into(), starts: starts.into(), tail_of: tail_of.into(), tails, by_place, scopes, has_shared_bands }
     }
@@ -119,7 +122,12 @@ impl Plan {
 
     /// Length of the largest network around a leaf's range on which ranking and kind are constant (BEHAVIOUR S1).
     pub fn scope(&self, leaf: Leaf) -> u8 {
-        self.scopes[leaf.range.0 as usize]
+        self.scopes.get(leaf.range.0 as usize).copied().unwrap_or(0)
+    }
+
+    /// Whether the place of a client, or its own network, enters the answer.
+    pub fn tells_clients_apart(&self) -> bool {
+        !self.scopes.is_empty()
     }
 
     /// How many different rankings there are.
@@ -138,6 +146,27 @@ impl Plan {
         let rankings = size_of_val(&*self.entries) + size_of_val(&*self.starts) + size_of_val(&*self.tail_of);
         rankings + tails + size_of_val(&*self.by_place) + size_of_val(&*self.scopes)
     }
+}
+
+/// A ranking while it is interned: its head, and which tail follows.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Interned {
+    head: Vec<Entry>,
+    tail: u16,
+}
+
+/// For each ranking a number that is equal where candidates and bands are, whatever put them there: what a scope must hold constant.
+fn distinct_orders(rankings: &HashMap<Interned, u32>) -> Vec<u32> {
+    let mut numbers = vec![0; rankings.len()];
+    let mut by_id: Vec<(&u32, &Interned)> = rankings.iter().map(|(ranking, id)| (id, ranking)).collect();
+    by_id.sort_by_key(|(id, _)| **id);
+    let mut known: HashMap<(Vec<(u16, u16)>, u16), u32> = HashMap::new();
+    for (id, ranking) in by_id {
+        let bands = ranking.head.iter().map(|entry| (entry.candidate, entry.band)).collect();
+        let next = known.len() as u32;
+        numbers[*id as usize] = *known.entry((bands, ranking.tail)).or_insert(next);
+    }
+    numbers
 }
 
 /// The order of all candidates for one client.
@@ -182,13 +211,22 @@ impl Tails {
             let tail = match &rule.action {
                 Action::Prefer(_) => 0,
                 Action::Only(regions) => {
-                    tails.orders.push(listed(&|region| regions.contains(&region)));
-                    tails.orders.len() as u16 - 1
+                    let order = listed(&|region| regions.contains(&region));
+                    tails.number(order)
                 }
             };
             tails.by_rule.push(tail);
         }
         tails
+    }
+
+    /// Equal orders have one number.
+    fn number(&mut self, order: Vec<u16>) -> u16 {
+        let known = self.orders.iter().position(|known| *known == order);
+        known.unwrap_or_else(|| {
+            self.orders.push(order);
+            self.orders.len() - 1
+        }) as u16
     }
 
     fn after(&self, rule: Option<u16>) -> u16 {
@@ -309,5 +347,166 @@ impl Head<'_> {
             let others: Vec<u16> = waiting.extract_if(.., near).map(|scored| scored.candidate).collect();
             self.push_band(&[&[best.candidate], &others[..]].concat(), why);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::geo::{Code, Fields, Inputs, Override, Prefix, build};
+    use crate::steer::rule::When;
+
+    fn point(latitude: f64, longitude: f64) -> Point {
+        Point::new(latitude, longitude).unwrap()
+    }
+
+    fn network(prefix: &str, at: Option<Point>, country: Option<&str>, pin: Option<u16>) -> Override {
+        let fields = Fields { point: at, country: country.and_then(Code::parse), ..Fields::default() };
+        Override { prefix: prefix.parse().unwrap(), fields, pin: pin.map(RegionId) }
+    }
+
+    fn table(overrides: Vec<Override>) -> PlaceTable {
+        build(Inputs { overrides, ..Inputs::default() }).unwrap()
+    }
+
+    /// Regions on the equator at these longitudes, with these weights.
+    fn key(regions: &[(f64, f64)]) -> PlanKey {
+        let candidate = |(index, (longitude, weight)): (usize, &(f64, f64))| {
+            (RegionId(index as u16), point(0.0, *longitude), Weight::from_decimal(*weight).unwrap())
+        };
+        let candidates = regions.iter().enumerate().map(candidate).collect();
+        PlanKey { geo: 0, candidates, order: OrderSpec::Nearest, rules: vec![], spread_m: 0, hashes_clients: false }
+    }
+
+    /// The ranking for an address as text: bands parted by `|`.
+    fn ranking(key: &PlanKey, table: &PlaceTable, address: &str) -> String {
+        let plan = Plan::compile(key, table);
+        let leaf = table.locate(address.parse().unwrap(), 128);
+        let mut text = String::new();
+        let mut band = 0;
+        for entry in plan.ranking(leaf.place).iter() {
+            text += match (text.is_empty(), entry.band == band) {
+                (true, _) => "",
+                (_, true) => "+",
+                (_, false) => "|",
+            };
+            band = entry.band;
+            text += &entry.candidate.to_string();
+        }
+        text
+    }
+
+    fn at_zero() -> PlaceTable {
+        table(vec![network("198.18.1.0/24", Some(point(0.0, 0.0)), Some("GA"), None)])
+    }
+
+    #[test]
+    fn g2_the_nearest_is_first_also_across_the_antimeridian() {
+        let table = table(vec![network("198.18.1.0/24", Some(point(0.0, 179.0)), None, None)]);
+        assert_eq!(ranking(&key(&[(100.0, 1.0), (-170.0, 1.0), (170.0, 1.0)]), &table, "198.18.1.1"), "2|1|0");
+    }
+
+    #[test]
+    fn a_weight_of_two_pulls_clients_from_twice_as_far() {
+        assert_eq!(ranking(&key(&[(10.0, 1.0), (19.0, 2.0)]), &at_zero(), "198.18.1.1"), "1|0");
+        assert_eq!(ranking(&key(&[(10.0, 1.0), (21.0, 2.0)]), &at_zero(), "198.18.1.1"), "0|1");
+    }
+
+    #[test]
+    fn g3_equal_distance_is_one_band_and_spread_widens_it() {
+        assert_eq!(ranking(&key(&[(10.0, 1.0), (-10.0, 1.0), (11.0, 1.0)]), &at_zero(), "198.18.1.1"), "0+1|2");
+        let wide = PlanKey { spread_m: 120_000, ..key(&[(10.0, 1.0), (-10.0, 1.0), (11.0, 1.0)]) };
+        assert_eq!(ranking(&wide, &at_zero(), "198.18.1.1"), "0+1+2");
+    }
+
+    #[test]
+    fn p1_weight_zero_stands_behind_all_others() {
+        assert_eq!(ranking(&key(&[(1.0, 0.0), (50.0, 1.0), (2.0, 0.0)]), &at_zero(), "198.18.1.1"), "1|0|2");
+    }
+
+    #[test]
+    fn g1_unknown_clients_get_the_listed_order() {
+        assert_eq!(ranking(&key(&[(50.0, 1.0), (1.0, 1.0), (2.0, 0.0), (3.0, 1.0)]), &at_zero(), "192.88.98.1"), "0|1|3|2");
+    }
+
+    #[test]
+    fn any_is_one_band_of_all_whoever_asks() {
+        let any = PlanKey { order: OrderSpec::Any, ..key(&[(50.0, 1.0), (1.0, 1.0), (2.0, 1.0)]) };
+        assert_eq!(ranking(&any, &at_zero(), "198.18.1.1"), "0+1+2");
+        assert_eq!(ranking(&any, &at_zero(), "9.9.9.9"), "0+1+2");
+        assert!(Plan::compile(&any, &at_zero()).scopes.is_empty());
+    }
+
+    #[test]
+    fn s4_priority_has_scope_zero_everywhere() {
+        let priority = PlanKey { order: OrderSpec::Priority, ..key(&[(50.0, 1.0), (1.0, 1.0)]) };
+        assert_eq!(ranking(&priority, &at_zero(), "198.18.1.1"), "0|1");
+        let plan = Plan::compile(&priority, &at_zero());
+        assert_eq!(plan.ranking_count(), 1);
+        assert_eq!(plan.scope(at_zero().locate("198.18.1.1".parse().unwrap(), 32)), 0);
+    }
+
+    #[test]
+    fn g4_all_regions_are_ranked_eight_by_order_and_the_rest_as_listed() {
+        let regions: Vec<(f64, f64)> = (0..12).map(|index| (f64::from(40 - 3 * index), 1.0)).collect();
+        // At longitude 0 the nearest is the one at 1 (index 13 would be); from there outwards in turn, then those left as listed.
+        assert_eq!(ranking(&key(&regions), &at_zero(), "198.18.1.1"), "11|10|9|8|7|6|5|4|0|1|2|3");
+        let with_standby: Vec<(f64, f64)> =
+            regions.iter().enumerate().map(|(index, region)| (region.0, if index == 1 { 0.0 } else { 1.0 })).collect();
+        assert_eq!(ranking(&key(&with_standby), &at_zero(), "198.18.1.1"), "11|10|9|8|7|6|5|4|0|2|3|1");
+    }
+
+    #[test]
+    fn a_pinned_region_comes_first_and_is_no_fence() {
+        let table = table(vec![network("198.18.1.0/24", Some(point(0.0, 0.0)), None, Some(2))]);
+        assert_eq!(ranking(&key(&[(1.0, 1.0), (10.0, 1.0), (50.0, 1.0)]), &table, "198.18.1.1"), "2|0|1");
+    }
+
+    #[test]
+    fn rules_prefer_and_fence_and_the_first_match_wins() {
+        let rule = |action| Rule { when: When { countries: vec![Code::parse("GA").unwrap()], ..When::default() }, action };
+        let regions = [(1.0, 1.0), (10.0, 1.0), (50.0, 1.0), (60.0, 1.0)];
+        let prefer = PlanKey { rules: vec![rule(Action::Prefer(vec![RegionId(3), RegionId(1)]))], ..key(&regions) };
+        assert_eq!(ranking(&prefer, &at_zero(), "198.18.1.1"), "3|1|0|2");
+        let only = PlanKey { rules: vec![rule(Action::Only(vec![RegionId(3), RegionId(2)]))], ..key(&regions) };
+        assert_eq!(ranking(&only, &at_zero(), "198.18.1.1"), "2|3|0|1");
+        let other = Rule {
+            when: When { countries: vec![Code::parse("FR").unwrap()], ..When::default() },
+            action: Action::Prefer(vec![RegionId(0)]),
+        };
+        let both = PlanKey { rules: vec![other, rule(Action::Prefer(vec![RegionId(2)]))], ..key(&regions) };
+        assert_eq!(ranking(&both, &at_zero(), "198.18.1.1"), "2|0|1|3");
+    }
+
+    #[test]
+    fn s1_the_scope_is_the_widest_network_with_one_ranking() {
+        let (here, there) = (Some(point(0.0, 0.0)), Some(point(0.0, 100.0)));
+        let table = table(vec![network("10.0.0.0/8", here, None, None), network("10.1.0.0/16", there, None, None)]);
+        let plan = Plan::compile(&key(&[(1.0, 1.0), (99.0, 1.0)]), &table);
+        let scope = |address: &str| plan.scope(table.locate(address.parse().unwrap(), 32));
+        assert_eq!([scope("10.1.7.7"), scope("10.0.7.7"), scope("10.2.7.7"), scope("10.200.7.7")], [16, 16, 15, 9]);
+    }
+
+    #[test]
+    fn equal_keys_give_equal_plans() {
+        let key = key(&[(10.0, 1.0), (19.0, 2.0), (5.0, 0.0)]);
+        assert_eq!(Plan::compile(&key, &at_zero()), Plan::compile(&key, &at_zero()));
+    }
+
+    #[test]
+    fn rules_on_networks_are_edges_of_the_scope() {
+        let named: Prefix = "198.18.1.64/26".parse().unwrap();
+        let inputs = Inputs {
+            overrides: vec![network("198.18.0.0/16", Some(point(0.0, 0.0)), None, None)],
+            named_prefixes: vec![named],
+            ..Inputs::default()
+        };
+        let table = build(inputs).unwrap();
+        let rule = Rule { when: When { networks: vec![named], ..When::default() }, action: Action::Prefer(vec![RegionId(1)]) };
+        let key = PlanKey { rules: vec![rule], ..key(&[(1.0, 1.0), (10.0, 1.0)]) };
+        assert_eq!(ranking(&key, &table, "198.18.1.65"), "1|0");
+        assert_eq!(ranking(&key, &table, "198.18.1.63"), "0|1");
+        let plan = Plan::compile(&key, &table);
+        assert_eq!(plan.scope(table.locate("198.18.1.65".parse().unwrap(), 32)), 26);
     }
 }

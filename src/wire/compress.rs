@@ -88,13 +88,17 @@ fn label_starts(name: &[u8]) -> impl Iterator<Item = usize> {
 
 /// Whether the name at an offset of the message, pointers followed, is `name`, letter case included.
 ///
-/// It ends: all pointers are our own, point backwards and to labels.
+/// It ends, as only pointers that lead backwards are followed.
 fn stands_at(message: &[u8], mut at: usize, mut name: &[u8]) -> bool {
     loop {
         let Some(&length) = message.get(at) else { return false };
         if u16::from(length) >= POINTER_BITS >> 8 {
             let Some(&low) = message.get(at + 1) else { return false };
-            at = usize::from(u16::from_be_bytes([length, low]) & !POINTER_BITS);
+            let target = usize::from(u16::from_be_bytes([length, low]) & !POINTER_BITS);
+            if target >= at {
+                return false;
+            }
+            at = target;
             continue;
         }
         // Most suffixes differ in the length or in the first letter.
@@ -109,5 +113,43 @@ fn stands_at(message: &[u8], mut at: usize, mut name: &[u8]) -> bool {
         if length == 0 {
             return true;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MESSAGE: &[u8] = b"............\x01q\x07example\x00\x00\x01\x00\x01\x03www\xc0\x0e";
+
+    fn found(suffixes: &mut Suffixes, name: &[u8]) -> Option<(usize, u16)> {
+        suffixes.find(MESSAGE, name).map(|found| (found.keep, found.pointer))
+    }
+
+    #[test]
+    fn the_longest_suffix_is_found() {
+        let mut suffixes = Suffixes::new();
+        assert_eq!(found(&mut suffixes, b"\x03www\x07example\x00"), Some((4, 0xc00e)));
+        assert_eq!(suffixes.enter(27, b"\x03www"), Some(0xc01b));
+        assert_eq!(found(&mut suffixes, b"\x01a\x03www\x07example\x00"), Some((2, 0xc01b)));
+        assert_eq!(found(&mut suffixes, b"\x03www\x00"), None);
+        assert_eq!(found(&mut suffixes, b"\x03www\x07eXample\x00"), None);
+        assert_eq!(found(&mut suffixes, b"\x00"), None);
+    }
+
+    #[test]
+    fn what_was_cut_off_is_not_found() {
+        let mut suffixes = Suffixes::new();
+        assert_eq!(found(&mut suffixes, b"\x03www\x00"), None);
+        suffixes.enter(27, b"\x03www");
+        suffixes.cut(27);
+        assert_eq!(found(&mut suffixes, b"\x03www\x07example\x00"), Some((4, 0xc00e)), "the question is still known");
+    }
+
+    #[test]
+    fn pointers_that_do_not_lead_backwards_are_not_followed() {
+        assert!(!stands_at(b"\x01a\xc0\x02", 0, b"\x01a\x01b\x00"));
+        assert!(!stands_at(b"\x01a\xc0\x00", 0, b"\x01a\x01b\x00"));
+        assert!(!stands_at(b"\x01a\xc0", 0, b"\x01a\x01b\x00"));
     }
 }

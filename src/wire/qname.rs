@@ -22,7 +22,7 @@ const BLOCK: usize = 16;
 const WIRE_OCTETS: usize = (MAX_NAME_OCTETS + HASH_READ_OCTETS).next_multiple_of(BLOCK);
 const _: () = assert!(WIRE_OCTETS >= MAX_NAME_OCTETS + QUESTION_FIXED_OCTETS);
 
-/// A lower-cased name with the offset of every label and the hash of every suffix (see [`label_hash`]).
+/// A lower-cased name with the offset of every label and the hash of every suffix (see [`label_hash`](crate::name::label_hash)).
 #[derive(Clone)]
 pub struct QName {
     octets: u8,

@@ -126,8 +126,8 @@ fn sections<'a>(message: &'a [u8], header: &[u8; HEADER_OCTETS], fault: &mut Fau
     Ok(Sections { question: Question { raw, qtype, qclass }, edns, tsig })
 }
 
-#[inline(always)]
 /// Walks over the additional section: at most one OPT, and a TSIG only at the end; other records are skipped.
+#[inline(always)]
 fn additional<'a>(message: &'a [u8], mut at: usize, count: u16, fault: &mut FaultReply<'a>) -> Result<(Option<Edns>, bool), Rcode> {
     let mut opt = None;
     let mut tsig = false;

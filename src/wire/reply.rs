@@ -167,16 +167,11 @@ impl<'o> Reply<'o> {
         self.last_section = Section::Answer;
     }
 
-    /// Adds OPT, writes the header, and returns the length of the reply. QR is 1, RD is copied; RA, AD, CD and Z are 0.
+    /// The last call: adds OPT, writes the header, and returns the length of the reply. QR is 1, RD is copied; RA, AD, CD and Z are 0.
     ///
     /// An extended `rcode` (over 15) needs OPT; without it only its low 4 bits are sent.
     #[inline]
-    pub fn finish(mut self, rcode: Rcode, flags: Flags) -> usize {
-        // By reference, as a copy of all this would cost more than the work.
-        self.seal(rcode, flags)
-    }
-
-    fn seal(&mut self, rcode: Rcode, flags: Flags) -> usize {
+    pub fn finish(&mut self, rcode: Rcode, flags: Flags) -> usize {
         let mut end = self.at;
         let [answers, authorities, mut additionals] = self.counts;
         if let Some(opt) = &self.opt {
@@ -312,7 +307,7 @@ fn names_in(rtype: u16) -> (usize, usize) {
 pub fn fault(fault: &FaultReply<'_>, udp_size: u16, out: &mut [u8]) -> usize {
     let opt = fault.opt.map(|dnssec_ok| OptReply { udp_size, dnssec_ok, ..OptReply::default() });
     let question = fault.question.unwrap_or_default();
-    let reply = Reply::start(&mut *out, MIN_OUT_OCTETS, (fault.id, fault.rd), question, class::IN, opt);
+    let mut reply = Reply::start(&mut *out, MIN_OUT_OCTETS, (fault.id, fault.rd), question, class::IN, opt);
     let length = reply.finish(fault.rcode, Flags::default());
     out[2] |= fault.opcode << 3;
     length

@@ -134,10 +134,10 @@ fn names_point_to_what_stands_there_in_the_same_letter_case() {
     // Below the question: offset 12 is `www`, 16 is `example`.
     let octets = after_question("www.example", |reply| {
         reply.rrset(Section::Answer, Owner::Question, rtype::CNAME, 1, &name("a.example")).unwrap();
-        reply.rrset(Section::Answer, Owner::Name(&wire("a.example")), rtype::CNAME, 1, &name("WWW.example")).unwrap();
+        reply.rrset(Section::Answer, Owner::Name(&wire("a.example")), rtype::CNAME, 1, &name("wWW.example")).unwrap();
     });
     let first = [0xc0, 12, 0, 5, 0, 1, 0, 0, 0, 1, 0, 4, 1, b'a', 0xc0, 16];
-    let second = [0xc0, 41, 0, 5, 0, 1, 0, 0, 0, 1, 0, 6, 3, b'W', b'W', b'W', 0xc0, 16];
+    let second = [0xc0, 41, 0, 5, 0, 1, 0, 0, 0, 1, 0, 6, 3, b'w', b'W', b'W', 0xc0, 16];
     assert_eq!(octets, [&first[..], &second].concat());
 }
 
@@ -156,6 +156,15 @@ fn names_in_newer_types_are_never_compressed() {
     let octets =
         after_question("www.example", |reply| reply.rrset(Section::Answer, Owner::Question, rtype::SRV, 1, &rdatas(&[&srv])).unwrap());
     assert_eq!(octets[12..], srv);
+}
+
+#[test]
+fn both_names_of_a_soa_are_compressed() {
+    let soa = [wire("ns.example"), wire("host.ns.example"), vec![7; 20]].concat();
+    let octets =
+        after_question("example", |reply| reply.rrset(Section::Authority, Owner::Question, rtype::SOA, 1, &rdatas(&[&soa])).unwrap());
+    let names = [2, b'n', b's', 0xc0, 12, 4, b'h', b'o', b's', b't', 0xc0, 37];
+    assert_eq!(octets, [&[0xc0, 12, 0, 6, 0, 1, 0, 0, 0, 1, 0, 32], &names[..], &[7; 20]].concat());
 }
 
 #[test]
@@ -198,6 +207,20 @@ fn n9_an_rrset_that_does_not_fit_leaves_no_trace() {
     assert_eq!(seen.iter().filter(|seen| seen.1 == wire("www.example")).count(), 20);
     assert_eq!(seen.iter().filter(|seen| seen.5 == [3; 4] && seen.1 == owner).count(), 1);
     assert!(domain::base::Message::from_octets(&out[..length]).unwrap().opt().is_some());
+}
+
+#[test]
+fn rrsets_that_did_not_fit_take_no_room_in_the_compression_table() {
+    let octets = after_question("x", |reply| {
+        for i in 0..100 {
+            let owner = wire(&format!("n{i}"));
+            assert_eq!(reply.rrset(Section::Answer, Owner::Name(&owner), rtype::A, 1, &rdatas(&[[1; 4]; 99])), Err(Full));
+        }
+        for owner in [Owner::Question, Owner::Name(&wire("ab")), Owner::Name(&wire("ab"))] {
+            reply.address(owner, 1, &[1; 4]).unwrap();
+        }
+    });
+    assert_eq!((octets.len(), &octets[34..36]), (16 + 18 + 16, &[0xc0, 19 + 16][..]));
 }
 
 #[test]
@@ -261,7 +284,8 @@ fn the_largest_reply_without_records_fits_the_least_buffer() {
 
 /// Names that share suffixes, also in another letter case.
 fn shared_name() -> impl Strategy<Value = Vec<u8>> {
-    let label = prop::sample::select(vec!["a", "A", "b", "example", "Example", "a-much-longer-label-than-the-others", r"\.\000"]);
+    let label =
+        prop::sample::select(vec!["a", "A", "b", "example", "Example", "eXample", "a-much-longer-label-than-the-others", r"\.\000"]);
     prop::collection::vec(label, 0..6).prop_map(|labels| wire(&format!("{}.", labels.join("."))))
 }
 

@@ -1,0 +1,138 @@
+//! The one table of everything that is counted: names, help texts, labels, and where the cells lie.
+//! It holds no counts.
+
+use crate::answer::{Class, Reason};
+
+/// Response codes with a cell of their own: the 4 bits of the header and the assigned extended ones (to BADCOOKIE, 23).
+const RCODES: [&str; 24] = [
+    "NOERROR",
+    "FORMERR",
+    "SERVFAIL",
+    "NXDOMAIN",
+    "NOTIMP",
+    "REFUSED",
+    "YXDOMAIN",
+    "YXRRSET",
+    "NXRRSET",
+    "NOTAUTH",
+    "NOTZONE",
+    "RCODE11",
+    "RCODE12",
+    "RCODE13",
+    "RCODE14",
+    "RCODE15",
+    "BADVERS",
+    "BADKEY",
+    "BADTIME",
+    "BADMODE",
+    "BADNAME",
+    "BADALG",
+    "BADTRUNC",
+    "BADCOOKIE",
+];
+
+/// Everything that is counted. The order is the one of [`TABLE`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Metric {
+    /// Messages that came in, by transport.
+    Queries,
+    /// What was made of them, by class of answer.
+    Answers,
+    /// Messages that went out, by response code.
+    Responses,
+    /// Steered answers, by the reason of the choice.
+    Decisions,
+    /// Replies that were cut short (TC).
+    Truncated,
+    /// Queries with a well-formed client subnet.
+    ClientSubnets,
+    /// Queries with a cookie.
+    Cookies,
+    /// Packets whose handling panicked.
+    Panics,
+    /// Failed receive calls on UDP sockets, other than a time-out or a signal.
+    ReceiveFailures,
+    /// UDP replies that the kernel did not take.
+    SendFailures,
+    /// TCP connections that were taken on.
+    Connections,
+    /// TCP connections that were closed at once because of a cap.
+    ConnectionsRefused,
+    /// TCP connections that were ended by a time limit.
+    ConnectionsTimedOut,
+    /// Failed accept calls.
+    AcceptFailures,
+    /// Steered answers by service and region; its cells live in a grid.
+    RegionAnswers,
+}
+
+/// One line of the table: the name, the help text and the labels of a metric.
+#[derive(Debug, Clone, Copy)]
+pub struct Row {
+    /// Which metric the line describes.
+    pub metric: Metric,
+    /// The name as monitoring systems see it.
+    pub name: &'static str,
+    /// One sentence for people.
+    pub help: &'static str,
+    /// Label names, in the order of the values in a sample.
+    pub labels: &'static [&'static str],
+    /// How many cells it has in a worker's counters.
+    pub(super) cells: usize,
+}
+
+const METRICS: usize = 15;
+
+/// Every metric name and help text.
+pub const TABLE: [Row; METRICS] = [
+    row(Metric::Queries, "meridian_queries_total", "DNS messages received, by transport", &["transport"], 2),
+    row(Metric::Answers, "meridian_answers_total", "DNS messages by the class of what was answered", &["class"], Class::ALL.len()),
+    row(Metric::Responses, "meridian_responses_total", "DNS messages sent, by response code", &["rcode"], RCODES.len() + 1),
+    row(Metric::Decisions, "meridian_decisions_total", "Steered answers, by the reason of the choice", &["reason"], Reason::ALL.len()),
+    row(Metric::Truncated, "meridian_truncated_total", "Replies cut short with TC set", &[], 1),
+    row(Metric::ClientSubnets, "meridian_client_subnets_total", "Queries with a well-formed EDNS client subnet", &[], 1),
+    row(Metric::Cookies, "meridian_cookies_total", "Queries with a DNS cookie", &[], 1),
+    row(Metric::Panics, "meridian_panics_total", "Packets whose handling panicked; any is a bug to report", &[], 1),
+    row(Metric::ReceiveFailures, "meridian_udp_receive_failures_total", "Failed receive calls on UDP sockets", &[], 1),
+    row(Metric::SendFailures, "meridian_udp_send_failures_total", "UDP replies that the kernel did not take", &[], 1),
+    row(Metric::Connections, "meridian_tcp_connections_total", "TCP connections taken on", &[], 1),
+    row(Metric::ConnectionsRefused, "meridian_tcp_connections_refused_total", "TCP connections closed at once because of a cap", &[], 1),
+    row(Metric::ConnectionsTimedOut, "meridian_tcp_connections_timed_out_total", "TCP connections ended by a time limit", &[], 1),
+    row(Metric::AcceptFailures, "meridian_tcp_accept_failures_total", "Failed accept calls on TCP listeners", &[], 1),
+    row(Metric::RegionAnswers, "meridian_region_answers_total", "Steered answers, by service and region", &["service", "region"], 0),
+];
+
+const fn row(metric: Metric, name: &'static str, help: &'static str, labels: &'static [&'static str], cells: usize) -> Row {
+    Row { metric, name, help, labels, cells }
+}
+
+/// Where the cells of each metric begin; the last entry is the number of cells in all.
+pub(super) const FIRST: [usize; METRICS + 1] = {
+    let mut first = [0; METRICS + 1];
+    let mut at = 0;
+    while at < METRICS {
+        first[at + 1] = first[at] + TABLE[at].cells;
+        at += 1;
+    }
+    first
+};
+
+pub(super) const CELLS: usize = FIRST[METRICS];
+
+/// The cell of a response code: those without an own one share the last.
+#[inline]
+pub(super) fn rcode_cell(rcode: u16) -> usize {
+    usize::from(rcode).min(RCODES.len())
+}
+
+/// The label value of a cell of a metric with one label.
+pub(super) fn label(metric: Metric, index: usize) -> &'static str {
+    match metric {
+        Metric::Queries => ["udp", "tcp"].get(index).copied().unwrap_or(""),
+        Metric::Answers => Class::ALL.get(index).map_or("", |class| class.name()),
+        Metric::Responses => RCODES.get(index).copied().unwrap_or("other"),
+        Metric::Decisions => Reason::ALL.get(index).map_or("", |reason| reason.name()),
+        _ => "",
+    }
+}

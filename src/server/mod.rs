@@ -1,0 +1,183 @@
+//! The DNS server on sockets: binds every listed address, then answers UDP and TCP on threads of its own until stopped.
+//! What the answer is, it leaves to `answer`; it never reads a file and never writes the world.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::thread::{self, JoinHandle};
+
+use tokio::sync::watch;
+
+use crate::metrics::Registry;
+use crate::snapshot::Shared;
+
+pub mod bind;
+pub mod limit;
+#[cfg(any(test, not(target_os = "linux")))]
+mod portable;
+#[cfg(target_os = "linux")]
+mod sys;
+pub mod tcp;
+pub mod udp;
+pub mod worker;
+
+#[cfg(test)]
+mod tests;
+
+pub use bind::{BindError, BindFault};
+pub use limit::Caps;
+pub use tcp::Timeouts;
+pub use worker::{NowS, Worker};
+
+#[cfg(not(target_os = "linux"))]
+use portable::Single as Path;
+#[cfg(target_os = "linux")]
+use sys::Batch as Path;
+
+/// What the server needs to know of the configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// Addresses to listen on, UDP and TCP each; port 0 = any free one.
+    pub listen: Vec<SocketAddr>,
+    /// Threads per address and transport; as many as cores serves best.
+    pub workers: usize,
+    /// The most TCP connections.
+    pub connections: Caps,
+    /// Time limits of TCP connections.
+    pub timeouts: Timeouts,
+}
+
+impl Config {
+    /// The usual limits.
+    pub fn new(listen: Vec<SocketAddr>, workers: usize) -> Config {
+        Config { listen, workers, connections: Caps::default(), timeouts: Timeouts::default() }
+    }
+}
+
+/// Bound sockets that nobody serves yet: queries wait in them.
+#[derive(Debug)]
+pub struct Bound {
+    config: Config,
+    endpoints: Vec<bind::Endpoint>,
+}
+
+/// Binds all addresses of the configuration.
+///
+/// # Errors
+/// [`BindError`], with every address that was refused; nothing stays bound then.
+pub fn bind(config: Config) -> Result<Bound, BindError> {
+    let endpoints = bind::bind(&config.listen, config.workers)?;
+    Ok(Bound { config, endpoints })
+}
+
+/// Binds and serves: [`bind()`] and [`Bound::run`] in one.
+///
+/// # Errors
+/// [`StartError`].
+pub fn start(config: Config, shared: &Shared, registry: &Arc<Registry>, now: &NowS) -> Result<Running, StartError> {
+    bind(config).map_err(StartError::Bind)?.run(shared, registry, now).map_err(StartError::Threads)
+}
+
+/// Why the server could not start.
+#[derive(Debug)]
+pub enum StartError {
+    /// Addresses that could not be bound.
+    Bind(BindError),
+    /// No thread or descriptor is left.
+    Threads(io::Error),
+}
+
+impl std::error::Error for StartError {}
+
+impl std::fmt::Display for StartError {
+    fn fmt(&self, to: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            StartError::Bind(error) => error.fmt(to),
+            StartError::Threads(error) => write!(to, "cannot start the answering threads: {error}"),
+        }
+    }
+}
+
+impl Bound {
+    /// The bound addresses in the order of the configuration, with real ports.
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        self.endpoints.iter().map(|endpoint| endpoint.address).collect()
+    }
+
+    /// Serves on threads of its own.
+    ///
+    /// # Errors
+    /// No thread or descriptor is left; nothing runs then.
+    pub fn run(self, shared: &Shared, registry: &Arc<Registry>, now: &NowS) -> io::Result<Running> {
+        let mut running = Running {
+            addresses: self.addresses(),
+            stop_packets: Arc::new(AtomicBool::new(false)),
+            stop_streams: watch::Sender::new(false),
+            threads: Vec::new(),
+        };
+        let gate = limit::Gate::new(self.config.connections);
+        let mut listeners: Vec<Vec<_>> = (0..self.config.workers).map(|_| Vec::new()).collect();
+        for endpoint in self.endpoints {
+            for socket in endpoint.udp {
+                running.serve_packets(socket, endpoint.address, Worker::new(shared, registry, now))?;
+            }
+            for (of_worker, listener) in listeners.iter_mut().zip(endpoint.tcp) {
+                of_worker.push(listener);
+            }
+        }
+        for of_worker in listeners {
+            let service = tcp::Service::new(of_worker, gate.clone(), self.config.timeouts, running.stop_streams.subscribe())?;
+            let worker = Worker::new(shared, registry, now);
+            running.spawn("dns-tcp", move || service.run(worker))?;
+        }
+        Ok(running)
+    }
+}
+
+/// A server at work. Dropping it stops it.
+#[derive(Debug)]
+pub struct Running {
+    addresses: Vec<SocketAddr>,
+    stop_packets: Arc<AtomicBool>,
+    stop_streams: watch::Sender<bool>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Running {
+    /// The addresses in the order of the configuration, with real ports.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// Stops and waits: queries that wait in UDP sockets are answered, connections get their drain time, all threads end.
+    pub fn stop(mut self) {
+        self.end();
+    }
+
+    fn serve_packets(&mut self, socket: std::net::UdpSocket, local: SocketAddr, mut worker: Worker) -> io::Result<()> {
+        let stop = Arc::clone(&self.stop_packets);
+        self.spawn("dns-udp", move || udp::run(&mut Path::new(socket, local), &mut worker, &stop))
+    }
+
+    fn spawn(&mut self, name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
+        self.threads.push(thread::Builder::new().name(name.to_owned()).spawn(work)?);
+        Ok(())
+    }
+
+    fn end(&mut self) {
+        self.stop_packets.store(true, Relaxed);
+        self.stop_streams.send_replace(true);
+        for thread in self.threads.drain(..) {
+            if thread.join().is_err() {
+                tracing::error!("an answering thread had ended by a panic");
+            }
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.end();
+    }
+}

@@ -1,0 +1,437 @@
+//! The only unsafe code of the crate: `recvmmsg`, `sendmmsg` and the socket options that no library wraps, for Linux.
+//! It moves packets and their addresses; it never looks into a packet.
+#![allow(unsafe_code)]
+
+use std::io;
+use std::mem::{MaybeUninit, size_of, zeroed};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6, UdpSocket};
+use std::os::fd::AsRawFd;
+use std::ptr::{NonNull, null_mut};
+
+use libc::{c_int, in_pktinfo, in6_pktinfo, iovec, mmsghdr, sockaddr_in, sockaddr_in6, socklen_t};
+
+use super::udp::{BATCH, Packet, PacketPath, QUERY_OCTETS, REPLY_OCTETS};
+
+/// Room for the one control message that we ask for; `in6_pktinfo` is the larger one.
+const CONTROL_OCTETS: usize = 64;
+
+/// Replies start on a cache line of their own.
+const REPLY_ALIGN: usize = 64;
+
+/// Sets what only Linux has: a large receive buffer, no fragmentation, and on wildcards the address that was asked.
+///
+/// Don't-fragment (RFC 9715) in the "probe" form: what a forged ICMP message says of the path is not believed, and the
+/// kernel need not draw an identification number for each reply.
+///
+/// # Errors
+/// A system without these options.
+pub(super) fn tune_udp(socket: &UdpSocket, address: SocketAddr, receive_buffer_octets: usize) -> io::Result<()> {
+    // Only with the right to pass the system's limit; the plain option was set before.
+    let _ = set_option(socket, libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, c_int::try_from(receive_buffer_octets).unwrap_or(c_int::MAX));
+    set_fragmentation(socket, address, libc::IP_PMTUDISC_PROBE, libc::IPV6_PMTUDISC_PROBE)?;
+    match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => set_option(socket, libc::IPPROTO_IP, libc::IP_PKTINFO, 1),
+        IpAddr::V6(ip) if ip.is_unspecified() => set_option(socket, libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO, 1),
+        _ => Ok(()),
+    }
+}
+
+/// Lets the kernel cut replies that are longer than the interface takes; still deaf to what ICMP says of the path.
+fn allow_fragments(socket: &UdpSocket, address: SocketAddr) -> io::Result<()> {
+    set_fragmentation(socket, address, libc::IP_PMTUDISC_OMIT, libc::IPV6_PMTUDISC_OMIT)
+}
+
+fn set_fragmentation(socket: &UdpSocket, address: SocketAddr, v4: c_int, v6: c_int) -> io::Result<()> {
+    if address.is_ipv4() {
+        set_option(socket, libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, v4)
+    } else {
+        set_option(socket, libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER, v6)
+    }
+}
+
+fn set_option(socket: &UdpSocket, level: c_int, name: c_int, value: c_int) -> io::Result<()> {
+    // SAFETY: the pointer is to a live c_int and the length is its size; the kernel only reads it.
+    let done = unsafe { libc::setsockopt(socket.as_raw_fd(), level, name, (&raw const value).cast(), size_of::<c_int>() as socklen_t) };
+    if done < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// An owned array whose address stays. After its making it is reached through one raw pointer only, so that pointers into
+/// it that stand in message headers stay valid while other parts are read and written.
+struct Fixed<T> {
+    first: NonNull<T>,
+    len: usize,
+}
+
+impl<T> Fixed<T> {
+    fn new(len: usize, item: impl Fn() -> T) -> Fixed<T> {
+        let items: Box<[T]> = (0..len).map(|_| item()).collect();
+        Fixed { first: NonNull::from(Box::leak(items)).cast(), len }
+    }
+
+    fn pointer(&self, at: usize) -> *mut T {
+        assert!(at < self.len, "index in range");
+        // SAFETY: `first` points to `len` items of one allocation, and `at` is below `len`.
+        unsafe { self.first.as_ptr().add(at) }
+    }
+
+    fn item(&self, at: usize) -> &T {
+        // SAFETY: `pointer` checked the range; items are valid from `new` on. Only the kernel writes behind our back,
+        // and only inside a system call that is made with `&mut Batch`, when no such reference lives.
+        unsafe { &*self.pointer(at) }
+    }
+
+    fn item_mut(&mut self, at: usize) -> &mut T {
+        // SAFETY: as in `item`; `&mut self` makes the reference the only one.
+        unsafe { &mut *self.pointer(at) }
+    }
+
+    fn part(&self, from: usize, len: usize) -> &[T] {
+        assert!(from <= self.len && len <= self.len - from, "part in range");
+        // SAFETY: the range was checked; the rest as in `item`.
+        unsafe { std::slice::from_raw_parts(self.first.as_ptr().add(from), len) }
+    }
+}
+
+impl<T> Drop for Fixed<T> {
+    fn drop(&mut self) {
+        // SAFETY: `first` and `len` come from the leaked box of `new`, which nobody else owns or frees.
+        drop(unsafe { Box::from_raw(std::ptr::slice_from_raw_parts_mut(self.first.as_ptr(), self.len)) });
+    }
+}
+
+/// Peer addresses of a batch; a socket has one family only.
+enum Names {
+    V4(Fixed<sockaddr_in>),
+    V6(Fixed<sockaddr_in6>),
+}
+
+impl Names {
+    fn new(family_of: SocketAddr) -> Names {
+        // SAFETY (both): these are plain integers and arrays of them, for which all zero bits are a value.
+        match family_of {
+            SocketAddr::V4(_) => Names::V4(Fixed::new(BATCH, || unsafe { zeroed() })),
+            SocketAddr::V6(_) => Names::V6(Fixed::new(BATCH, || unsafe { zeroed() })),
+        }
+    }
+
+    fn pointer(&self, at: usize) -> *mut libc::c_void {
+        match self {
+            Names::V4(names) => names.pointer(at).cast(),
+            Names::V6(names) => names.pointer(at).cast(),
+        }
+    }
+
+    fn octets(&self) -> socklen_t {
+        match self {
+            Names::V4(_) => size_of::<sockaddr_in>() as socklen_t,
+            Names::V6(_) => size_of::<sockaddr_in6>() as socklen_t,
+        }
+    }
+
+    fn address(&self, at: usize) -> SocketAddr {
+        match self {
+            Names::V4(names) => {
+                let name = names.item(at);
+                let ip = Ipv4Addr::from_bits(u32::from_be(name.sin_addr.s_addr));
+                SocketAddrV4::new(ip, u16::from_be(name.sin_port)).into()
+            }
+            Names::V6(names) => {
+                let name = names.item(at);
+                let ip = Ipv6Addr::from(name.sin6_addr.s6_addr);
+                SocketAddrV6::new(ip, u16::from_be(name.sin6_port), 0, name.sin6_scope_id).into()
+            }
+        }
+    }
+}
+
+/// Control messages of one packet, aligned as `cmsghdr` needs it.
+#[repr(C, align(8))]
+struct Control([MaybeUninit<u8>; CONTROL_OCTETS]);
+
+/// A reply that waits for `send`: to which packet of the batch, and where it stands in `replies`.
+#[derive(Debug, Clone, Copy, Default)]
+struct Waiting {
+    index: usize,
+    start: usize,
+    len: usize,
+}
+
+/// A socket with the buffers and headers of a batch, made once. It holds raw pointers into itself and so stays on the
+/// thread that made it.
+pub(super) struct Batch {
+    socket: UdpSocket,
+    local: SocketAddr,
+    queries: Fixed<u8>,
+    names: Names,
+    controls: Fixed<Control>,
+    /// Only kept: `incoming` points to them.
+    _query_slots: Fixed<iovec>,
+    incoming: Fixed<mmsghdr>,
+    received: usize,
+    /// Replies one after the other, so that a batch of small ones stays within a few pages.
+    replies: Box<[u8]>,
+    replies_end: usize,
+    waiting: [Waiting; BATCH],
+    waiting_len: usize,
+    reply_slots: Box<[iovec]>,
+    outgoing: Box<[mmsghdr]>,
+    may_fragment: bool,
+}
+
+impl Batch {
+    /// Takes over a socket that is bound to `local`.
+    pub(super) fn new(socket: UdpSocket, local: SocketAddr) -> Batch {
+        let queries = Fixed::new(BATCH * QUERY_OCTETS, || 0);
+        let mut query_slots = Fixed::new(BATCH, || iovec { iov_base: null_mut(), iov_len: QUERY_OCTETS });
+        let names = Names::new(local);
+        let controls = Fixed::new(BATCH, || Control([MaybeUninit::zeroed(); CONTROL_OCTETS]));
+        // SAFETY (both): headers are integers and pointers, for which all zero bits are a value.
+        let mut incoming = Fixed::new(BATCH, || unsafe { zeroed::<mmsghdr>() });
+        let outgoing = (0..BATCH).map(|_| unsafe { zeroed::<mmsghdr>() }).collect();
+        for at in 0..BATCH {
+            query_slots.item_mut(at).iov_base = queries.pointer(at * QUERY_OCTETS).cast();
+            let header = &mut incoming.item_mut(at).msg_hdr;
+            header.msg_iov = query_slots.pointer(at);
+            header.msg_iovlen = 1;
+            header.msg_name = names.pointer(at);
+            header.msg_control = controls.pointer(at).cast();
+        }
+        Batch {
+            socket,
+            local,
+            queries,
+            names,
+            controls,
+            _query_slots: query_slots,
+            incoming,
+            received: BATCH,
+            replies: vec![0; BATCH * REPLY_OCTETS].into(),
+            replies_end: 0,
+            waiting: [Waiting::default(); BATCH],
+            waiting_len: 0,
+            reply_slots: (0..BATCH).map(|_| iovec { iov_base: null_mut(), iov_len: 0 }).collect(),
+            outgoing,
+            may_fragment: false,
+        }
+    }
+
+    fn is_wildcard(&self) -> bool {
+        self.local.ip().is_unspecified()
+    }
+
+    /// Makes the headers that the last batch used as the kernel wants them: with the room for address and control data.
+    fn reset(&mut self) {
+        let (name_octets, control_octets) = (self.names.octets(), if self.is_wildcard() { CONTROL_OCTETS } else { 0 });
+        for at in 0..self.received {
+            let header = &mut self.incoming.item_mut(at).msg_hdr;
+            header.msg_namelen = name_octets;
+            header.msg_controllen = control_octets as _;
+        }
+        self.received = 0;
+        self.replies_end = 0;
+        self.waiting_len = 0;
+    }
+
+    /// The address that a packet was sent to, on a wildcard socket. Leaves the packet's control data such that, sent along
+    /// with the reply, it makes the reply leave from there, through whichever interface the routes say; or empties it.
+    fn asked_address(&mut self, at: usize) -> Option<IpAddr> {
+        let header = &mut self.incoming.item_mut(at).msg_hdr;
+        // SAFETY: `msg_control` and `msg_controllen` describe the part of this packet's `Control` that the kernel has
+        // filled; CMSG_FIRSTHDR returns null or a header that lies within it, and the length is checked before the
+        // data is read and written unaligned. No other reference to `controls` lives.
+        let asked = unsafe {
+            let control = libc::CMSG_FIRSTHDR(header);
+            if control.is_null() {
+                None
+            } else if is_control::<in_pktinfo>(control, libc::IPPROTO_IP, libc::IP_PKTINFO) {
+                let data = libc::CMSG_DATA(control).cast::<in_pktinfo>();
+                let mut info = data.read_unaligned();
+                info.ipi_ifindex = 0;
+                data.write_unaligned(info);
+                Some(IpAddr::V4(Ipv4Addr::from_bits(u32::from_be(info.ipi_spec_dst.s_addr))))
+            } else if is_control::<in6_pktinfo>(control, libc::IPPROTO_IPV6, libc::IPV6_PKTINFO) {
+                let data = libc::CMSG_DATA(control).cast::<in6_pktinfo>();
+                let mut info = data.read_unaligned();
+                let ip = Ipv6Addr::from(info.ipi6_addr.s6_addr);
+                if !ip.is_unicast_link_local() {
+                    info.ipi6_ifindex = 0;
+                    data.write_unaligned(info);
+                }
+                (!ip.is_multicast()).then_some(IpAddr::V6(ip))
+            } else {
+                None
+            }
+        };
+        if asked.is_none() {
+            header.msg_controllen = 0;
+        }
+        asked
+    }
+}
+
+/// Whether a control message is of this kind and long enough to hold a `T`.
+///
+/// # Safety
+/// `control` points to a control header.
+unsafe fn is_control<T>(control: *const libc::cmsghdr, level: c_int, kind: c_int) -> bool {
+    // SAFETY: by the contract above; CMSG_LEN only computes.
+    unsafe {
+        let enough = libc::CMSG_LEN(size_of::<T>() as u32) as _;
+        (*control).cmsg_level == level && (*control).cmsg_type == kind && (*control).cmsg_len >= enough
+    }
+}
+
+impl PacketPath for Batch {
+    fn receive(&mut self, wait: bool) -> io::Result<usize> {
+        self.reset();
+        // With MSG_WAITFORONE the call blocks for the first packet (up to the socket's time limit) and then takes only
+        // what is there.
+        let flags = if wait { libc::MSG_WAITFORONE } else { libc::MSG_DONTWAIT };
+        // SAFETY: `incoming` holds BATCH headers whose pointers lead into `queries`, `names`, `controls` and the slots, all
+        // owned by `self` and not referenced now; their lengths are the room there (`new` and `reset`).
+        let got = unsafe { libc::recvmmsg(self.socket.as_raw_fd(), self.incoming.pointer(0), BATCH as u32, flags as _, null_mut()) };
+        self.received = usize::try_from(got).map_err(|_| io::Error::last_os_error())?.min(BATCH);
+        Ok(self.received)
+    }
+
+    fn packet(&mut self, index: usize) -> Packet<'_> {
+        let mut local = self.local;
+        if self.is_wildcard()
+            && let Some(ip) = self.asked_address(index)
+        {
+            local.set_ip(ip);
+        }
+        let len = (self.incoming.item(index).msg_len as usize).min(QUERY_OCTETS);
+        Packet {
+            bytes: self.queries.part(index * QUERY_OCTETS, len),
+            peer: self.names.address(index),
+            local,
+            out: &mut self.replies[self.replies_end..][..REPLY_OCTETS],
+        }
+    }
+
+    fn reply(&mut self, index: usize, len: usize) {
+        assert!(index < self.received && len <= REPLY_OCTETS, "a reply to a packet of this batch");
+        self.waiting[self.waiting_len] = Waiting { index, start: self.replies_end, len };
+        self.waiting_len += 1;
+        self.replies_end += len.next_multiple_of(REPLY_ALIGN);
+    }
+
+    fn send(&mut self) -> u64 {
+        let count = self.waiting_len;
+        for at in 0..count {
+            let Waiting { start, len, .. } = self.waiting[at];
+            self.reply_slots[at] = iovec { iov_base: self.replies[start..start + len].as_mut_ptr().cast(), iov_len: len };
+        }
+        let slots = self.reply_slots.as_mut_ptr();
+        for at in 0..count {
+            let index = self.waiting[at].index;
+            let controllen = self.incoming.item(index).msg_hdr.msg_controllen;
+            let header = &mut self.outgoing[at].msg_hdr;
+            header.msg_iov = slots.wrapping_add(at);
+            header.msg_iovlen = 1;
+            header.msg_name = self.names.pointer(index);
+            header.msg_namelen = self.names.octets();
+            header.msg_control = if controllen == 0 { null_mut() } else { self.controls.pointer(index).cast() };
+            header.msg_controllen = controllen;
+        }
+        let (socket, local, outgoing, may_fragment) = (&self.socket, self.local, &mut self.outgoing, &mut self.may_fragment);
+        deliver(
+            count,
+            |from| {
+                let rest = &mut outgoing[from..count];
+                // SAFETY: `rest` are headers that were filled above; they point to names, slots, replies and control data of
+                // `self`, which nothing changes until the call returns. The kernel writes only `msg_len` of the headers.
+                let sent = unsafe { libc::sendmmsg(socket.as_raw_fd(), rest.as_mut_ptr(), rest.len() as u32, 0) };
+                usize::try_from(sent).map_err(|_| io::Error::last_os_error())
+            },
+            || {
+                // Once per socket: a reply is longer than this interface takes in one piece.
+                !std::mem::replace(may_fragment, true) && allow_fragments(socket, local).is_ok()
+            },
+        )
+    }
+}
+
+/// Hands `count` replies over: `send` takes some of those from an index on, or says why the first of them was
+/// refused. Whatever it says, the others get their turn. Returns how many were not taken.
+fn deliver(count: usize, mut send: impl FnMut(usize) -> io::Result<usize>, mut allow_fragments: impl FnMut() -> bool) -> u64 {
+    let (mut next, mut lost) = (0, 0);
+    while next < count {
+        match send(next) {
+            Ok(sent) if sent > 0 => next += sent,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                // The interface has taken nothing for a whole send time-out; the peers will ask again.
+                return lost + (count - next) as u64;
+            }
+            Err(error) if error.raw_os_error() == Some(libc::EMSGSIZE) && allow_fragments() => {}
+            Ok(_) | Err(_) => {
+                next += 1;
+                lost += 1;
+            }
+        }
+    }
+    lost
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn failing(code: c_int) -> io::Result<usize> {
+        Err(io::Error::from_raw_os_error(code))
+    }
+
+    #[test]
+    fn a_refused_reply_does_not_keep_the_others_back() {
+        let mut calls = Vec::new();
+        let lost = deliver(
+            10,
+            |from| {
+                calls.push(from);
+                match calls.len() {
+                    1 => Ok(3),
+                    2 => failing(libc::EPERM),
+                    3 => failing(libc::EINTR),
+                    4 => Ok(2),
+                    5 => failing(libc::ENOBUFS),
+                    6 => failing(libc::ECONNREFUSED),
+                    7 => Ok(0),
+                    _ => Ok(10 - from),
+                }
+            },
+            || panic!("no reply was too long"),
+        );
+        assert_eq!((calls, lost), (vec![0, 3, 4, 4, 6, 7, 8, 9], 4));
+    }
+
+    #[test]
+    fn a_reply_too_long_for_the_interface_is_fragmented_rather_than_lost() {
+        let mut may_fragment = false;
+        let mut tries = 0;
+        let lost = deliver(
+            2,
+            |from| {
+                tries += 1;
+                if tries == 2 || from == 0 && tries > 3 { failing(libc::EMSGSIZE) } else { Ok(1) }
+            },
+            || !std::mem::replace(&mut may_fragment, true),
+        );
+        assert_eq!((lost, tries), (0, 3));
+    }
+
+    #[test]
+    fn a_stuck_interface_does_not_hold_a_worker() {
+        let mut calls = 0;
+        let lost = deliver(
+            64,
+            |_| {
+                calls += 1;
+                if calls == 1 { Ok(4) } else { failing(libc::EAGAIN) }
+            },
+            || false,
+        );
+        assert_eq!((lost, calls), (60, 2));
+    }
+}

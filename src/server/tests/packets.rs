@@ -1,0 +1,112 @@
+//! What UDP peers see.
+
+use super::super::udp::{BATCH, QUERY_OCTETS};
+use super::*;
+
+#[test]
+fn bursts_of_several_batches_are_answered_whole() {
+    let server = Server::on_loopback(2);
+    let client = server.client();
+    let count = 3 * u16::try_from(BATCH).unwrap() + 7;
+    for round in 0..20 {
+        for id in 0..count {
+            client.send(&query(id + round)).unwrap();
+        }
+        let mut open: Vec<_> = (0..count).map(|id| id + round).collect();
+        while !open.is_empty() {
+            let mut reply = [0; 512];
+            let len = client.recv(&mut reply).unwrap();
+            let id = u16::from_be_bytes([reply[0], reply[1]]);
+            check(&query(id), &reply[..len]);
+            open.swap_remove(open.iter().position(|&other| other == id).expect("each reply comes once"));
+        }
+    }
+    let Server { running, registry, .. } = server;
+    running.stop();
+    let totals = registry.totals();
+    assert_eq!(totals.queries(Transport::Udp), 20 * u64::from(count));
+    assert_eq!(totals.responses(5), 20 * u64::from(count));
+    assert_eq!(totals.count(Metric::SendFailures), 0);
+}
+
+#[test]
+fn many_clients_each_get_their_own_replies() {
+    let server = Server::on_loopback(3);
+    thread::scope(|scope| {
+        for client in 0..16u16 {
+            let server = &server;
+            scope.spawn(move || {
+                let socket = server.client();
+                for id in 0..200 {
+                    ask(&socket, client << 8 | id);
+                }
+            });
+        }
+    });
+    assert_eq!(server.registry.totals().queries(Transport::Udp), 16 * 200);
+}
+
+#[test]
+fn n12_garbage_of_every_length_ends_nothing() {
+    let server = Server::on_loopback(1);
+    let client = server.client();
+    for len in 0..64 {
+        client.send(&vec![0xff; len]).unwrap();
+    }
+    // More than the room for a query: the message at its beginning counts, what follows is ignored.
+    let mut long = query(7);
+    long.resize(8 * QUERY_OCTETS, 0);
+    client.send(&long).unwrap();
+    let mut reply = [0; 8192];
+    loop {
+        let len = client.recv(&mut reply).unwrap();
+        if reply[..2] == query(7)[..2] {
+            check(&query(7), &reply[..len]);
+            break;
+        }
+    }
+}
+
+#[test]
+fn n13_replies_leave_from_the_address_that_was_asked() {
+    let mut listen = vec![(Ipv4Addr::UNSPECIFIED, 0).into()];
+    if UdpSocket::bind((Ipv6Addr::LOCALHOST, 0)).is_ok() {
+        listen.push((Ipv6Addr::UNSPECIFIED, 0).into());
+    } else {
+        println!("the IPv6 part is left out: this machine has no IPv6");
+    }
+    let server = Server::start(Config::new(listen, 2));
+    let [v4, v6 @ ..] = server.running.addresses() else { panic!("an IPv4 address") };
+    let mut asked: Vec<SocketAddr> = (1..=9).map(|host| (Ipv4Addr::new(127, 0, 0, host), v4.port()).into()).collect();
+    asked.extend(v6.iter().map(|v6| SocketAddr::from((Ipv6Addr::LOCALHOST, v6.port()))));
+    for (id, to) in (0..).zip(asked) {
+        let client = udp_client(if to.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() });
+        client.send_to(&query(id), to).unwrap();
+        let mut reply = [0; 512];
+        let (len, from) = client.recv_from(&mut reply).unwrap();
+        assert_eq!(from, to);
+        check(&query(id), &reply[..len]);
+    }
+    let mut stream = TcpStream::connect((Ipv4Addr::new(127, 0, 0, 3), v4.port())).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    ask_over(&mut stream, 3);
+}
+
+#[test]
+fn the_portable_path_answers_too() {
+    let socket = udp::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), 1).unwrap().remove(0);
+    let local = socket.local_addr().unwrap();
+    let (registry, stop) = (Registry::new(), AtomicBool::new(false));
+    let mut worker = Worker::new(&empty_world(), &registry, &any_time());
+    thread::scope(|scope| {
+        scope.spawn(|| udp::run(&mut portable::Single::new(socket, local), &mut worker, &stop));
+        let client = udp_client(local.ip());
+        client.connect(local).unwrap();
+        client.send(b"short").unwrap();
+        for id in 0..100 {
+            ask(&client, id);
+        }
+        stop.store(true, Relaxed);
+    });
+    assert_eq!(registry.totals().queries(Transport::Udp), 101);
+}

@@ -1,0 +1,187 @@
+//! One answering thread's own things: its hold on the world, its round-robin turns, its counters and its seed.
+//! It knows no sockets: bytes in, bytes out, whichever transport brought them.
+
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use crate::answer::{Ask, Transport, Turns, answer};
+use crate::metrics::{Counters, Grid, Registry};
+use crate::snapshot::{Catalog, Reader, Shared, Snapshot};
+
+/// Gives the wall clock in seconds since 1970; asked once per batch.
+pub type NowS = Arc<dyn Fn() -> u64 + Send + Sync>;
+
+/// What one answering thread holds. Nothing in it is shared for writing.
+pub struct Worker {
+    reader: Reader,
+    /// The world of this batch. Held here too, so that the old catalog is let go of before the old snapshot: whoever
+    /// retires a snapshot and sees it unused knows that no worker frees any part of it.
+    world: Arc<Snapshot>,
+    turns: Turns,
+    registry: Arc<Registry>,
+    counters: Arc<Counters>,
+    grid: Arc<Grid>,
+    seed: Seed,
+    now: NowS,
+    now_s: u64,
+}
+
+impl Worker {
+    /// A worker with cells of its own in the registry.
+    pub fn new(shared: &Shared, registry: &Arc<Registry>, now: &NowS) -> Worker {
+        let mut reader = shared.reader();
+        let world = Arc::clone(reader.current());
+        let catalog = catalog_of(&world);
+        Worker {
+            turns: turns_for(catalog),
+            grid: registry.grid(catalog, None),
+            counters: registry.counters(),
+            registry: Arc::clone(registry),
+            reader,
+            world,
+            seed: Seed::random(),
+            now: Arc::clone(now),
+            now_s: now(),
+        }
+    }
+
+    /// Takes the newest world and the time for the queries that follow, and lets go of the world before.
+    #[inline]
+    pub fn begin_batch(&mut self) {
+        self.now_s = (self.now)();
+        let newest = self.reader.current();
+        if !Arc::ptr_eq(newest, &self.world) {
+            let newest = Arc::clone(newest);
+            self.enter(newest);
+        }
+    }
+
+    /// Answers one message into `out` and counts it. Returns the length of the reply; 0 = send nothing.
+    #[inline]
+    pub fn answer(&mut self, bytes: &[u8], peer: SocketAddr, local: SocketAddr, transport: Transport, out: &mut [u8]) -> usize {
+        let seed = self.seed.next();
+        let ask = Ask { bytes, peer, local, transport, now_s: self.now_s, seed, turns: &self.turns };
+        let outcome = answer(&self.world, &ask, out);
+        self.counters.count(transport, &outcome);
+        self.grid.count(&outcome);
+        outcome.len
+    }
+
+    /// This worker's counters, for what happens around the answers.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// Another world: health changes share the catalog and keep turns and cells; a reload starts new ones.
+    #[cold]
+    fn enter(&mut self, newest: Arc<Snapshot>) {
+        if !Arc::ptr_eq(catalog_of(&newest), catalog_of(&self.world)) {
+            self.turns = turns_for(catalog_of(&newest));
+            self.grid = self.registry.grid(catalog_of(&newest), Some(&self.grid));
+        }
+        self.world = newest;
+    }
+}
+
+// The next two functions are all that the server knows of the snapshot's fields.
+
+fn catalog_of(world: &Snapshot) -> &Arc<Catalog> {
+    &world.catalog
+}
+
+fn turns_for(catalog: &Catalog) -> Turns {
+    Turns::new(catalog.turn_slots)
+}
+
+/// Splitmix64 (Steele, Lea, Flood 2014): a new seed per query for a few cycles. For spreading load, never for secrets.
+#[derive(Debug)]
+struct Seed(u64);
+
+impl Seed {
+    /// Starts anywhere, so that workers and restarts do not repeat each other. The source is the standard library's
+    /// keys for hash tables.
+    fn random() -> Seed {
+        Seed(RandomState::new().hash_one(0u8))
+    }
+
+    #[inline]
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+    fn any_time() -> NowS {
+        Arc::new(|| 1_700_000_000)
+    }
+
+    fn world_of(catalog: &Arc<Catalog>) -> Snapshot {
+        Snapshot { catalog: Arc::clone(catalog), ..Snapshot::default() }
+    }
+
+    #[test]
+    fn t3_a_batch_sees_one_world_and_the_next_batch_the_newest() {
+        let shared = Shared::new(world_of(&Arc::default()));
+        let mut worker = Worker::new(&shared, &Registry::new(), &any_time());
+        let first = shared.load();
+        let old = shared.publish(Arc::new(world_of(&first.catalog)));
+        assert!(Arc::ptr_eq(&worker.world, &old));
+        worker.begin_batch();
+        assert!(Arc::ptr_eq(&worker.world, &shared.load()));
+    }
+
+    #[test]
+    fn turns_and_cells_outlive_health_changes_but_not_reloads() {
+        let catalog = Arc::default();
+        let shared = Shared::new(world_of(&catalog));
+        let mut worker = Worker::new(&shared, &Registry::new(), &any_time());
+        let before = Arc::clone(&worker.grid);
+        shared.publish(Arc::new(world_of(&catalog)));
+        worker.begin_batch();
+        assert!(Arc::ptr_eq(&worker.grid, &before));
+        shared.publish(Arc::new(world_of(&Arc::default())));
+        worker.begin_batch();
+        assert!(!Arc::ptr_eq(&worker.grid, &before));
+    }
+
+    #[test]
+    fn a_retired_world_is_let_go_whole() {
+        let shared = Shared::new(world_of(&Arc::default()));
+        let mut worker = Worker::new(&shared, &Registry::new(), &any_time());
+        let retired = shared.publish(Arc::new(world_of(&Arc::default())));
+        worker.begin_batch();
+        assert_eq!((Arc::strong_count(&retired), Arc::strong_count(&retired.catalog)), (1, 1));
+    }
+
+    #[test]
+    fn the_time_is_asked_once_a_batch() {
+        let asked = Arc::new(AtomicU64::new(0));
+        let now: NowS = {
+            let asked = Arc::clone(&asked);
+            Arc::new(move || asked.fetch_add(1, Relaxed))
+        };
+        let mut worker = Worker::new(&Shared::new(world_of(&Arc::default())), &Registry::new(), &now);
+        worker.begin_batch();
+        let (somebody, before) = (SocketAddr::from(([192, 0, 2, 1], 53)), asked.load(Relaxed));
+        for _ in 0..10 {
+            worker.answer(&[0; 12], somebody, somebody, Transport::Udp, &mut [0; 512]);
+        }
+        assert_eq!(asked.load(Relaxed), before);
+    }
+
+    #[test]
+    fn seeds_do_not_repeat() {
+        let mut seeds = [Seed::random(), Seed::random()];
+        let drawn: std::collections::HashSet<_> = (0..10_000).flat_map(|_| [seeds[0].next(), seeds[1].next()]).collect();
+        assert_eq!(drawn.len(), 20_000);
+    }
+}
