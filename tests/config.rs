@@ -1,6 +1,8 @@
 //! Configurations through `load`, as an operator would write them: bad ones with the exact words of the answer, good ones with the Model that comes out.
 //! `MERIDIAN_BLESS=1 cargo test --test config` rewrites the expected outputs; read the difference before committing it.
 
+#![allow(clippy::unwrap_used)] // helpers of tests, too
+
 use std::fs;
 use std::path::{Path, PathBuf};
 

@@ -23,7 +23,7 @@ use crate::health::Override;
 use crate::steer::Weight;
 
 /// Largest TTL: 31 bits (RFC 2181 8).
-const MAX_TTL_S: u64 = (1 << 31) - 1;
+pub(super) const MAX_TTL_S: u64 = (1 << 31) - 1;
 
 /// Longest name of a region or service: it becomes a label of metrics and a column of tables.
 const MAX_WORD_CHARS: usize = 63;

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::check::{MAX_RECORDS, refusal};
+use super::check::{MAX_RECORDS, MAX_TTL_S, refusal};
 use super::spec::{seconds_from_text, shortened};
 use crate::diag::{Diagnostics, Mark, Source};
 use crate::name::Name;
@@ -17,9 +17,6 @@ const MAX_FILE_RECORDS: usize = 5_000_000;
 
 /// Octets of one entry, its parentheses included: no record data is longer in text.
 const MAX_ENTRY_OCTETS: usize = 512 * 1024;
-
-/// Largest TTL: 31 bits (RFC 2181 8).
-const MAX_TTL_S: u64 = (1 << 31) - 1;
 
 /// What a file holds.
 #[derive(Debug, Default)]
@@ -100,6 +97,12 @@ impl Reader<'_> {
             out.error(mark(at), format!("unknown record type `{}`", shortened(token.text)));
             return None;
         };
+        if record_type != rtype::SOA
+            && let Some(hint) = refusal(record_type)
+        {
+            out.error_hint(mark(at), format!("`{}` records cannot be written here", rtype::name(record_type)), hint);
+            return None;
+        }
         let data: Vec<&str> = entry.tokens[at + 1..].iter().map(|token| token.text).collect();
         let read = match record_type {
             rtype::TXT => txt_from_tokens(&data),
@@ -116,14 +119,10 @@ impl Reader<'_> {
             out.error(mark(0), format!("`{owner}` is outside the zone `{}`", self.apex));
             return None;
         }
-        match refusal(record_type) {
-            _ if record_type == rtype::SOA => self.start(&owner, ttl_s, &rdata, mark(at), out),
-            Some(hint) => {
-                out.error_hint(mark(at), format!("`{}` records cannot be written here", rtype::name(record_type)), hint);
-                None
-            }
-            None => self.add(owner, record_type, ttl_s, rdata, mark(0), out),
+        if record_type == rtype::SOA {
+            return self.start(&owner, ttl_s, &rdata, mark(at), out);
         }
+        self.add(owner, record_type, ttl_s, rdata, mark(0), out)
     }
 
     fn directive(&mut self, entry: &Entry<'_>, mark: &Mark, out: &mut Diagnostics) -> Option<()> {

@@ -92,7 +92,31 @@ struct Open {
 
 enum Inside {
     List(Vec<Node>),
-    Map { entries: Vec<(Key, Node)>, key: Option<Key>, seen: HashMap<Box<str>, u32> },
+    Map { entries: Vec<(Key, Node)>, key: Option<Key>, seen: Seen },
+}
+
+/// The keys of a map so far: small maps are searched, and only large ones pay for an index.
+#[derive(Default)]
+struct Seen(HashMap<Box<str>, u32>);
+
+impl Seen {
+    /// Maps with more keys than this are indexed.
+    const SMALL: usize = 16;
+
+    /// The line of an earlier key with the same text.
+    fn first_line(&mut self, key: &Key, entries: &[(Key, Node)]) -> Option<u32> {
+        if entries.len() < Seen::SMALL {
+            return entries.iter().find(|(have, _)| have.text == key.text).map(|(have, _)| have.mark.line);
+        }
+        if self.0.is_empty() {
+            self.0 = entries.iter().map(|(have, _)| (have.text.clone(), have.mark.line)).collect();
+        }
+        let first = self.0.get(&key.text).copied();
+        if first.is_none() {
+            self.0.insert(key.text.clone(), key.mark.line);
+        }
+        first
+    }
 }
 
 impl Tree<'_> {
@@ -111,7 +135,7 @@ impl Tree<'_> {
             }
             Event::SequenceStart(style, anchor, _) => self.open(mark, anchor, style, Inside::List(Vec::new())),
             Event::MappingStart(style, anchor, _) => {
-                self.open(mark, anchor, style, Inside::Map { entries: Vec::new(), key: None, seen: HashMap::new() })
+                self.open(mark, anchor, style, Inside::Map { entries: Vec::new(), key: None, seen: Seen::default() })
             }
             Event::SequenceEnd | Event::MappingEnd => self.close(),
             Event::Alias(id) => self.alias(mark, id),
@@ -198,15 +222,12 @@ impl Tree<'_> {
             None => self.root = Some(node),
             Some(Inside::List(items)) => items.push(node),
             Some(Inside::Map { entries, key, seen }) => match key.take() {
-                Some(taken) => match seen.get(&taken.text) {
+                Some(taken) => match seen.first_line(&taken, entries) {
                     Some(first) => {
                         let text = format!("key `{}` stands twice in this map", taken.text);
                         self.out.error_hint(taken.mark, text, format!("the first is on line {first}; remove one of them"));
                     }
-                    None => {
-                        seen.insert(taken.text.clone(), taken.mark.line);
-                        entries.push((taken, node));
-                    }
+                    None => entries.push((taken, node)),
                 },
                 None => {
                     let Node { mark, value: Value::Scalar { text, .. } } = node else {

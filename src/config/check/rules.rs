@@ -11,6 +11,9 @@ use crate::steer::rule::{Action, Rule, When};
 /// Rules of one name: each is tried for every place at load.
 const MAX_RULES: usize = 256;
 
+/// Values of one key of `when`: every place is compared with each of them at load.
+const MAX_VALUES: usize = 4096;
+
 /// Keys of a rule.
 const KEYS: [&str; 3] = ["when", "prefer", "only"];
 
@@ -77,6 +80,10 @@ fn when(field: &Field<'_>, out: &mut Diagnostics) -> Option<When> {
 /// One value or a list of them; an empty list is an error, as it would match everybody.
 fn values<T>(fields: &Fields<'_>, key: &str, out: &mut Diagnostics, read: impl Fn(&Field<'_>, &mut Diagnostics) -> Option<T>) -> Vec<T> {
     let list = fields.get(key).map(|field| field.filled_list("one or more values", out)).unwrap_or_default();
+    if list.len() > MAX_VALUES {
+        out.error(fields.key_mark(key), format!("`{key}` has {} values, at most {MAX_VALUES} are allowed", list.len()));
+        return Vec::new();
+    }
     list.iter().filter_map(|item| read(item, out)).collect()
 }
 

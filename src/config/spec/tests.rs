@@ -1,3 +1,5 @@
+use proptest::prelude::*;
+
 use super::*;
 use crate::diag::Source;
 
@@ -82,4 +84,12 @@ fn a_million_rows_fit() {
     let (node, shown) = read(&rows);
     assert_eq!(shown, "");
     assert!(matches!(node.unwrap().value, Value::Map(entries) if entries.len() == 1_000_000));
+}
+
+proptest! {
+    #[test]
+    fn no_text_is_too_odd(text in "([a-z]|[-:?&*!|>'\"%@`#,\\[\\]{}]|\\n|\\t|  |: |- |<<: |&a |\\*a|é|\u{feff}){0,40}") {
+        let (node, shown) = read(&text);
+        prop_assert!(node.is_some() || !shown.is_empty(), "refused without a word");
+    }
 }
