@@ -4,6 +4,7 @@
 pub mod build;
 pub mod lookup;
 pub mod rrset;
+pub mod text;
 
 use crate::diag::Mark;
 use crate::name::Name;
