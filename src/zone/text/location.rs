@@ -79,7 +79,8 @@ fn angle(fields: &[&str], at: &mut usize, most: u32, signs: [&str; 2]) -> Result
             break;
         }
         let value = if unit == 1_000 { thousandths(field) } else { super::read::number::<u32>(field).and_then(|n| n.checked_mul(unit)) };
-        let value = value.filter(|value| *value < (limit + 1) * unit).ok_or_else(|| (*at, format!("`{field}` is out of place: {wanted}")))?;
+        let value =
+            value.filter(|value| *value < (limit + 1) * unit).ok_or_else(|| (*at, format!("`{field}` is out of place: {wanted}")))?;
         total += value;
         *at += 1;
     }

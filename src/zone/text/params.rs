@@ -147,8 +147,12 @@ fn read_value(key: u16, octets: &[u8]) -> Option<Vec<u8>> {
             distinct.then(|| keys.iter().flat_map(|key| key.to_be_bytes()).collect())
         }
         PORT => number::<u16>(text).map(|port| port.to_be_bytes().to_vec()),
-        IPV4HINT => list().map(|text| text.parse::<Ipv4Addr>().ok().map(|address| address.octets())).collect::<Option<Vec<_>>>().map(|v| v.concat()),
-        IPV6HINT => list().map(|text| text.parse::<Ipv6Addr>().ok().map(|address| address.octets())).collect::<Option<Vec<_>>>().map(|v| v.concat()),
+        IPV4HINT => {
+            list().map(|text| text.parse::<Ipv4Addr>().ok().map(|address| address.octets())).collect::<Option<Vec<_>>>().map(|v| v.concat())
+        }
+        IPV6HINT => {
+            list().map(|text| text.parse::<Ipv6Addr>().ok().map(|address| address.octets())).collect::<Option<Vec<_>>>().map(|v| v.concat())
+        }
         GROUPS => list().map(|text| number::<u16>(text).map(u16::to_be_bytes)).collect::<Option<Vec<_>>>().map(|v| v.concat()),
         ECH => {
             let mut value = Vec::new();
@@ -182,9 +186,7 @@ fn alpn_from_text(octets: &[u8]) -> Option<Vec<u8>> {
 fn write_value(key: u16, value: &[u8], out: &mut String) -> Option<()> {
     let joined = |texts: Vec<String>| format!("={}", texts.join(","));
     let words = || value.as_chunks::<2>().0.iter().map(|word| u16::from_be_bytes(*word));
-    if check_value(key, value).is_none() {
-        return None;
-    }
+    check_value(key, value)?;
     match key {
         MANDATORY => *out += &joined(words().map(key_text).collect()),
         PORT | GROUPS => *out += &joined(words().map(|number| number.to_string()).collect()),
@@ -195,7 +197,8 @@ fn write_value(key: u16, value: &[u8], out: &mut String) -> Option<()> {
             code::write_base64(value, out);
         }
         ALPN => {
-            let escaped = |item: &[u8]| item.iter().flat_map(|o| if b",\\".contains(o) { vec![b'\\', *o] } else { vec![*o] }).collect::<Vec<u8>>();
+            let escaped =
+                |item: &[u8]| item.iter().flat_map(|o| if b",\\".contains(o) { vec![b'\\', *o] } else { vec![*o] }).collect::<Vec<u8>>();
             let list: Vec<Vec<u8>> = alpn_items(value)?.into_iter().map(escaped).collect();
             out.push('=');
             code::quote(&list.join(&b','), out);

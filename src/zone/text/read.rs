@@ -135,8 +135,8 @@ impl<'a, 't> Data<'a, 't> {
     /// Reads one part; the fault stands at the last token taken.
     fn part(&mut self, part: Part) -> Result<(), String> {
         match part {
-            Part::V4 => self.take(|text, out| Some(out.extend(text.parse::<Ipv4Addr>().ok()?.octets())), format_args!("an IPv4 address")),
-            Part::V6 => self.take(|text, out| Some(out.extend(text.parse::<Ipv6Addr>().ok()?.octets())), format_args!("an IPv6 address")),
+            Part::V4 => self.take(|text| Some(text.parse::<Ipv4Addr>().ok()?.octets()), format_args!("an IPv4 address")),
+            Part::V6 => self.take(|text| Some(text.parse::<Ipv6Addr>().ok()?.octets()), format_args!("an IPv6 address")),
             Part::Name => self.name(),
             Part::Host => self.host(),
             Part::U8(what) => self.code(what, &[], u8::MAX.into(), 1),
@@ -146,7 +146,7 @@ impl<'a, 't> Data<'a, 't> {
             Part::Code16(what, codes) => self.code(what, codes, u16::MAX.into(), 2),
             Part::Seconds(what) => {
                 let wanted = format_args!("a time for `{what}`: seconds, or as in `1h30m`");
-                self.take(|text, out| Some(out.extend(seconds_from_text(text)?.to_be_bytes())), wanted)
+                self.take(|text| seconds_from_text(text).map(u32::to_be_bytes), wanted)
             }
             Part::String => self.string(),
             Part::Strings => (self.next..self.tokens.len()).try_for_each(|_| self.string()),
@@ -168,20 +168,22 @@ impl<'a, 't> Data<'a, 't> {
         self.tokens.get(self.next - 1).copied().unwrap_or(Token { text: "", quoted: false, at: 0 })
     }
 
-    fn take(&mut self, read: impl FnOnce(&str, &mut Vec<u8>) -> Option<()>, wanted: fmt::Arguments<'_>) -> Result<(), String> {
+    fn take<T: AsRef<[u8]>>(&mut self, read: impl FnOnce(&str) -> Option<T>, wanted: fmt::Arguments<'_>) -> Result<(), String> {
         let token = self.token();
-        read(token.text, &mut self.out).ok_or_else(|| format!("`{}` is not {wanted}", shown(token.text)))
+        let octets = read(token.text).ok_or_else(|| format!("`{}` is not {wanted}", shown(token.text)))?;
+        self.out.extend_from_slice(octets.as_ref());
+        Ok(())
     }
 
-    /// A number up to `most`, or a mnemonic of one, into the last `octets` octets of its 32 bits.
+    /// A number up to `most`, or a mnemonic of one, as the last `octets` octets of its 32 bits.
     fn code(&mut self, what: &str, codes: &[(u16, &str)], most: u32, octets: usize) -> Result<(), String> {
         let named = |text: &str| codes.iter().find(|(_, name)| name.eq_ignore_ascii_case(text)).map(|(code, _)| u32::from(*code));
-        let read = |text: &str, out: &mut Vec<u8>| {
-            let value = number(text).filter(|value| *value <= most).or_else(|| named(text))?;
-            Some(out.extend_from_slice(&value.to_be_bytes()[4 - octets..]))
-        };
+        let token = self.token();
+        let value = number(token.text).filter(|value| *value <= most).or_else(|| named(token.text));
         let or = if codes.is_empty() { "" } else { ", or its mnemonic" };
-        self.take(read, format_args!("a number for `{what}` (0 to {most}){or}"))
+        let value = value.ok_or_else(|| format!("`{}` is not a number for `{what}` (0 to {most}){or}", shown(token.text)))?;
+        self.out.extend_from_slice(&value.to_be_bytes()[4 - octets..]);
+        Ok(())
     }
 
     fn name(&mut self) -> Result<(), String> {
@@ -205,7 +207,8 @@ impl<'a, 't> Data<'a, 't> {
     }
 
     fn octets(&mut self, token: &Token<'_>) -> Result<(), String> {
-        let bad = || format!("`{}` has a bad escape: write `\\` and three digits up to 255, or `\\` and another character", shown(token.text));
+        let bad =
+            || format!("`{}` has a bad escape: write `\\` and three digits up to 255, or `\\` and another character", shown(token.text));
         code::unescape(token.text, &mut self.out).ok_or_else(bad)
     }
 
@@ -250,12 +253,12 @@ impl<'a, 't> Data<'a, 't> {
     }
 
     fn eui(&mut self, octets: usize) -> Result<(), String> {
-        let read = |text: &str, out: &mut Vec<u8>| {
-            let start = out.len();
+        let read = |text: &str| {
+            let mut read = Vec::with_capacity(octets);
             for pair in text.split('-') {
-                code::read_hex([pair].into_iter().filter(|pair| pair.len() == 2), out)?;
+                code::read_hex([pair].into_iter().filter(|pair| pair.len() == 2), &mut read)?;
             }
-            (text.len() == 3 * octets - 1 && out.len() - start == octets).then_some(())
+            (text.len() == 3 * octets - 1 && read.len() == octets).then_some(read)
         };
         self.take(read, format_args!("{octets} octets in hexadecimal with hyphens between them"))
     }

@@ -103,8 +103,7 @@ const ALGORITHMS: &[(u16, &str)] = &[
 ];
 
 /// Digests of DS (IANA).
-const DIGESTS: &[(u16, &str)] =
-    &[(1, "SHA-1"), (1, "SHA1"), (2, "SHA-256"), (2, "SHA256"), (3, "GOST"), (4, "SHA-384"), (4, "SHA384")];
+const DIGESTS: &[(u16, &str)] = &[(1, "SHA-1"), (1, "SHA1"), (2, "SHA-256"), (2, "SHA256"), (3, "GOST"), (4, "SHA-384"), (4, "SHA384")];
 
 /// Kinds of certificates (RFC 4398 2.1).
 const CERTIFICATES: &[(u16, &str)] = &[
@@ -154,12 +153,7 @@ const SHAPES: &[Shape] = &[
     shape(rtype::AFSDB, &[U16("subtype"), Name], "SUBTYPE NAME", "1 db.example.net."),
     shape(rtype::AAAA, &[V6], "ADDRESS", "2001:db8::1"),
     shape(rtype::LOC, &[Location], "D [M [S]] N|S D [M [S]] E|W ALTITUDE [SIZE [HP [VP]]]", "52 22 23.000 N 4 53 32.000 E -2.00m"),
-    shape(
-        rtype::SRV,
-        &[U16("priority"), U16("weight"), U16("port"), Host],
-        "PRIORITY WEIGHT PORT NAME",
-        "0 5 5060 sip.example.net.",
-    ),
+    shape(rtype::SRV, &[U16("priority"), U16("weight"), U16("port"), Host], "PRIORITY WEIGHT PORT NAME", "0 5 5060 sip.example.net."),
     shape(
         rtype::NAPTR,
         &[U16("order"), U16("preference"), Part::String, Part::String, Part::String, Name],

@@ -67,7 +67,11 @@ fn canonical_texts_are_what_operators_write() {
     both_ways(rtype::TXT, "\"\" a \"b;c\"", "\"\" \"a\" \"b;c\"");
     both_ways(rtype::SSHFP, "1 1 DD465C09CFA51FB45020CC83316FFF21B9EC74AC", "1 1 dd465c09cfa51fb45020cc83316fff21b9ec74ac");
     both_ways(rtype::SSHFP, "4 9 AB cd", "4 9 abcd");
-    both_ways(rtype::DS, "60485 RSASHA1 SHA-1 2BB183AF5F22588179A5 3B0A98631FAD1A292118", "60485 5 1 2bb183af5f22588179a53b0a98631fad1a292118");
+    both_ways(
+        rtype::DS,
+        "60485 RSASHA1 SHA-1 2BB183AF5F22588179A5 3B0A98631FAD1A292118",
+        "60485 5 1 2bb183af5f22588179a53b0a98631fad1a292118",
+    );
     both_ways(rtype::CDS, "0 0 0 00", "0 0 0 00");
     both_ways(rtype::CAA, "128 iodef mailto:a@example.com", "128 iodef \"mailto:a@example.com\"");
     both_ways(rtype::CAA, "0 issue \"\"", "0 issue \"\"");
@@ -95,7 +99,11 @@ fn service_parameters_are_those_of_rfc_9460() {
         both_ways(rtype::SVCB, text, r#"16 foo alpn="f\\\\oo\\,bar,h2""#);
         assert!(wire(rtype::SVCB, text).ends_with(b"\0\x01\0\x0c\x08f\\oo,bar\x02h2"));
     }
-    both_ways(rtype::HTTPS, "1 . alpn=h2 no-default-alpn ech=AEX+DQ== ohttp key65333", "1 . alpn=\"h2\" no-default-alpn ech=AEX+DQ== ohttp key65333");
+    both_ways(
+        rtype::HTTPS,
+        "1 . alpn=h2 no-default-alpn ech=AEX+DQ== ohttp key65333",
+        "1 . alpn=\"h2\" no-default-alpn ech=AEX+DQ== ohttp key65333",
+    );
     assert_eq!(wire(rtype::SVCB, r"1 . key1=\002h2"), wire(rtype::SVCB, "1 . alpn=h2"));
 
     for (text, part) in [
