@@ -59,6 +59,13 @@ pub struct HashFloor {
     pub v6: u8,
 }
 
+impl Default for HashFloor {
+    /// Resolvers send networks of these lengths (RFC 7871 11.1).
+    fn default() -> HashFloor {
+        HashFloor { v4: 24, v6: 56 }
+    }
+}
+
 /// What is answered.
 #[derive(Debug, Clone, Copy)]
 pub struct Decision<'w> {
