@@ -23,7 +23,7 @@ use crate::health::Override;
 use crate::steer::Weight;
 
 /// Largest TTL: 31 bits (RFC 2181 8).
-const MAX_TTL_S: u64 = (1 << 31) - 1;
+pub(super) const MAX_TTL_S: u64 = (1 << 31) - 1;
 
 /// Longest name of a region or service: it becomes a label of metrics and a column of tables.
 const MAX_WORD_CHARS: usize = 63;
@@ -60,7 +60,7 @@ fn prefix_fault(text: &str, error: PrefixError) -> (String, String) {
 
 /// A weight: a decimal with at most three places.
 fn weight(field: &Field<'_>, out: &mut Diagnostics) -> Option<Weight> {
-    let wanted = format!("a weight from 0 to {} with at most three decimals", Weight::MAX);
+    let wanted = format!("a number from 0 to {} with at most three decimals", Weight::MAX);
     let number = field.scalar().filter(|text| text.bytes().all(|b| b.is_ascii_digit() || b == b'.')).and_then(|text| text.parse().ok());
     let weight = number.and_then(Weight::from_decimal);
     if weight.is_none() {

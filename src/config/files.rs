@@ -15,6 +15,9 @@ pub(super) const MAX_YAML_OCTETS: u64 = 64 << 20;
 /// Octets of a CSV or master file: their rows are taken one by one, so that this bounds the time of a load only.
 pub(super) const MAX_TEXT_OCTETS: u64 = 1 << 30;
 
+/// What is mostly wrong when a file is not where it should be.
+const RELATIVE: &str = "relative paths start at the folder of the file that names them";
+
 /// Files that one glob may match: a folder of a hundred thousand zones is at work in the wild, a million is a mistake.
 const MAX_GLOB_FILES: usize = 200_000;
 
@@ -85,7 +88,7 @@ fn refuse(path: &Path, named: &Mark, error: &io::Error, out: &mut Diagnostics) {
     };
     let text = format!("cannot read `{}`: {reason}", path.display());
     if named.line > 0 && error.kind() == io::ErrorKind::NotFound {
-        out.error_hint(named.clone(), text, "relative paths start at the folder of the file that names them");
+        out.error_hint(named.clone(), text, RELATIVE);
     } else {
         out.error(named.clone(), text);
     }
@@ -111,10 +114,15 @@ fn matches(path: &Path, item: &Field<'_>, out: &mut Diagnostics) -> Vec<PathBuf>
     match list(folder, &pattern) {
         Ok(paths) if paths.is_empty() => {
             let text = format!("no file matches `{pattern}` in the folder `{}`", shown(folder));
-            out.error_hint(item.mark(), text, "relative paths start at the folder of the file that names them");
+            out.error_hint(item.mark(), text, RELATIVE);
             Vec::new()
         }
         Ok(paths) => paths,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let text = format!("there is no folder `{}`", shown(folder));
+            out.error_hint(item.mark(), text, RELATIVE);
+            Vec::new()
+        }
         Err(error) => {
             refuse(if folder.as_os_str().is_empty() { Path::new(".") } else { folder }, &item.node.mark, &error, out);
             Vec::new()

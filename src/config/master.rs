@@ -4,22 +4,19 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::check::{MAX_RECORDS, refusal};
+use super::check::{MAX_RECORDS, MAX_TTL_S, refusal};
 use super::spec::{seconds_from_text, shortened};
 use crate::diag::{Diagnostics, Mark, Source};
 use crate::name::Name;
 use crate::wire::rtype;
 use crate::zone::build::Soa;
-use crate::zone::rrset::{Rrset, rdata_from_text};
+use crate::zone::rrset::{MAX_RDATA_OCTETS, Rrset, rdata_from_text};
 
 /// Records of one file; a zone of this size fills some hundred megabytes.
 const MAX_FILE_RECORDS: usize = 5_000_000;
 
 /// Octets of one entry, its parentheses included: no record data is longer in text.
 const MAX_ENTRY_OCTETS: usize = 512 * 1024;
-
-/// Largest TTL: 31 bits (RFC 2181 8).
-const MAX_TTL_S: u64 = (1 << 31) - 1;
 
 /// What a file holds.
 #[derive(Debug, Default)]
@@ -100,8 +97,18 @@ impl Reader<'_> {
             out.error(mark(at), format!("unknown record type `{}`", shortened(token.text)));
             return None;
         };
+        if record_type != rtype::SOA
+            && let Some(hint) = refusal(record_type)
+        {
+            out.error_hint(mark(at), format!("`{}` records cannot be written here", rtype::name(record_type)), hint);
+            return None;
+        }
         let data: Vec<&str> = entry.tokens[at + 1..].iter().map(|token| token.text).collect();
-        let rdata = match rdata_from_text(record_type, &data.join(" "), &self.origin) {
+        let read = match record_type {
+            rtype::TXT => txt_from_tokens(&data),
+            _ => rdata_from_text(record_type, &data.join(" "), &self.origin),
+        };
+        let rdata = match read {
             Ok(rdata) => rdata,
             Err(text) => {
                 out.error(mark((at + 1).min(entry.tokens.len() - 1)), text);
@@ -112,14 +119,10 @@ impl Reader<'_> {
             out.error(mark(0), format!("`{owner}` is outside the zone `{}`", self.apex));
             return None;
         }
-        match refusal(record_type) {
-            _ if record_type == rtype::SOA => self.start(&owner, ttl_s, &rdata, mark(at), out),
-            Some(hint) => {
-                out.error_hint(mark(at), format!("`{}` records cannot be written here", rtype::name(record_type)), hint);
-                None
-            }
-            None => self.add(owner, record_type, ttl_s, rdata, mark(0), out),
+        if record_type == rtype::SOA {
+            return self.start(&owner, ttl_s, &rdata, mark(at), out);
         }
+        self.add(owner, record_type, ttl_s, rdata, mark(0), out)
     }
 
     fn directive(&mut self, entry: &Entry<'_>, mark: &Mark, out: &mut Diagnostics) -> Option<()> {
@@ -206,6 +209,47 @@ impl Reader<'_> {
         }
         Some(())
     }
+}
+
+/// The character-strings of a TXT (RFC 1035 5.1): quoted or not, `\DDD` for any octet.
+fn txt_from_tokens(tokens: &[&str]) -> Result<Vec<u8>, String> {
+    let mut rdata = Vec::new();
+    for token in tokens {
+        let inner = token.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(token);
+        let octets =
+            unescaped(inner).ok_or_else(|| format!("`{}` has a bad escape: write `\\` and three digits up to 255", shortened(token)))?;
+        let length = u8::try_from(octets.len()).map_err(|_| format!("`{}` is longer than 255 octets; split it", shortened(token)))?;
+        rdata.push(length);
+        rdata.extend(octets);
+    }
+    match rdata.len() {
+        0 => Err("a TXT record needs at least one string".into()),
+        length if length > MAX_RDATA_OCTETS => Err(format!("record data of {length} octets is over {MAX_RDATA_OCTETS}")),
+        _ => Ok(rdata),
+    }
+}
+
+fn unescaped(text: &str) -> Option<Vec<u8>> {
+    let mut octets = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&octet, tail)) = rest.split_first() {
+        rest = tail;
+        if octet != b'\\' {
+            octets.push(octet);
+            continue;
+        }
+        let (&next, tail) = rest.split_first()?;
+        if !next.is_ascii_digit() {
+            octets.push(next);
+            rest = tail;
+            continue;
+        }
+        let digits = rest.get(..3).filter(|digits| digits.iter().all(u8::is_ascii_digit))?;
+        let value = digits.iter().fold(0_u16, |sum, digit| sum * 10 + u16::from(digit - b'0'));
+        octets.push(u8::try_from(value).ok()?);
+        rest = &rest[3..];
+    }
+    Some(octets)
 }
 
 /// Two names and five numbers (RFC 1035 3.3.13).
@@ -357,3 +401,6 @@ impl<'s> Entries<'s> {
         self.rest = rest;
     }
 }
+
+#[cfg(test)]
+mod tests;

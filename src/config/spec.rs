@@ -7,11 +7,11 @@ mod typed;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use serde_saphyr::granit_parser::{self, ErrorKind, Event, Parser, ScalarStyle, ScanError, Span};
+use serde_saphyr::granit_parser::{self, ErrorKind, Event, Parser, ScalarStyle, ScanError, Span, StructureStyle};
 
 use crate::diag::{Diagnostics, Mark, Source};
 
-pub(super) use read::{Field, Fields, seconds_from_text, shortened};
+pub(super) use read::{Field, Fields, NO_SPACE, lacks_space, seconds_from_text, shortened};
 
 /// Lists and maps in each other: real files need eight; more is a mistake or an attack on the stack.
 const MAX_DEPTH: usize = 32;
@@ -85,12 +85,38 @@ struct Tree<'t> {
 struct Open {
     mark: Mark,
     anchor: usize,
+    /// Opened by a bracket, not by indentation.
+    bracket: bool,
     inside: Inside,
 }
 
 enum Inside {
     List(Vec<Node>),
-    Map { entries: Vec<(Key, Node)>, key: Option<Key>, seen: HashMap<Box<str>, u32> },
+    Map { entries: Vec<(Key, Node)>, key: Option<Key>, seen: Seen },
+}
+
+/// The keys of a map so far: small maps are searched, and only large ones pay for an index.
+#[derive(Default)]
+struct Seen(HashMap<Box<str>, u32>);
+
+impl Seen {
+    /// Maps with more keys than this are indexed.
+    const SMALL: usize = 16;
+
+    /// The line of an earlier key with the same text.
+    fn first_line(&mut self, key: &Key, entries: &[(Key, Node)]) -> Option<u32> {
+        if entries.len() < Seen::SMALL {
+            return entries.iter().find(|(have, _)| have.text == key.text).map(|(have, _)| have.mark.line);
+        }
+        if self.0.is_empty() {
+            self.0 = entries.iter().map(|(have, _)| (have.text.clone(), have.mark.line)).collect();
+        }
+        let first = self.0.get(&key.text).copied();
+        if first.is_none() {
+            self.0.insert(key.text.clone(), key.mark.line);
+        }
+        first
+    }
 }
 
 impl Tree<'_> {
@@ -107,9 +133,9 @@ impl Tree<'_> {
                 let value = Value::Scalar { text: text.into(), plain: style == ScalarStyle::Plain };
                 self.add(Node { mark, value }, anchor)
             }
-            Event::SequenceStart(_, anchor, _) => self.open(mark, anchor, Inside::List(Vec::new())),
-            Event::MappingStart(_, anchor, _) => {
-                self.open(mark, anchor, Inside::Map { entries: Vec::new(), key: None, seen: HashMap::new() })
+            Event::SequenceStart(style, anchor, _) => self.open(mark, anchor, style, Inside::List(Vec::new())),
+            Event::MappingStart(style, anchor, _) => {
+                self.open(mark, anchor, style, Inside::Map { entries: Vec::new(), key: None, seen: Seen::default() })
             }
             Event::SequenceEnd | Event::MappingEnd => self.close(),
             Event::Alias(id) => self.alias(mark, id),
@@ -132,18 +158,18 @@ impl Tree<'_> {
         Some(())
     }
 
-    fn open(&mut self, mark: Mark, anchor: usize, inside: Inside) -> Option<()> {
+    fn open(&mut self, mark: Mark, anchor: usize, style: StructureStyle, inside: Inside) -> Option<()> {
         self.room(&mark, 1, 1)?;
         if self.wants_key() {
             self.out.error_hint(mark, "a key must be a text, not a list or a map", "quote the key if it begins with `[` or `{`");
             return None;
         }
-        self.open.push(Open { mark, anchor, inside });
+        self.open.push(Open { mark, anchor, bracket: style == StructureStyle::Flow, inside });
         Some(())
     }
 
     fn close(&mut self) -> Option<()> {
-        let Open { mark, anchor, inside } = self.open.pop()?;
+        let Open { mark, anchor, inside, .. } = self.open.pop()?;
         let value = match inside {
             Inside::List(items) => Value::List(items),
             Inside::Map { entries, .. } => Value::Map(self.merged(entries)),
@@ -196,15 +222,12 @@ impl Tree<'_> {
             None => self.root = Some(node),
             Some(Inside::List(items)) => items.push(node),
             Some(Inside::Map { entries, key, seen }) => match key.take() {
-                Some(taken) => match seen.get(&taken.text) {
+                Some(taken) => match seen.first_line(&taken, entries) {
                     Some(first) => {
                         let text = format!("key `{}` stands twice in this map", taken.text);
                         self.out.error_hint(taken.mark, text, format!("the first is on line {first}; remove one of them"));
                     }
-                    None => {
-                        seen.insert(taken.text.clone(), taken.mark.line);
-                        entries.push((taken, node));
-                    }
+                    None => entries.push((taken, node)),
                 },
                 None => {
                     let Node { mark, value: Value::Scalar { text, .. } } = node else {
@@ -249,9 +272,21 @@ impl Tree<'_> {
         self.root
     }
 
+    /// Reports where the text stops being YAML; the place where it went wrong is often above it.
     fn syntax(self, error: &ScanError) -> Option<Node> {
         let mark = self.mark(error.marker().line(), error.marker().col());
-        let (text, hint) = explain(error.kind());
+        if let Some(open) = self.open.last().filter(|open| open.bracket && open.mark.line < mark.line) {
+            let (opens, closes) = if matches!(open.inside, Inside::List(_)) { ('[', ']') } else { ('{', '}') };
+            let text = format!("`{opens}` opens here and is not closed before line {}", mark.line);
+            self.out.error_hint(open.mark.clone(), text, format!("add the missing `{closes}`, or the comma that is missing between"));
+            return None;
+        }
+        if is_open_quote(error.kind()) {
+            let mark = open_quote(self.source, mark.line).unwrap_or(mark);
+            self.out.error_hint(mark, "a quoted text is not closed", "add the missing quote");
+            return None;
+        }
+        let (text, hint) = explain(error.kind(), char_at(&mark));
         match hint {
             Some(hint) => self.out.error_hint(mark, text, hint),
             None => self.out.error(mark, text),
@@ -280,10 +315,34 @@ fn extent(node: &Node) -> (usize, usize) {
     }
 }
 
+/// Faults that come of a quote that is not closed; the parser notices them lines later.
+fn is_open_quote(kind: &ErrorKind) -> bool {
+    use ErrorKind as K;
+    matches!(kind, K::UnclosedQuotedScalar | K::InvalidQuotedScalarIndent | K::DocumentIndicatorInQuotedScalar)
+}
+
+/// The last quote of the nearest line, `line` or above it, that has an odd number of them.
+fn open_quote(source: &Arc<Source>, line: u32) -> Option<Mark> {
+    let lines: Vec<&str> = source.text.lines().take(line as usize).collect();
+    let odd = |text: &&str| ['"', '\''].into_iter().find(|quote| text.matches(*quote).count() % 2 == 1);
+    let (index, text) = lines.iter().enumerate().rev().find(|(_, text)| odd(text).is_some())?;
+    let column = text.rfind(odd(text)?).map(|at| text[..at].chars().count() + 1)?;
+    Some(Mark::new(source, u32::try_from(index + 1).ok()?, u32::try_from(column).ok()?))
+}
+
+/// The character at a place.
+fn char_at(mark: &Mark) -> Option<char> {
+    let line = mark.source.text.lines().nth(mark.line.checked_sub(1)? as usize)?;
+    line.chars().nth(mark.column.checked_sub(1)? as usize)
+}
+
 /// The parser's faults in an operator's words, with what usually causes them.
-fn explain(kind: &ErrorKind) -> (String, Option<&'static str>) {
+fn explain(kind: &ErrorKind, at: Option<char>) -> (String, Option<&'static str>) {
     use ErrorKind as K;
     let (text, hint) = match kind {
+        K::SimpleKeyExpected | K::InvalidSimpleKey if at == Some('*') => {
+            ("an unquoted text must not begin with `*`", "quote it: `\"*.wild\"`")
+        }
         K::TabNotAllowed | K::TabInBlockIndentation | K::TabInIndentation | K::TabAtBlockScalarStart | K::TabInPlainScalar => {
             ("a tab stands where YAML wants spaces", "indent with spaces only")
         }
@@ -299,10 +358,10 @@ fn explain(kind: &ErrorKind) -> (String, Option<&'static str>) {
         }
         K::ExpectedFlowSequenceSeparator => ("expected `,` or `]` here", "separate the values of a list by commas and close it"),
         K::ExpectedFlowMappingSeparator => ("expected `,` or `}` here", "separate the entries of a map by commas and close it"),
-        K::MisplacedFlowCollectionEnd | K::MismatchedFlowCollectionEnd { .. } => {
-            ("this bracket closes nothing that was opened", "count the brackets of the line")
+        K::MisplacedFlowCollectionEnd => ("this bracket closes nothing that was opened", "count the brackets of the line"),
+        K::MismatchedFlowCollectionEnd { open, close } => {
+            return (format!("`{open}` opens here and is closed by `{close}`"), Some("close each bracket by its own kind"));
         }
-        K::UnclosedQuotedScalar => ("the quote that opens here is never closed", "add the missing quote"),
         K::InvalidTrailingSingleQuotedScalar | K::InvalidTrailingDoubleQuotedScalar => {
             ("there is text right after the closing quote", "quote the whole text, or add the missing comma")
         }
@@ -322,3 +381,6 @@ fn explain(kind: &ErrorKind) -> (String, Option<&'static str>) {
     };
     (text.to_owned(), Some(hint))
 }
+
+#[cfg(test)]
+mod tests;

@@ -209,12 +209,13 @@ pub fn decide<'w, T: Trace>(question: &Question<'w>, trace: &mut T) -> Decision<
     };
     for standard in standards {
         trace.standard(*standard);
-        if let Some(choice) = choose(question, place, client, *standard, trace) {
-            trace.chosen(choice.entry);
-            let candidate = &question.family.candidates[usize::from(choice.entry.candidate)];
+        let choice = choose(question, place, client, *standard, trace);
+        if let Some(entry) = choice.entry() {
+            trace.chosen(entry);
+            let candidate = &question.family.candidates[usize::from(entry.candidate)];
             let endpoints = pick(question, candidate, client, *standard);
             let ttl_s = ttl(question.steering, *standard, choice.ttl_cap_s);
-            return Decision { chosen: Some(candidate), endpoints, ttl_s, scope, reason: reason(&choice, *standard) };
+            return Decision { chosen: Some(candidate), endpoints, ttl_s, scope, reason: reason(&choice, entry.why, *standard) };
         }
     }
     // A negative answer never depends on the client (BEHAVIOUR S6): nothing is up for anyone.
@@ -232,54 +233,84 @@ pub fn decide<'w, T: Trace>(question: &Question<'w>, trace: &mut T) -> Decision<
 fn locate(question: &Question<'_>) -> (Leaf, PlaceId, (IpAddr, Leaf)) {
     let Client { address, source_length, peer } = question.client;
     let leaf = question.table.locate(address, source_length);
-    if question.table.place(leaf.place).kind != Kind::UsePeer {
+    if question.table.kind(leaf.place) != Kind::UsePeer {
         return (leaf, leaf.place, (address, leaf));
     }
     let stand_in = question.table.locate(peer, full_length(peer));
     (leaf, stand_in.place, (peer, stand_in))
 }
 
-/// What `choose` found.
-struct Choice {
-    entry: Entry,
-    ttl_cap_s: u32,
-    passed_over: bool,
-    among_several: bool,
+/// The first band with anyone who meets the standard, and in it the client's own region.
+#[inline]
+fn choose<T: Trace>(question: &Question<'_>, place: PlaceId, client: u64, standard: Standard, trace: &mut T) -> Choice {
+    let sharer = if question.steering.share == ShareSpec::Random { question.seed } else { client };
+    let mut choice = Choice::new(sharer);
+    let ranking = question.family.plan.ranking(place);
+    let complete = ranking.head().iter().any(|entry| choice.consider(question, *entry, client, standard, trace) == Next::Complete);
+    if !complete && choice.offered == 0 {
+        _ = ranking.tail().any(|entry| choice.consider(question, entry, client, standard, trace) == Next::Complete);
+    }
+    choice
 }
 
-/// The first band with anyone who meets the standard, and in it the client's own region.
-fn choose<T: Trace>(question: &Question<'_>, place: PlaceId, client: u64, standard: Standard, trace: &mut T) -> Option<Choice> {
-    let sharer = if question.steering.share == ShareSpec::Random { question.seed } else { client };
-    let mut band = Rendezvous::new(sharer);
-    let (mut band_id, mut offered, mut first_up) = (u16::MAX, 0, None);
-    let (mut passed_over, mut ttl_cap_s) = (false, u32::MAX);
-    for entry in question.family.plan.ranking(place).iter() {
-        if entry.band != band_id && offered > 0 {
-            break;
+/// A choice while regions are considered, best first.
+struct Choice {
+    band: Rendezvous<Entry>,
+    /// Of the region that was offered last.
+    band_id: u16,
+    offered: u32,
+    /// Nobody admits this client: the first that is up takes it all the same.
+    first_up: Option<Entry>,
+    passed_over: bool,
+    ttl_cap_s: u32,
+}
+
+/// Whether later regions can still matter.
+#[derive(PartialEq, Eq)]
+enum Next {
+    Continue,
+    Complete,
+}
+
+impl Choice {
+    #[inline]
+    fn new(sharer: u64) -> Choice {
+        Choice { band: Rendezvous::new(sharer), band_id: 0, offered: 0, first_up: None, passed_over: false, ttl_cap_s: u32::MAX }
+    }
+
+    #[inline]
+    fn entry(&self) -> Option<Entry> {
+        self.band.best().or(self.first_up)
+    }
+
+    #[inline]
+    fn consider<T: Trace>(&mut self, question: &Question<'_>, entry: Entry, client: u64, standard: Standard, trace: &mut T) -> Next {
+        if self.offered > 0 && entry.band != self.band_id {
+            return Next::Complete;
         }
-        band_id = entry.band;
         let candidate = &question.family.candidates[usize::from(entry.candidate)];
         let health = question.health.pool(candidate.pool);
-        ttl_cap_s = ttl_cap_s.min(health.ttl_cap_s);
+        self.ttl_cap_s = self.ttl_cap_s.min(health.ttl_cap_s);
         let considered = match () {
             () if !standard.is_met(health) => Considered::Out(health),
             () if !admits(health, candidate, client) => Considered::NotAdmitted,
             () => Considered::Offered,
         };
         trace.considered(entry, considered);
-        if considered == Considered::Offered {
-            band.offer(candidate.identity, candidate.share, entry);
-            offered += 1;
-        } else {
-            passed_over = true;
+        match considered {
+            Considered::Offered => {
+                self.band.offer(candidate.identity, candidate.share, entry);
+                self.band_id = entry.band;
+                self.offered += 1;
+            }
+            Considered::NotAdmitted => {
+                self.passed_over = true;
+                self.first_up = self.first_up.or(Some(entry));
+            }
+            Considered::Out(_) => self.passed_over = true,
         }
-        if !matches!(considered, Considered::Out(_)) && first_up.is_none() {
-            first_up = Some(entry);
-        }
+        Next::Continue
     }
-    // Nobody admits this client: the first that is up takes it all the same.
-    let entry = band.best().or(first_up)?;
-    Some(Choice { entry, ttl_cap_s, passed_over, among_several: offered > 1 })
 }
 
 /// A region takes a client only if a hash of both, other than the one of `share`, is under its admit.
@@ -317,8 +348,8 @@ fn ttl(steering: &Steering, standard: Standard, cap_s: u32) -> u32 {
     }
 }
 
-fn reason(choice: &Choice, standard: Standard) -> Reason {
-    match (standard, choice.passed_over, choice.among_several, choice.entry.why) {
+fn reason(choice: &Choice, why: Why, standard: Standard) -> Reason {
+    match (standard, choice.passed_over, choice.offered > 1, why) {
         (Standard::AnyUp | Standard::Allowed, ..) => Reason::FailOpen,
         (_, true, ..) => Reason::Failover,
         (_, _, true, _) => Reason::Shared,

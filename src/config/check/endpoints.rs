@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::{state, weight};
 use crate::config::model::{Endpoint, Offer, ServiceId};
-use crate::config::spec::{Field, Node, Value};
+use crate::config::spec::{Field, NO_SPACE, Node, Value, lacks_space};
 use crate::diag::{Diagnostics, Mark};
 use crate::health::{Monitor, MonitorSpec};
 use crate::steer::Weight;
@@ -93,6 +93,10 @@ fn address(field: &Field<'_>, out: &mut Diagnostics) -> Option<IpAddr> {
 
 /// A text that is no address: a socket, a network, a name or a slip.
 fn refuse_address(text: &str, field: &Field<'_>, out: &mut Diagnostics) {
+    if lacks_space(text) {
+        out.error_hint(field.mark(), format!("`{text}` is not an IP address"), NO_SPACE);
+        return;
+    }
     let has_letters = text.chars().any(|c| c.is_ascii_alphabetic()) && !text.contains(':');
     if let Ok(socket) = text.parse::<std::net::SocketAddr>() {
         let hint = format!("write `{}`; the probed port goes into the monitor", socket.ip());

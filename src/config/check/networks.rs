@@ -134,7 +134,7 @@ pub(super) fn point(keys: &Keys<'_>, out: &mut Diagnostics) -> Option<Point> {
 pub(super) fn country(field: &Field<'_>, out: &mut Diagnostics) -> Option<Code> {
     let code = field.scalar().and_then(Code::parse);
     if code.is_none() {
-        field.refuse_hint("a country of two letters (ISO 3166-1)", "for example `DE`, `FR` or `US`", out);
+        field.refuse_hint("the two letters of a country (ISO 3166-1)", "for example `DE`, `FR` or `US`", out);
     }
     code
 }
@@ -144,7 +144,7 @@ pub(super) fn continent(field: &Field<'_>, out: &mut Diagnostics) -> Option<Code
     let code = field.scalar().and_then(Code::continent);
     if code.is_none() {
         let hint = "AF Africa, AN Antarctica, AS Asia, EU Europe, NA North America, OC Oceania, SA South America";
-        field.refuse_hint("a continent of two letters", hint, out);
+        field.refuse_hint("the two letters of a continent", hint, out);
     }
     code
 }
@@ -159,7 +159,7 @@ pub(super) fn asn(field: &Field<'_>, out: &mut Diagnostics) -> Option<u32> {
 
 /// `US-CA` or `CA`, in capitals.
 pub(super) fn subdivision(field: &Field<'_>, out: &mut Diagnostics) -> Option<String> {
-    field.parsed("a subdivision such as `US-CA` (ISO 3166-2)", out, |text| {
+    field.parsed("a code such as `US-CA` (ISO 3166-2)", out, |text| {
         let part = match text.split_once('-') {
             Some((country, part)) => Code::parse(country).map(|_| part)?,
             None => text,

@@ -99,10 +99,10 @@ impl Regions {
         self.draft(id).map_or(Weight::ONE, |region| region.weight)
     }
 
-    /// The regions that offer a service, in the order of the files.
-    pub(super) fn offering(&self, service: ServiceId) -> Vec<RegionId> {
+    /// The regions that offer a service, in the order of the files; all of them where none is given.
+    pub(super) fn offering(&self, service: Option<ServiceId>) -> Vec<RegionId> {
         let ids = (0..self.drafts.len()).map(|index| RegionId(index as u16));
-        ids.filter(|id| self.offer(*id, service).is_some()).collect()
+        ids.filter(|id| service.is_none_or(|service| self.offer(*id, service).is_some())).collect()
     }
 
     /// What a region offers of a service.

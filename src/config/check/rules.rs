@@ -11,6 +11,9 @@ use crate::steer::rule::{Action, Rule, When};
 /// Rules of one name: each is tried for every place at load.
 const MAX_RULES: usize = 256;
 
+/// Values of one key of `when`: every place is compared with each of them at load.
+const MAX_VALUES: usize = 4096;
+
 /// Keys of a rule.
 const KEYS: [&str; 3] = ["when", "prefer", "only"];
 
@@ -24,8 +27,6 @@ pub(super) struct Candidates<'c> {
     pub(super) regions: &'c Regions,
     /// Those of this name, in listed order.
     pub(super) list: &'c [RegionId],
-    /// The name of the service, for messages.
-    pub(super) service: &'c str,
 }
 
 /// The rules in order.
@@ -45,6 +46,7 @@ fn rule(item: &Field<'_>, candidates: Candidates<'_>, out: &mut Diagnostics) -> 
     let action = match (fields.get("prefer"), fields.get("only")) {
         (Some(field), None) => Action::Prefer(candidates.resolve(&field, out)),
         (None, Some(field)) => Action::Only(candidates.resolve(&field, out)),
+        (None, None) if fields.misspells("prefer") || fields.misspells("only") => return None,
         (None, None) => {
             out.error_hint(item.mark(), "this rule does nothing", "add `prefer:` or `only:` with a region or a list of regions");
             return None;
@@ -78,6 +80,10 @@ fn when(field: &Field<'_>, out: &mut Diagnostics) -> Option<When> {
 /// One value or a list of them; an empty list is an error, as it would match everybody.
 fn values<T>(fields: &Fields<'_>, key: &str, out: &mut Diagnostics, read: impl Fn(&Field<'_>, &mut Diagnostics) -> Option<T>) -> Vec<T> {
     let list = fields.get(key).map(|field| field.filled_list("one or more values", out)).unwrap_or_default();
+    if list.len() > MAX_VALUES {
+        out.error(fields.key_mark(key), format!("`{key}` has {} values, at most {MAX_VALUES} are allowed", list.len()));
+        return Vec::new();
+    }
     list.iter().filter_map(|item| read(item, out)).collect()
 }
 

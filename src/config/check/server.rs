@@ -9,6 +9,7 @@ use crate::config::files;
 use crate::config::model::{EcsPolicy, HashFloor, Server};
 use crate::config::spec::{Field, Fields};
 use crate::diag::Diagnostics;
+use crate::geo::build::MAX_SOURCES;
 
 /// Every key of the server file.
 pub(in crate::config) const SERVER_KEYS: [&str; 13] = [
@@ -42,6 +43,9 @@ const MAX_WORKERS: usize = 1024;
 /// Largest UDP reply when none is given: fits the smallest IPv6 path in one piece (DNS Flag Day 2020).
 const DEFAULT_UDP_OCTETS: u16 = 1232;
 
+/// Networks of resolvers whose client subnets are believed: each query with the option is compared with them.
+const MAX_ECS_NETWORKS: usize = 1024;
+
 /// Octets of an NSID: it rides in every reply that asks for it.
 const MAX_NSID_OCTETS: usize = 64;
 
@@ -50,9 +54,6 @@ const MAX_VERSION_OCTETS: usize = 255;
 
 /// What `version.bind` says when nothing is configured.
 const DEFAULT_VERSION_TEXT: &str = concat!("meridian ", env!("CARGO_PKG_VERSION"));
-
-/// Geo files: each lookup field comes from the first that has it, so a handful is plenty.
-const MAX_GEO_FILES: usize = 16;
 
 /// The settings of this server; `None` after an error.
 pub(in crate::config) fn server(fields: &Fields<'_>, out: &mut Diagnostics) -> Option<Server> {
@@ -76,8 +77,9 @@ pub(in crate::config) fn server(fields: &Fields<'_>, out: &mut Diagnostics) -> O
 pub(in crate::config) fn geo_files(fields: &Fields<'_>, out: &mut Diagnostics) -> Vec<PathBuf> {
     let Some(field) = fields.get("geodb") else { return Vec::new() };
     let list = field.filled_list("a file or a list of files", out);
-    if list.len() > MAX_GEO_FILES {
-        out.error(field.mark(), format!("`geodb` has {} files, at most {MAX_GEO_FILES} are allowed", list.len()));
+    if list.len() > MAX_SOURCES {
+        out.error(field.mark(), format!("`geodb` has {} files, at most {MAX_SOURCES} are allowed", list.len()));
+        return Vec::new();
     }
     let mut files: Vec<PathBuf> = Vec::new();
     for item in &list {
@@ -111,6 +113,7 @@ fn listen(fields: &Fields<'_>, out: &mut Diagnostics) -> Option<Vec<SocketAddr>>
     let list = field.filled_list("one or more addresses with ports", out);
     if list.len() > MAX_LISTEN {
         out.error(field.mark(), format!("`listen` has {} addresses, at most {MAX_LISTEN} are allowed", list.len()));
+        return None;
     }
     let mut addresses: Vec<SocketAddr> = Vec::new();
     for item in &list {
@@ -148,6 +151,10 @@ fn ecs(field: &Field<'_>, out: &mut Diagnostics) -> Option<EcsPolicy> {
     let fields = field.fields("`true`, `false`, or a map with `enabled` and `from`", &["enabled", "from"], out)?;
     let enabled = fields.get("enabled").is_none_or(|field| field.flag(out).unwrap_or(true));
     let from = fields.get("from").map(|field| field.filled_list("one or more networks", out)).unwrap_or_default();
+    if from.len() > MAX_ECS_NETWORKS {
+        out.error(field.mark(), format!("`from` has {} networks, at most {MAX_ECS_NETWORKS} are allowed", from.len()));
+        return None;
+    }
     Some(EcsPolicy { enabled, from: from.iter().filter_map(|item| prefix(item, out)).collect() })
 }
 

@@ -60,36 +60,36 @@ pub(super) fn steer(
     out: &mut Diagnostics,
 ) -> Option<(Steer, [bool; 2])> {
     if field.scalar().is_some() {
-        let service = regions.service(field, out)?;
-        return Some(assemble(owner, service, None, zone_ttl_s, regions, out));
+        let service = regions.service(field, out);
+        return service.and_then(|service| assemble(owner, Some(service), None, zone_ttl_s, regions, out));
     }
     let fields = field.fields("a service, or a map with the key `service`", &KEYS, out)?;
-    let service = fields.need("service", "NAME", out).and_then(|field| regions.service(&field, out))?;
-    Some(assemble(owner, service, Some(&fields), zone_ttl_s, regions, out))
+    let service = fields.need("service", "NAME", out).and_then(|field| regions.service(&field, out));
+    assemble(owner, service, Some(&fields), zone_ttl_s, regions, out)
 }
 
+/// Reads every key, so that each fault shows, also where the service was not found; then there is no result.
 fn assemble(
     owner: Name,
-    service: ServiceId,
+    service: Option<ServiceId>,
     fields: Option<&Fields<'_>>,
     zone_ttl_s: u32,
     regions: &Regions,
     out: &mut Diagnostics,
-) -> (Steer, [bool; 2]) {
+) -> Option<(Steer, [bool; 2])> {
     let get = |key: &str| fields.and_then(|fields| fields.get(key));
     let candidates = candidates(get("regions"), service, regions, out);
-    let known = Candidates { regions, list: &candidates, service: regions.service_name(service) };
+    let known = Candidates { regions, list: &candidates };
     let seconds = |key: &str, out: &mut Diagnostics| get(key).and_then(|field| field.seconds(0..=MAX_TTL_S, out));
     let ttl_s = seconds("ttl", out).unwrap_or(zone_ttl_s.min(DEFAULT_TTL_S));
     let steer = Steer {
         owner,
-        service,
         weights: weights(get("weights"), known, out),
         rules: get("rules").map(|field| rules(&field, known, out)).unwrap_or_default(),
         order: get("order").and_then(|field| order(&field, out)).unwrap_or_default(),
         spread_m: get("spread").and_then(|field| spread_m(&field, out)).unwrap_or(0),
         share: get("share").and_then(|field| field.typed(out)).unwrap_or_default(),
-        balance: balance(get("balance"), endpoints(&candidates, service, regions), known, out),
+        balance: balance(get("balance"), &candidates, service, regions, out),
         answers: get("answers").and_then(|field| field.whole(1..=MAX_ANSWERS, out)).unwrap_or(1),
         ttl_s,
         ttl_min_s: get("ttl_min").and_then(|field| ttl_min_s(&field, ttl_s, out)).unwrap_or(DEFAULT_TTL_MIN_S.min(ttl_s)),
@@ -98,25 +98,27 @@ fn assemble(
         on_all_down: get("on_all_down").and_then(|field| field.typed(out)).unwrap_or_default(),
         families: get("families").and_then(|field| field.typed(out)).unwrap_or(Families::Apart),
         ecs: get("ecs").and_then(|field| field.flag(out)).unwrap_or(true),
+        // Last, so that every key above was read.
+        service: service?,
         regions: candidates.clone(),
     };
     let has = |v4: bool| endpoints(&candidates, service, regions).any(|endpoint| endpoint.address.is_ipv4() == v4);
-    (steer, [has(true), has(false)])
+    Some((steer, [has(true), has(false)]))
 }
 
 /// All endpoints of the service in the candidates.
-fn endpoints<'r>(candidates: &'r [RegionId], service: ServiceId, regions: &'r Regions) -> impl Iterator<Item = &'r Endpoint> + Clone {
-    candidates.iter().filter_map(move |id| regions.offer(*id, service)).flat_map(|offer| &offer.endpoints)
+fn endpoints<'r>(candidates: &'r [RegionId], service: Option<ServiceId>, regions: &'r Regions) -> impl Iterator<Item = &'r Endpoint> {
+    candidates.iter().filter_map(move |id| regions.offer(*id, service?)).flat_map(|offer| &offer.endpoints)
 }
 
-/// `regions:` in listed order, or all that offer the service.
-fn candidates(field: Option<Field<'_>>, service: ServiceId, regions: &Regions, out: &mut Diagnostics) -> Vec<RegionId> {
+/// `regions:` in listed order, or all that offer the service (all there are, where it was not found).
+fn candidates(field: Option<Field<'_>>, service: Option<ServiceId>, regions: &Regions, out: &mut Diagnostics) -> Vec<RegionId> {
     let Some(field) = field else { return regions.offering(service) };
     let mut ids = Vec::new();
     for item in field.filled_list("one or more regions", out) {
         let Some(name) = item.text("the name of a region", out) else { continue };
         let Some(id) = known_region(name, &item.node.mark, regions, out) else { continue };
-        if regions.offer(id, service).is_none() {
+        if let Some(service) = service.filter(|service| regions.offer(id, *service).is_none()) {
             let service = regions.service_name(service);
             let text = format!("region `{name}` does not offer the service `{service}`");
             out.error_hint(item.mark(), text, format!("add `{service}` to the services of `{name}`, or remove it from this list"));
@@ -177,22 +179,22 @@ fn spread_m(field: &Field<'_>, out: &mut Diagnostics) -> Option<u32> {
     fits.map(|metres| metres as u32)
 }
 
-/// As written; left out, `weighted` where endpoint weights differ, else `round-robin`.
-fn balance<'e>(
+/// As written; left out, `weighted` where the endpoints of any region differ in weight, else `round-robin`.
+fn balance(
     field: Option<Field<'_>>,
-    endpoints: impl Iterator<Item = &'e Endpoint> + Clone,
-    candidates: Candidates<'_>,
+    candidates: &[RegionId],
+    service: Option<ServiceId>,
+    regions: &Regions,
     out: &mut Diagnostics,
 ) -> BalanceSpec {
-    let default = BalanceSpec::default_for(endpoints.clone().map(|endpoint| endpoint.weight));
+    let offers = candidates.iter().filter_map(|id| regions.offer(*id, service?));
+    let defaults = offers.map(|offer| BalanceSpec::default_for(offer.endpoints.iter().map(|endpoint| endpoint.weight)));
+    let default = defaults.into_iter().find(|balance| *balance == BalanceSpec::Weighted).unwrap_or_default();
     let Some(field) = field else { return default };
     let Some(balance) = field.typed(out) else { return default };
-    let weighted = endpoints.clone().find(|endpoint| endpoint.weight != Weight::ONE);
-    if let (BalanceSpec::RoundRobin, Some(endpoint)) = (balance, weighted) {
-        let text = format!(
-            "`round-robin` gives every endpoint the same share, but `{}` of the service `{}` has the weight {}",
-            endpoint.address, candidates.service, endpoint.weight
-        );
+    let weighted = endpoints(candidates, service, regions).find(|endpoint| endpoint.weight != Weight::ONE);
+    if let (BalanceSpec::RoundRobin, Some(Endpoint { address, weight, .. })) = (balance, weighted) {
+        let text = format!("`round-robin` gives every endpoint the same share, but `{address}` has the weight {weight}");
         out.error_hint(field.mark(), text, "write `balance: weighted`, or remove the weights of the endpoints");
     }
     balance

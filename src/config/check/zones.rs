@@ -10,7 +10,7 @@ use crate::config::files;
 use crate::config::master;
 use crate::config::model::Steer;
 use crate::config::spec::{Field, Fields, Key, Node};
-use crate::diag::{Diagnostics, Mark};
+use crate::diag::{Diagnostics, Mark, Severity};
 use crate::name::Name;
 use crate::wire::rtype;
 use crate::zone::build::{Builder, Soa};
@@ -69,9 +69,17 @@ impl<'r> Zones<'r> {
 
     /// Takes over one zone file.
     pub(in crate::config) fn add_file(&mut self, node: &Node, out: &mut Diagnostics) {
+        let mut found = Diagnostics::new();
+        let zone = self.read(node, &mut found);
+        self.zones.extend(zone);
+        out.extend(found);
+    }
+
+    /// `out` holds the faults of this file only.
+    fn read(&mut self, node: &Node, out: &mut Diagnostics) -> Option<Zone> {
         let root = Field { key: "the zone file", node };
-        let Some(fields) = root.fields("a map with keys such as `zone` and `records`", &KEYS, out) else { return };
-        let Some((apex, mark)) = self.apex(&fields, out) else { return };
+        let fields = root.fields("a map with keys such as `zone` and `records`", &KEYS, out)?;
+        let (apex, mark) = self.apex(&fields, out)?;
         let ttl_s = fields.get("ttl").and_then(|field| field.seconds(0..=MAX_TTL_S, out)).unwrap_or(DEFAULT_TTL_S);
         let builder = Builder::new(apex.clone(), ttl_s, mark);
         let mut draft = Draft { all: self, apex, ttl_s, builder, owners: HashMap::new(), written: HashSet::new() };
@@ -81,8 +89,15 @@ impl<'r> Zones<'r> {
         if let Some(soa) = draft.soa(&fields, servers.first(), from_file, out) {
             draft.builder.soa(soa);
         }
-        let zone = draft.builder.finish(out);
-        self.zones.extend(zone);
+        let mut whole = Diagnostics::new();
+        let zone = draft.builder.finish(&mut whole);
+        if out.has_errors() {
+            // Where an entry was refused, the zone lacks what it would have held: warnings of that would mislead.
+            whole.iter().filter(|found| found.severity == Severity::Error).for_each(|found| out.push(found.clone()));
+        } else {
+            out.extend(whole);
+        }
+        zone
     }
 
     /// `zone:`, which no other file may name as well (N7).
@@ -108,11 +123,10 @@ impl Draft<'_, '_> {
     fn name_servers(&mut self, fields: &Fields<'_>, out: &mut Diagnostics) -> Vec<Name> {
         let Some(field) = fields.get("ns") else { return Vec::new() };
         let items = field.filled_list("one or more names", out);
-        let servers: Vec<Name> = items.iter().filter_map(|item| name(item, &self.apex, out)).collect();
-        if !servers.is_empty() {
-            let rdatas: Vec<Vec<u8>> = servers.iter().map(|server| server.as_wire().to_vec()).collect();
-            self.add(&self.apex.clone(), Rrset::new(rtype::NS, self.ttl_s, &rdatas), fields.key_mark("ns"));
-        }
+        // A name that was refused stands as the root, so that the zone is not said to lack name servers as well.
+        let servers: Vec<Name> = items.iter().map(|item| name(item, &self.apex, out).unwrap_or_else(Name::root)).collect();
+        let rdatas: Vec<Vec<u8>> = servers.iter().map(|server| server.as_wire().to_vec()).collect();
+        self.add(&self.apex.clone(), Rrset::new(rtype::NS, self.ttl_s, &rdatas), fields.key_mark("ns"));
         servers
     }
 

@@ -8,10 +8,13 @@ use serde::de::DeserializeOwned;
 
 use super::typed::key_hint;
 use super::{Key, Node, Value};
-use crate::diag::{Diagnostics, Mark};
+use crate::diag::{Diagnostics, Mark, nearest};
 
 /// At most this many characters of a wrong value are repeated in a message.
 const MAX_SHOWN_CHARS: usize = 48;
+
+/// The hint where a key and its value were read as one text.
+pub(in crate::config) const NO_SPACE: &str = "put a space after the colon";
 
 /// One value under a key, or one of the values where the key holds a list.
 #[derive(Debug, Clone, Copy)]
@@ -67,11 +70,18 @@ impl<'n> Fields<'n> {
         self.entries.iter().find(|(have, _)| &*have.text == key).map_or(self.mark, |(key, _)| &key.mark).clone()
     }
 
+    /// Whether another key looks like a slip for this one, which has been reported then.
+    pub(in crate::config) fn misspells(&self, key: &str) -> bool {
+        self.entries.iter().any(|(have, _)| &*have.text != key && nearest(&have.text, [key]).is_some())
+    }
+
     /// The entry of a key that must be there.
     pub(in crate::config) fn need(&self, key: &str, example: &str, out: &mut Diagnostics) -> Option<Field<'n>> {
         let found = self.get(key);
-        if found.is_none() {
-            out.error_hint(self.mark.clone(), format!("the key `{key}` is missing"), format!("add `{key}: {example}`"));
+        if found.is_none() && !self.misspells(key) {
+            // The map of a whole file begins in the first column, and then the file is the place.
+            let mark = if self.mark.column == 1 { Mark::file(&self.mark.source) } else { self.mark.clone() };
+            out.error_hint(mark, format!("the key `{key}` is missing"), format!("add `{key}: {example}`"));
         }
         found
     }
@@ -98,7 +108,8 @@ impl<'n> Field<'n> {
         let (text, hint) = if self.node.is_null() {
             (format!("`{key}` has no value"), Some(format!("give {wanted}, or remove the key")))
         } else {
-            (format!("`{key}` must be {wanted}, not {}", self.node.shown()), hint)
+            let no_space = || self.scalar().filter(|text| lacks_space(text)).map(|_| NO_SPACE.to_owned());
+            (format!("`{key}` must be {wanted}, not {}", self.node.shown()), hint.or_else(no_space))
         };
         match hint {
             Some(hint) => out.error_hint(self.mark(), text, hint),
@@ -209,6 +220,12 @@ impl<'n> Field<'n> {
     }
 }
 
+/// Whether a text looks like `key:value` or `key:[value]`.
+pub(in crate::config) fn lacks_space(text: &str) -> bool {
+    let Some((key, value)) = text.split_once(':') else { return false };
+    key.len() > 1 && key.bytes().all(|b| b.is_ascii_lowercase() || b == b'_') && !value.is_empty()
+}
+
 /// Digits only: no sign, no dot, no underscore.
 fn digits(text: &str) -> Option<u64> {
     text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok())?
@@ -231,4 +248,34 @@ pub(in crate::config) fn seconds_from_text(text: &str) -> Option<u64> {
         _ => return None,
     };
     digits(number)?.checked_mul(unit_s)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_plain_decimals() {
+        assert_eq!(
+            ["0", "007", "12", "-1", "+1", "1e3", "0x10", "1_000", ""].map(digits),
+            [Some(0), Some(7), Some(12), None, None, None, None, None, None]
+        );
+        assert_eq!(
+            ["-12.5", ".5", "3", "1e3", "nan", "inf", "1,5"].map(decimal_from_text),
+            [Some(-12.5), Some(0.5), Some(3.0), None, None, None, None]
+        );
+    }
+
+    #[test]
+    fn seconds_take_a_unit() {
+        let cases = [("300", 300), ("30s", 30), ("5m", 300), ("1H", 3600), ("2d", 172_800), ("1w", 604_800)];
+        cases.iter().for_each(|(text, seconds)| assert_eq!(seconds_from_text(text), Some(*seconds), "{text}"));
+        assert_eq!(["", "s", "5 m", "-5", "1.5h", "5x", "99999999999999999999"].map(seconds_from_text), [None; 7]);
+    }
+
+    #[test]
+    fn long_values_are_shortened_in_messages() {
+        assert_eq!(shortened("a\nb"), "a b");
+        assert_eq!(shortened(&"x".repeat(100)).len(), MAX_SHOWN_CHARS + 3);
+    }
 }

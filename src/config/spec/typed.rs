@@ -89,9 +89,13 @@ impl Error for Fault {
     }
 }
 
-/// `did you mean`, else what there is.
+/// `did you mean`, also where a key was shortened; else what there is.
 pub(super) fn key_hint(key: &str, known: &[&str]) -> String {
-    match nearest(key, known.iter().copied()) {
+    if !key.is_empty() && key.bytes().all(|b| b.is_ascii_digit()) {
+        return "decimals are written with a point, not with a comma".to_owned();
+    }
+    let shortened = || known.iter().copied().find(|known| key.len() >= 2 && known.starts_with(key));
+    match nearest(key, known.iter().copied()).or_else(shortened) {
         Some(near) => format!("did you mean `{near}`?"),
         None => format!("known keys here: {}", known.join(", ")),
     }
