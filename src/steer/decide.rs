@@ -369,9 +369,14 @@ fn reason(choice: &Choice, why: Why, standard: Standard) -> Reason {
 
 /// The compiled scope, raised to the hash floor where clients are hashed; IPv4 inside IPv6 counts from where it begins (BEHAVIOUR S5, S8).
 fn scope(question: &Question<'_>, leaf: Leaf) -> u8 {
-    let length = question.family.plan.scope(leaf);
+    let plan = &question.family.plan;
+    if !plan.tells_clients_apart() {
+        return 0;
+    }
+    // All of IPv4 may have one ranking (length 0), and the rest of IPv6 another.
+    let length = plan.scope(leaf).saturating_add(leaf.shift).min(128);
     let floor = if question.family.hashes_clients { floor_length(question, question.client.address, leaf) } else { 0 };
-    if length == 0 { floor } else { length.saturating_add(leaf.shift).min(128).max(floor) }
+    length.max(floor)
 }
 
 /// Length to which an address is masked before it is hashed.
