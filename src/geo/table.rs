@@ -4,7 +4,7 @@
 use std::mem::size_of;
 use std::net::IpAddr;
 
-use super::place::{Place, PlaceId, SourceId};
+use super::place::{Kind, Place, PlaceId, SourceId};
 use super::prefix::{Family, Prefix, bits_address};
 use super::special::embedded_v4;
 use super::sweep::Address;
@@ -37,13 +37,16 @@ pub struct PlaceTable {
     v4: Ranges<u32>,
     v6: Ranges<u128>,
     places: Box<[Place]>,
+    /// The kind of each place once more: an octet that stays in the cache where a whole place would not.
+    kinds: Box<[Kind]>,
     generation: u64,
 }
 
 impl PlaceTable {
     pub(crate) fn new(v4: Ranges<u32>, v6: Ranges<u128>, places: Vec<Place>) -> PlaceTable {
         let generation = content_hash(&v4, &v6, &places);
-        PlaceTable { v4, v6, places: places.into_boxed_slice(), generation }
+        let kinds = places.iter().map(|place| place.kind).collect();
+        PlaceTable { v4, v6, places: places.into_boxed_slice(), kinds, generation }
     }
 
     /// The leaf of an address. `source_length` is the number of its bits that are known: the ECS source prefix, or 32 or 128
@@ -71,6 +74,12 @@ impl PlaceTable {
     /// A place by its index; every [`PlaceId`] that this table gave is valid.
     pub fn place(&self, id: PlaceId) -> &Place {
         &self.places[id.0 as usize]
+    }
+
+    /// How far a place can be used.
+    #[inline]
+    pub fn kind(&self, id: PlaceId) -> Kind {
+        self.kinds[id.0 as usize]
     }
 
     /// All places, by index.

@@ -3,7 +3,7 @@
 
 use std::net::IpAddr;
 
-use super::balance::{MAX_ENDPOINTS, Pick, Turns};
+use super::balance::{Pick, Positions, Turns};
 use super::hash::{Rendezvous, mix};
 use super::plan::{Entry, Why};
 use super::{Candidate, FamilySteering, NODATA_TTL_S, OnAllDown, ShareSpec, Steering};
@@ -59,6 +59,13 @@ pub struct HashFloor {
     pub v6: u8,
 }
 
+impl Default for HashFloor {
+    /// Resolvers send networks of these lengths (RFC 7871 11.1).
+    fn default() -> HashFloor {
+        HashFloor { v4: 24, v6: 56 }
+    }
+}
+
 /// What is answered.
 #[derive(Debug, Clone, Copy)]
 pub struct Decision<'w> {
@@ -74,22 +81,18 @@ pub struct Decision<'w> {
     pub reason: Reason,
 }
 
-/// Positions of endpoints in a region: a rotation of the living ones.
-#[derive(Debug, Clone, Copy)]
+/// What is answered of a region: a rotation of its living endpoints.
+#[derive(Debug, Clone, Copy, Default)]
 pub struct Endpoints {
-    living: [u8; MAX_ENDPOINTS],
-    living_count: u8,
-    start: u8,
-    count: u8,
+    living: Positions,
+    start: usize,
+    count: usize,
 }
 
 impl Endpoints {
-    const NONE: Endpoints = Endpoints { living: [0; MAX_ENDPOINTS], living_count: 0, start: 0, count: 0 };
-
-    /// Positions in the order of the answer.
-    pub fn iter(&self) -> impl Iterator<Item = usize> + '_ {
-        let living = &self.living[..usize::from(self.living_count)];
-        living.iter().cycle().skip(usize::from(self.start)).take(usize::from(self.count)).map(|position| usize::from(*position))
+    /// Positions of endpoints in their region, in the order of the answer.
+    pub fn iter(&self) -> impl Iterator<Item = usize> {
+        self.living.rotation(self.start, self.count)
     }
 }
 
@@ -209,18 +212,19 @@ pub fn decide<'w, T: Trace>(question: &Question<'w>, trace: &mut T) -> Decision<
     };
     for standard in standards {
         trace.standard(*standard);
-        if let Some(choice) = choose(question, place, client, *standard, trace) {
-            trace.chosen(choice.entry);
-            let candidate = &question.family.candidates[usize::from(choice.entry.candidate)];
+        let choice = choose(question, place, client, *standard, trace);
+        if let Some(entry) = choice.entry() {
+            trace.chosen(entry);
+            let candidate = &question.family.candidates[usize::from(entry.candidate)];
             let endpoints = pick(question, candidate, client, *standard);
             let ttl_s = ttl(question.steering, *standard, choice.ttl_cap_s);
-            return Decision { chosen: Some(candidate), endpoints, ttl_s, scope, reason: reason(&choice, *standard) };
+            return Decision { chosen: Some(candidate), endpoints, ttl_s, scope, reason: reason(&choice, entry.why, *standard) };
         }
     }
     // A negative answer never depends on the client (BEHAVIOUR S6): nothing is up for anyone.
     Decision {
         chosen: None,
-        endpoints: Endpoints::NONE,
+        endpoints: Endpoints::default(),
         ttl_s: question.steering.ttl_s.min(NODATA_TTL_S),
         scope: 0,
         reason: Reason::NoData,
@@ -232,54 +236,84 @@ pub fn decide<'w, T: Trace>(question: &Question<'w>, trace: &mut T) -> Decision<
 fn locate(question: &Question<'_>) -> (Leaf, PlaceId, (IpAddr, Leaf)) {
     let Client { address, source_length, peer } = question.client;
     let leaf = question.table.locate(address, source_length);
-    if question.table.place(leaf.place).kind != Kind::UsePeer {
+    if question.table.kind(leaf.place) != Kind::UsePeer {
         return (leaf, leaf.place, (address, leaf));
     }
     let stand_in = question.table.locate(peer, full_length(peer));
     (leaf, stand_in.place, (peer, stand_in))
 }
 
-/// What `choose` found.
-struct Choice {
-    entry: Entry,
-    ttl_cap_s: u32,
-    passed_over: bool,
-    among_several: bool,
+/// The first band with anyone who meets the standard, and in it the client's own region.
+#[inline]
+fn choose<T: Trace>(question: &Question<'_>, place: PlaceId, client: u64, standard: Standard, trace: &mut T) -> Choice {
+    let sharer = if question.steering.share == ShareSpec::Random { question.seed } else { client };
+    let mut choice = Choice::new(sharer);
+    let ranking = question.family.plan.ranking(place);
+    let complete = ranking.head().iter().any(|entry| choice.consider(question, *entry, client, standard, trace) == Next::Complete);
+    if !complete && choice.offered == 0 {
+        _ = ranking.tail().any(|entry| choice.consider(question, entry, client, standard, trace) == Next::Complete);
+    }
+    choice
 }
 
-/// The first band with anyone who meets the standard, and in it the client's own region.
-fn choose<T: Trace>(question: &Question<'_>, place: PlaceId, client: u64, standard: Standard, trace: &mut T) -> Option<Choice> {
-    let sharer = if question.steering.share == ShareSpec::Random { question.seed } else { client };
-    let mut band = Rendezvous::new(sharer);
-    let (mut band_id, mut offered, mut first_up) = (u16::MAX, 0, None);
-    let (mut passed_over, mut ttl_cap_s) = (false, u32::MAX);
-    for entry in question.family.plan.ranking(place).iter() {
-        if entry.band != band_id && offered > 0 {
-            break;
+/// A choice while regions are considered, best first.
+struct Choice {
+    band: Rendezvous<Entry>,
+    /// Of the region that was offered last.
+    band_id: u16,
+    offered: u32,
+    /// Nobody admits this client: the first that is up takes it all the same.
+    first_up: Option<Entry>,
+    passed_over: bool,
+    ttl_cap_s: u32,
+}
+
+/// Whether later regions can still matter.
+#[derive(PartialEq, Eq)]
+enum Next {
+    Continue,
+    Complete,
+}
+
+impl Choice {
+    #[inline]
+    fn new(sharer: u64) -> Choice {
+        Choice { band: Rendezvous::new(sharer), band_id: 0, offered: 0, first_up: None, passed_over: false, ttl_cap_s: u32::MAX }
+    }
+
+    #[inline]
+    fn entry(&self) -> Option<Entry> {
+        self.band.best().or(self.first_up)
+    }
+
+    #[inline]
+    fn consider<T: Trace>(&mut self, question: &Question<'_>, entry: Entry, client: u64, standard: Standard, trace: &mut T) -> Next {
+        if self.offered > 0 && entry.band != self.band_id {
+            return Next::Complete;
         }
-        band_id = entry.band;
         let candidate = &question.family.candidates[usize::from(entry.candidate)];
         let health = question.health.pool(candidate.pool);
-        ttl_cap_s = ttl_cap_s.min(health.ttl_cap_s);
+        self.ttl_cap_s = self.ttl_cap_s.min(health.ttl_cap_s);
         let considered = match () {
             () if !standard.is_met(health) => Considered::Out(health),
             () if !admits(health, candidate, client) => Considered::NotAdmitted,
             () => Considered::Offered,
         };
         trace.considered(entry, considered);
-        if considered == Considered::Offered {
-            band.offer(candidate.identity, candidate.share, entry);
-            offered += 1;
-        } else {
-            passed_over = true;
+        match considered {
+            Considered::Offered => {
+                self.band.offer(candidate.identity, candidate.share, entry);
+                self.band_id = entry.band;
+                self.offered += 1;
+            }
+            Considered::NotAdmitted => {
+                self.passed_over = true;
+                self.first_up = self.first_up.or(Some(entry));
+            }
+            Considered::Out(_) => self.passed_over = true,
         }
-        if !matches!(considered, Considered::Out(_)) && first_up.is_none() {
-            first_up = Some(entry);
-        }
+        Next::Continue
     }
-    // Nobody admits this client: the first that is up takes it all the same.
-    let entry = band.best().or(first_up)?;
-    Some(Choice { entry, ttl_cap_s, passed_over, among_several: offered > 1 })
 }
 
 /// A region takes a client only if a hash of both, other than the one of `share`, is under its admit.
@@ -289,24 +323,20 @@ fn admits(health: PoolHealth, candidate: &Candidate, client: u64) -> bool {
 
 /// The endpoints of the chosen region that may be answered, rotated by the balance.
 fn pick(question: &Question<'_>, candidate: &Candidate, client: u64, standard: Standard) -> Endpoints {
-    let mut picked = Endpoints::NONE;
-    for (position, endpoint) in candidate.endpoints.iter().enumerate().take(MAX_ENDPOINTS) {
+    let mut living = Positions::default();
+    for (position, endpoint) in candidate.endpoints.iter().enumerate() {
         let may_serve = match standard {
             Standard::Available | Standard::AnyUp => question.health.endpoint_up(endpoint.id),
             Standard::Allowed => question.health.endpoint_allowed(endpoint.id),
         };
         if may_serve {
-            picked.living[usize::from(picked.living_count)] = position as u8;
-            picked.living_count += 1;
+            living.add(position);
         }
     }
-    let living = &picked.living[..usize::from(picked.living_count)];
-    if living.len() > 1 {
-        let (endpoints, turns, slot, seed) = (&*candidate.endpoints, question.turns, candidate.slot, question.seed);
-        picked.start = question.steering.balance.start(&Pick { endpoints, living, turns, slot, seed, client }) as u8;
-    }
-    picked.count = question.steering.answers.min(picked.living_count);
-    picked
+    let (endpoints, turns, slot, seed) = (&*candidate.endpoints, question.turns, candidate.slot, question.seed);
+    let pick = Pick { endpoints, living, turns, slot, seed, client };
+    let start = if living.len() > 1 { question.steering.balance.start(&pick) } else { 0 };
+    Endpoints { living, start, count: living.len().min(usize::from(question.steering.answers)) }
 }
 
 fn ttl(steering: &Steering, standard: Standard, cap_s: u32) -> u32 {
@@ -317,8 +347,8 @@ fn ttl(steering: &Steering, standard: Standard, cap_s: u32) -> u32 {
     }
 }
 
-fn reason(choice: &Choice, standard: Standard) -> Reason {
-    match (standard, choice.passed_over, choice.among_several, choice.entry.why) {
+fn reason(choice: &Choice, why: Why, standard: Standard) -> Reason {
+    match (standard, choice.passed_over, choice.offered > 1, why) {
         (Standard::AnyUp | Standard::Allowed, ..) => Reason::FailOpen,
         (_, true, ..) => Reason::Failover,
         (_, _, true, _) => Reason::Shared,
@@ -331,9 +361,14 @@ fn reason(choice: &Choice, standard: Standard) -> Reason {
 
 /// The compiled scope, raised to the hash floor where clients are hashed; IPv4 inside IPv6 counts from where it begins (BEHAVIOUR S5, S8).
 fn scope(question: &Question<'_>, leaf: Leaf) -> u8 {
-    let length = question.family.plan.scope(leaf);
+    let plan = &question.family.plan;
+    if !plan.tells_clients_apart() {
+        return 0;
+    }
+    // All of IPv4 may have one ranking (length 0), and the rest of IPv6 another.
+    let length = plan.scope(leaf).saturating_add(leaf.shift).min(128);
     let floor = if question.family.hashes_clients { floor_length(question, question.client.address, leaf) } else { 0 };
-    if length == 0 { floor } else { length.saturating_add(leaf.shift).min(128).max(floor) }
+    length.max(floor)
 }
 
 /// Length to which an address is masked before it is hashed.

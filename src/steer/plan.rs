@@ -102,17 +102,16 @@ impl Plan {
         let orders = distinct_orders(&interned);
         // An answer that is the same for every client has scope 0 (BEHAVIOUR S4), and whether the peer stands in for one does not matter.
         let tells_clients_apart = key.hashes_clients || orders.iter().any(|order| *order > 0);
-        let scope_key = |place: PlaceId| (orders[by_place[place.0 as usize] as usize], table.place(place).kind);
+        let scope_key = |place: PlaceId| (orders[by_place[place.0 as usize] as usize], table.kind(place));
         let scopes = if tells_clients_apart { table.scopes(scope_key) } else { Box::default() };
         let tails = tails.orders.into_iter().map(Vec::into_boxed_slice).collect();
         Plan { entries: entries.into(), starts: starts.into(), tail_of: tail_of.into(), tails, by_place, scopes, has_shared_bands }
     }
 
     /// The ranking for a place: all candidates, best first, each once.
+    #[inline]
     pub fn ranking(&self, place: PlaceId) -> Ranking<'_> {
-        let ranking = self.by_place[place.0 as usize] as usize;
-        let head = &self.entries[self.starts[ranking] as usize..self.starts[ranking + 1] as usize];
-        Ranking { head, tail: &self.tails[usize::from(self.tail_of[ranking])] }
+        Ranking { plan: self, id: self.by_place[place.0 as usize] }
     }
 
     /// The id of a place's ranking, equal for equal rankings of this plan.
@@ -172,21 +171,31 @@ fn distinct_orders(rankings: &HashMap<Interned, u32>) -> Vec<u32> {
 /// The order of all candidates for one client.
 #[derive(Debug, Clone, Copy)]
 pub struct Ranking<'p> {
-    head: &'p [Entry],
-    tail: &'p [u16],
+    plan: &'p Plan,
+    id: u32,
 }
 
 impl<'p> Ranking<'p> {
-    /// The candidates, best first; those of one band follow one another.
+    /// The regions that are ranked for the place, best first; those of one band follow one another. All that most questions need.
+    #[inline]
+    pub fn head(self) -> &'p [Entry] {
+        let at = |ranking: u32| self.plan.starts[ranking as usize] as usize;
+        &self.plan.entries[at(self.id)..at(self.id + 1)]
+    }
+
+    /// Those that follow when all of the head is out, each its own band.
+    #[cold]
+    pub fn tail(self) -> impl Iterator<Item = Entry> + 'p {
+        let head = self.head();
+        let next_band = head.last().map_or(0, |entry| entry.band + 1);
+        let order = &self.plan.tails[usize::from(self.plan.tail_of[self.id as usize])];
+        let behind = order.iter().filter(move |candidate| head.iter().all(|entry| entry.candidate != **candidate));
+        (next_band..).zip(behind).map(|(band, candidate)| Entry { candidate: *candidate, band, why: Why::Listed })
+    }
+
+    /// All candidates, best first.
     pub fn iter(self) -> impl Iterator<Item = Entry> + 'p {
-        let next_band = self.head.last().map_or(0, |entry| entry.band + 1);
-        let is_behind = move |candidate: &&u16| self.head.iter().all(|entry| entry.candidate != **candidate);
-        let behind = self.tail.iter().filter(is_behind);
-        self.head.iter().copied().chain((next_band..).zip(behind).map(|(band, candidate)| Entry {
-            candidate: *candidate,
-            band,
-            why: Why::Listed,
-        }))
+        self.head().iter().copied().chain(self.tail())
     }
 }
 
