@@ -93,7 +93,8 @@ impl Builder {
 
 /// One node an owner, in the same order.
 fn nodes(owners: Owners, soa: Rrset) -> Vec<Node> {
-    let derived: Vec<(Option<Alias>, Box<[Glue]>)> = owners.iter().map(|(index, owner)| (alias(&owners, owner), glue(&owners, index, owner))).collect();
+    let derived: Vec<(Option<Alias>, Box<[Glue]>)> =
+        owners.iter().map(|(index, owner)| (alias(&owners, owner), glue(&owners, index, owner))).collect();
     let (list, mut sets) = owners.into_parts();
     let mut soa = Some(soa);
     let node = |(owner, (alias, glue)): (Owner, (Option<Alias>, Box<[Glue]>))| {

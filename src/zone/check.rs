@@ -122,7 +122,8 @@ fn check_glue(owners: &Owners, index: u32, owner: &Owner, out: &mut Diagnostics)
     let lacking: Vec<Name> = servers.targets().filter(lacks_glue).collect();
     let Some(server) = lacking.first() else { return };
     if lacking.len() == servers.iter().count() {
-        let text = format!("nobody can follow the delegation of `{}`: its name servers lie below it, and none has an address here", owner.name);
+        let text =
+            format!("nobody can follow the delegation of `{}`: its name servers lie below it, and none has an address here", owner.name);
         out.error_hint(mark.clone(), text, format!("add glue: A or AAAA of `{server}`"));
     } else {
         lacking.iter().for_each(|server| {

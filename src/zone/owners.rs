@@ -88,7 +88,8 @@ impl Owners {
     pub(super) fn new(apex: &Name, mut entries: Vec<Entry>, out: &mut Diagnostics) -> Owners {
         entries.retain(|entry| is_inside(apex, entry, out));
         entries.sort_by_cached_key(|entry| (Key::of(&entry.owner, apex), entry.what.rtype()));
-        let mut owners = Owners { list: Vec::with_capacity(entries.len() + 1), sets: Vec::with_capacity(entries.len()), slots: Box::default() };
+        let mut owners =
+            Owners { list: Vec::with_capacity(entries.len() + 1), sets: Vec::with_capacity(entries.len()), slots: Box::default() };
         owners.push(apex.to_lowercase(), APEX);
         for entry in entries {
             owners.make_current(&entry.owner);
@@ -342,7 +343,8 @@ mod tests {
                 for depth in 0..=labels.len() {
                     let name = below(&labels[..depth]);
                     let index = owners.find(&name).unwrap();
-                    prop_assert_eq!(Some(&owners.at(owners.at(index).parent).name), name.parent().as_ref().filter(|_| depth > 0).or(Some(&name)));
+                    let above = if depth == 0 { name.clone() } else { name.parent().unwrap() };
+                    prop_assert_eq!(&owners.at(owners.at(index).parent).name, &above);
                     let wildcard = name.prepend(b"*").ok().and_then(|name| owners.find(&name));
                     prop_assert_eq!(owners.at(index).wildcard, wildcard);
                 }

@@ -1,12 +1,53 @@
 //! DNAME substitution (RFC 6672 2.2): the owner at the end of a name gives way to the target.
 //! It works on wire form and allocates nothing where a query is answered.
 
+use super::rrset::Rrset;
 use crate::name::{MAX_NAME_OCTETS, Name};
+use crate::wire::QUESTION_FIXED_OCTETS;
+use crate::wire::qname::QName;
 
-/// `name` (below `owner`) with `owner` at its end replaced by `target`, into the start of `out`: its length.
-///
-/// `None` if it would be too long, which is answered with YXDOMAIN.
-pub fn substitute(name: &[u8], owner: &[u8], target: &[u8], out: &mut [u8; MAX_NAME_OCTETS]) -> Option<usize> {
+/// A renamed name on the stack, in the forms in which an answer needs it.
+pub struct Renamed {
+    /// Length (16 bits), name, and room for the type and class of a question.
+    octets: [u8; LENGTH_OCTETS + MAX_NAME_OCTETS + QUESTION_FIXED_OCTETS],
+    name_octets: usize,
+}
+
+/// Octets before the data of a record in an RRset.
+const LENGTH_OCTETS: usize = 2;
+
+impl Renamed {
+    /// `name` (below `owner`) as the DNAME of `owner` renames it.
+    ///
+    /// `None` if that would be too long, which is answered with YXDOMAIN (RFC 6672 2.2).
+    pub fn of(name: &[u8], owner: &Name, dname: &Rrset) -> Option<Renamed> {
+        let mut octets = [0; _];
+        let target = dname.iter().next()?;
+        let name_octets = substitute(name, owner.as_wire(), target, &mut octets[LENGTH_OCTETS..][..MAX_NAME_OCTETS])?;
+        octets[..LENGTH_OCTETS].copy_from_slice(&(name_octets as u16).to_be_bytes());
+        Some(Renamed { octets, name_octets })
+    }
+
+    /// The new name.
+    pub fn as_wire(&self) -> &[u8] {
+        &self.octets[LENGTH_OCTETS..][..self.name_octets]
+    }
+
+    /// The data of the CNAME that leads to it, as [`Rrset::rdatas`].
+    pub fn rdatas(&self) -> &[u8] {
+        &self.octets[..LENGTH_OCTETS + self.name_octets]
+    }
+
+    /// The new name for a look-up.
+    pub fn qname(&self) -> QName {
+        let mut qname = QName::default();
+        qname.read_raw(&self.octets[LENGTH_OCTETS..][..self.name_octets + QUESTION_FIXED_OCTETS]);
+        qname
+    }
+}
+
+/// Writes `name` with `owner` at its end replaced by `target` to the start of `out`: its length, or `None` if it does not fit.
+fn substitute(name: &[u8], owner: &[u8], target: &[u8], out: &mut [u8]) -> Option<usize> {
     let kept = name.len().checked_sub(owner.len())?;
     let length = kept + target.len();
     out.get_mut(..kept)?.copy_from_slice(&name[..kept]);
