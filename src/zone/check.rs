@@ -174,3 +174,179 @@ fn doubled(apex: &Name) -> Option<Name> {
     let labels: Vec<&[u8]> = apex.labels().collect();
     (labels.len() > 1).then(|| labels.iter().rev().try_fold(apex.clone(), |name, label| name.prepend(label)).ok())?
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::diag::{Diagnostics, Mark, Source};
+    use crate::name::Name;
+    use crate::wire::rtype;
+    use crate::zone::SteeringId;
+    use crate::zone::build::{Builder, Soa};
+    use crate::zone::rrset::{Rrset, rdata_from_text};
+
+    /// What is said of a zone of these records (`owner TYPE data`, line by line), each as `line: severity: text`.
+    fn said_of(apex: &str, records: &str) -> String {
+        let apex = Name::parse(apex, None).unwrap();
+        let source = Source::new("t", records);
+        let mut builder = Builder::new(apex.clone(), 300, Mark::new(&source, 1, 1));
+        let soa =
+            Soa { mname: apex.clone(), rname: apex.clone(), serial: None, refresh_s: 1, retry_s: 1, expire_s: 1, minimum_s: 1, ttl_s: 1 };
+        builder.soa(soa);
+        for (line, record) in (1..).zip(records.lines()) {
+            let [owner, kind, data] = record.trim().splitn(3, ' ').collect::<Vec<_>>()[..] else { panic!("{record}") };
+            let owner = Name::parse(owner, Some(&apex)).unwrap();
+            let mark = Mark::new(&source, line, 1);
+            if kind == "steer" {
+                builder.steer(&owner, SteeringId(0), [true, true], mark);
+                continue;
+            }
+            let rtype = rtype::parse(kind).unwrap();
+            let rdatas: Vec<Vec<u8>> = data.split(" | ").map(|data| rdata_from_text(rtype, data, &apex).unwrap()).collect();
+            builder.rrset(&owner, Rrset::new(rtype, 300, &rdatas), mark);
+        }
+        let mut out = Diagnostics::new();
+        let zone = builder.finish(&mut out);
+        assert_eq!(zone.is_none(), out.has_errors());
+        let first_lines = out.to_string();
+        first_lines.lines().filter_map(|line| line.strip_prefix("t:")).map(|line| format!("{}\n", line.replacen(":1: ", ": ", 1))).collect()
+    }
+
+    fn said(records: &str) -> String {
+        said_of("example.com.", &format!("@ NS ns.example.net.\n{records}"))
+    }
+
+    #[test]
+    fn a_sound_zone_is_left_alone() {
+        let sound = "@ MX 10 mail | 20 mail.example.net. | 0 .\nmail A 192.0.2.1\nwww steer web\n_sip._tcp SRV 1 1 5060 www\nwww TXT a\n\
+                     sub NS ns.sub | ns.example.net.\nns.sub AAAA 2001:db8::1\nsub DS 1 8 2 E06D44B80B8F1D39A95C0B0D7C65D08458E880409BBC683457104237C7F8EC8D\n\
+                     self NS self\nself A 192.0.2.2\nold DNAME new\nalias CNAME x.old\n*.new A 192.0.2.3\n_null._tcp SRV 0 0 0 .\nother NS ns.sub";
+        assert_eq!(said(sound), "");
+    }
+
+    #[test]
+    fn n7_hosts_inside_the_zone_need_addresses() {
+        let shown = said("@ MX 10 mail\n_sip._tcp SRV 1 1 5060 sip\nmail TXT a\nsub NS ns2");
+        assert_eq!(
+            shown,
+            "2: warning: mail server `mail.example.com.` has no address in this zone\n\
+             3: warning: server `sip.example.com.` has no address in this zone\n\
+             5: warning: name server `ns2.example.com.` has no address in this zone\n"
+        );
+        assert_eq!(
+            said_of("example.com.", "@ NS ns1\n*.x A 192.0.2.1"),
+            "1: warning: name server `ns1.example.com.` has no address in this zone\n"
+        );
+        assert_eq!(said("@ MX 10 a.wild\n*.wild A 192.0.2.1"), "");
+    }
+
+    #[test]
+    fn c1_hosts_are_no_aliases() {
+        let shown = said("a CNAME b\nb A 192.0.2.1\nsub NS a\n@ MX 10 a\n_sip._tcp SRV 1 1 1 a\nold DNAME new\nsub2 NS x.old");
+        assert_eq!(
+            shown,
+            "4: error: name server `a.example.com.` is an alias (RFC 2181 10.3)\n\
+             5: warning: mail server `a.example.com.` is an alias (RFC 2181 10.3)\n\
+             6: warning: server `a.example.com.` is an alias (RFC 2181 10.3)\n\
+             8: error: name server `x.old.example.com.` lies below a DNAME, so that it is an alias (RFC 2181 10.3)\n"
+        );
+    }
+
+    #[test]
+    fn n7_a_delegation_needs_glue() {
+        let none = said("sub NS ns1.sub | ns2.sub");
+        assert_eq!(
+            none,
+            "2: error: nobody can follow the delegation of `sub.example.com.`: its name servers lie below it, and none has an address here\n"
+        );
+        let some = said("sub NS ns1.sub | ns.example.net.");
+        assert_eq!(
+            some,
+            "2: warning: name server `ns1.sub.example.com.` lies below the delegation of `sub.example.com.` and has no address here\n"
+        );
+    }
+
+    #[test]
+    fn n7_what_lies_below_a_cut_is_never_answered() {
+        let shown =
+            said("sub NS ns.example.net.\nsub A 192.0.2.1\nx.sub TXT a\ny.sub A 192.0.2.1\nz.sub steer web\nz.z.sub NS ns.example.net.");
+        assert_eq!(
+            shown,
+            "3: warning: A of `sub.example.com.` is never answered: `sub.example.com.` is delegated\n\
+             4: warning: TXT of `x.sub.example.com.` is never answered: `sub.example.com.` is delegated\n\
+             6: error: `z.sub.example.com.` cannot be steered: `sub.example.com.` is delegated to other name servers\n\
+             7: warning: NS of `z.z.sub.example.com.` is never answered: `sub.example.com.` is delegated\n"
+        );
+    }
+
+    #[test]
+    fn c1_aliases_stand_alone_and_once() {
+        let shown = said("a CNAME b | c\nd CNAME b\nd TXT a\ne CNAME b\ne steer web\n@ CNAME b\nf DNAME b | c\nf CNAME b");
+        let expected = [
+            "2: error: `a.example.com.` has more than one CNAME",
+            "3: error: `d.example.com.` has a CNAME beside",
+            "5: error: `e.example.com.` has a CNAME beside",
+            "7: error: `example.com.` has a CNAME beside",
+            "8: error: `f.example.com.` has more than one DNAME",
+            "9: error: `f.example.com.` has a CNAME beside",
+        ];
+        assert!(shown.lines().zip(expected).all(|(line, part)| line.starts_with(part)), "{shown}");
+        assert_eq!(shown.lines().count(), expected.len());
+    }
+
+    #[test]
+    fn c1_nothing_stands_below_a_dname() {
+        let shown = said("old DNAME new\nx.old A 192.0.2.1\nz.y.old A 192.0.2.1\n*.w DNAME new\n*.v NS ns.example.net.");
+        let expected = [
+            "3: error: `x.old.example.com.` is never answered: `old.example.com.` has a DNAME",
+            "4: error: `y.old.example.com.` is never answered: `old.example.com.` has a DNAME",
+            "5: error: a wildcard must not have DNAME",
+            "6: error: a wildcard must not have NS",
+        ];
+        assert!(shown.lines().zip(expected).all(|(line, part)| line.starts_with(part)), "{shown}");
+        assert_eq!(shown.lines().count(), expected.len());
+        assert!(
+            said_of("example.com.", "@ NS ns.example.net.\n@ DNAME example.net.\nwww A 192.0.2.1")
+                .contains("3: error: `www.example.com.` is never")
+        );
+    }
+
+    #[test]
+    fn p7_aliases_that_lead_in_a_circle_are_refused() {
+        for circle in [
+            "a CNAME a",
+            "a CNAME b\nb CNAME a",
+            "a DNAME a",
+            "a DNAME b.a",
+            "a DNAME b\nb DNAME a",
+            "a DNAME x.b\nb DNAME y.a",
+            "a DNAME b\nx.b CNAME x.a",
+            "*.a CNAME x.a",
+        ] {
+            assert!(said(circle).contains("leads in a circle"), "{circle}: {}", said(circle));
+        }
+        assert_eq!(said("a DNAME b\nb DNAME c\nc DNAME example.net."), "");
+        assert_eq!(said("a DNAME @"), "");
+    }
+
+    #[test]
+    fn names_that_hold_the_zone_twice_are_told() {
+        let shown = said("www CNAME www.example.com\nmail.example.com A 192.0.2.1\n@ TXT a");
+        assert_eq!(
+            shown,
+            "2: warning: `www.example.com.example.com.` holds the zone's name twice\n\
+             3: warning: `mail.example.com.example.com.` holds the zone's name twice\n"
+        );
+        assert_eq!(said_of("com.", "@ NS ns.example.net.\ncom NS ns.example.net."), "");
+    }
+
+    #[test]
+    fn a_type_that_stands_twice_is_refused() {
+        assert_eq!(said("a A 192.0.2.1\na TXT a\nA A 192.0.2.2"), "4: error: `A.example.com.` has A twice\n");
+        assert!(said("a A 192.0.2.1\na steer web").contains("is steered and has A or AAAA"));
+    }
+
+    #[test]
+    fn a_zone_needs_name_servers() {
+        assert_eq!(said_of("example.com.", "www A 192.0.2.1"), "1: error: zone `example.com.` has no NS records\n");
+    }
+}
