@@ -23,7 +23,7 @@ pub(super) fn read(fields: &[&str]) -> Result<([u8; 16], usize), (usize, String)
     let mut at = 0;
     let latitude = angle(fields, &mut at, 90, ["N", "S"])?;
     let longitude = angle(fields, &mut at, 180, ["E", "W"])?;
-    let Some(altitude) = fields.get(at) else { return Err((at, "the altitude is missing, as in `-2.00m`".into())) };
+    let Some(altitude) = fields.get(at) else { return Err((at, "the altitude is missing".into())) };
     let altitude = centimetres(altitude).and_then(|cm| u32::try_from(cm.checked_add(BELOW_CM)?).ok());
     let altitude = altitude.ok_or_else(|| (at, format!("`{}` is not an altitude (-100000.00m to 42849672.95m)", fields[at])))?;
     at += 1;
@@ -71,16 +71,15 @@ pub(super) fn is_canonical(octets: &[u8]) -> bool {
 
 /// Degrees, then minutes and seconds if given, then the hemisphere, in thousandths of a second from 2^31.
 fn angle(fields: &[&str], at: &mut usize, most: u32, signs: [&str; 2]) -> Result<u32, (usize, String)> {
-    let wanted = format!("write degrees, minutes, seconds and `{}` or `{}`, as in `52 22 23.000 {}`", signs[0], signs[1], signs[0]);
+    let missing = || format!("there is no `{}` or `{}`", signs[0], signs[1]);
     let mut total = 0;
     for (unit, limit) in [(DEGREE, most), (60_000, 59), (1_000, 59)] {
-        let Some(field) = fields.get(*at) else { return Err((*at, wanted)) };
+        let Some(field) = fields.get(*at) else { return Err((*at, missing())) };
         if total_is_signed(field, signs).is_some() && unit != DEGREE {
             break;
         }
         let value = if unit == 1_000 { thousandths(field) } else { super::read::number::<u32>(field).and_then(|n| n.checked_mul(unit)) };
-        let value =
-            value.filter(|value| *value < (limit + 1) * unit).ok_or_else(|| (*at, format!("`{field}` is out of place: {wanted}")))?;
+        let value = value.filter(|value| *value < (limit + 1) * unit).ok_or_else(|| (*at, format!("`{field}` is out of place")))?;
         total += value;
         *at += 1;
     }
@@ -91,7 +90,7 @@ fn angle(fields: &[&str], at: &mut usize, most: u32, signs: [&str; 2]) -> Result
             *at += 1;
             Ok(if positive { ZERO + total } else { ZERO - total })
         }
-        None => Err((*at, wanted)),
+        None => Err((*at, missing())),
     }
 }
 
@@ -177,11 +176,11 @@ mod tests {
             ("91 N 1 E 0m", "0: `91` is out of place"),
             ("52 60 N 1 E 0m", "1: `60` is out of place"),
             ("52 1 2.0001 N 1 E 0m", "2: `2.0001` is out of place"),
-            ("52 1 2 3 N 1 E 0m", "3: write degrees"),
+            ("52 1 2 3 N 1 E 0m", "3: there is no `N` or `S`"),
             ("52 N 1 E", "4: the altitude is missing"),
             ("52 N 1 E 42849672.96m", "4: `42849672.96m` is not an altitude"),
             ("52 N 1 E 0 1e3", "5: `1e3` is not a size"),
-            ("52 N", "2: write degrees"),
+            ("52 N", "2: there is no `E` or `W`"),
             ("52 N 1 E 0 1 2 3 4", "8 taken"),
             ("N 1 E 0", "0: `N` is out of place"),
         ] {

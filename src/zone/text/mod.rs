@@ -17,4 +17,4 @@ mod write;
 mod tests;
 
 pub use read::{DataFault, rdata_from_text, rdata_from_tokens, seconds_from_text};
-pub use write::text_from_rdata;
+pub use write::{name_below, text_from_rdata};

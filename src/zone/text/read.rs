@@ -15,6 +15,9 @@ use crate::zone::rrset::MAX_RDATA_OCTETS;
 /// What begins data in the generic form (RFC 3597 5).
 const GENERIC: &str = "\\#";
 
+/// How the generic form is written.
+const GENERIC_FORM: &str = "write `\\# LENGTH HEX`, as in `\\# 4 c0000201` (RFC 3597)";
+
 /// At most this many characters of a wrong text are repeated in a message.
 const MAX_SHOWN_CHARS: usize = 48;
 
@@ -25,41 +28,50 @@ pub struct DataFault {
     pub token: usize,
     /// What is wrong, without a full stop.
     pub text: String,
+    /// How it is written, where that helps.
+    pub hint: Option<String>,
+}
+
+impl fmt::Display for DataFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
 }
 
 /// The data of one record from its master-file text; names without a final dot are relative to `origin`.
-///
-/// The error is a message without a full stop that fits behind the place of the text.
-pub fn rdata_from_text(record_type: u16, text: &str, origin: &Name) -> Result<Vec<u8>, String> {
+pub fn rdata_from_text(record_type: u16, text: &str, origin: &Name) -> Result<Vec<u8>, DataFault> {
+    let fault = |text: String| DataFault { token: 0, text, hint: None };
     if let Some(control) = text.chars().find(|c| c.is_control() && *c != '\t') {
-        return Err(format!("record data must not hold the control character {control:?}"));
+        return Err(fault(format!("record data must not hold the control character {control:?}")));
     }
     let mut tokens = Vec::new();
-    if let Some(Err(fault)) = Lexer::of_data(text).next(&mut tokens) {
-        return Err(fault.kind.to_string());
+    if let Some(Err(broken)) = Lexer::of_data(text).next(&mut tokens) {
+        return Err(fault(broken.kind.to_string()));
     }
-    rdata_from_tokens(record_type, &tokens, origin).map_err(|fault| fault.text)
+    rdata_from_tokens(record_type, &tokens, origin)
 }
 
 /// The data of one record from its tokens.
 pub fn rdata_from_tokens(record_type: u16, tokens: &[Token<'_>], origin: &Name) -> Result<Vec<u8>, DataFault> {
     let mut data = Data { tokens, next: 0, origin, out: Vec::new() };
+    let shape = shape::of(record_type);
+    let of_form = |text: String| DataFault { token: 0, text, hint: shape.map(Shape::hint) };
     let generic = tokens.first().is_some_and(|token| token.text == GENERIC && !token.quoted);
-    match shape::of(record_type) {
+    match shape {
         _ if generic => {
             data.generic()?;
-            check::structure(record_type, &data.out).map_err(|text| data.fault(0, text))?;
+            check::structure(record_type, &data.out).map_err(of_form)?;
         }
         Some(shape) => data.shaped(shape)?,
         None => {
-            let name = rtype::name(record_type);
-            return Err(data.fault(0, format!("{name} has no text form here: write `\\# LENGTH HEX` (RFC 3597)")));
+            let text = format!("{} has no text form of its own here", rtype::name(record_type));
+            return Err(DataFault { token: 0, text, hint: Some(GENERIC_FORM.to_owned()) });
         }
     }
     if data.out.len() > MAX_RDATA_OCTETS {
-        return Err(data.fault(0, format!("record data of {} octets is over {MAX_RDATA_OCTETS}", data.out.len())));
+        return Err(of_form(format!("record data of {} octets is over {MAX_RDATA_OCTETS}", data.out.len())));
     }
-    check::meaning(record_type, &data.out).map_err(|text| data.fault(0, text))?;
+    check::meaning(record_type, &data.out).map_err(of_form)?;
     Ok(data.out)
 }
 
@@ -110,25 +122,20 @@ pub(super) struct Data<'a, 't> {
 }
 
 impl<'a, 't> Data<'a, 't> {
-    fn fault(&self, token: usize, text: String) -> DataFault {
-        DataFault { token, text }
-    }
-
     fn shaped(&mut self, shape: &Shape) -> Result<(), DataFault> {
+        let fault = |token: usize, text: String| DataFault { token, text, hint: Some(shape.hint()) };
         for part in shape.parts {
             let first = self.next;
             if first == self.tokens.len() && !matches!(part, Part::Params) {
-                let text = format!("the data ends too early: write `{}`, as in `{}`", shape.form, shape.example);
-                return Err(self.fault(first, text));
+                return Err(fault(first, format!("{} data ends too early", rtype::name(shape.rtype))));
             }
-            self.part(*part).map_err(|text| self.fault(first.max(self.next.saturating_sub(1)), text))?;
+            // Where there is one part only, its fault says all.
+            let hint = |fault: DataFault| DataFault { hint: fault.hint.filter(|_| shape.parts.len() > 1), ..fault };
+            self.part(*part).map_err(|text| hint(fault(first.max(self.next.saturating_sub(1)), text)))?;
         }
         match self.tokens.get(self.next) {
             None => Ok(()),
-            Some(token) => {
-                let text = format!("`{}` is too much: write `{}`, as in `{}`", shown(token.text), shape.form, shape.example);
-                Err(self.fault(self.next, text))
-            }
+            Some(token) => Err(fault(self.next, format!("`{}` is too much for {} data", shown(token.text), rtype::name(shape.rtype)))),
         }
     }
 
@@ -283,15 +290,16 @@ impl<'a, 't> Data<'a, 't> {
 
     /// `\# LENGTH HEX...` (RFC 3597 5).
     fn generic(&mut self) -> Result<(), DataFault> {
-        const FORM: &str = "write `\\# LENGTH HEX`, as in `\\# 4 c0000201`";
-        let length = self.tokens.get(1).and_then(|token| number::<u16>(token.text));
-        let Some(length) = length else { return Err(self.fault(1, format!("the length after `\\#` is missing: {FORM}"))) };
+        let fault = |token: usize, text: String| Err(DataFault { token, text, hint: Some(GENERIC_FORM.to_owned()) });
+        let Some(length) = self.tokens.get(1).and_then(|token| number::<u16>(token.text)) else {
+            return fault(1, "there is no length behind `\\#`".to_owned());
+        };
         let hex = self.tokens.get(2..).unwrap_or_default();
         if code::read_hex(hex.iter().map(|token| token.text), &mut self.out).is_none() {
-            return Err(self.fault(2, format!("the data after `\\# {length}` is not hexadecimal: {FORM}")));
+            return fault(2, format!("the data behind `\\# {length}` is not hexadecimal"));
         }
         if self.out.len() != usize::from(length) {
-            return Err(self.fault(1, format!("`\\# {length}` is followed by {} octets", self.out.len())));
+            return fault(1, format!("`\\# {length}` is followed by {} octets", self.out.len()));
         }
         Ok(())
     }

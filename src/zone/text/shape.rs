@@ -6,7 +6,7 @@ use crate::wire::rtype;
 /// The parts of a type's data, in their order.
 #[derive(Debug)]
 pub(super) struct Shape {
-    rtype: u16,
+    pub(super) rtype: u16,
     pub(super) parts: &'static [Part],
     /// How the text is written, for messages.
     pub(super) form: &'static str,
@@ -73,10 +73,10 @@ pub(super) fn known() -> impl Iterator<Item = &'static Shape> {
     SHAPES.iter()
 }
 
-#[cfg(test)]
 impl Shape {
-    pub(super) fn rtype(&self) -> u16 {
-        self.rtype
+    /// How the text is written.
+    pub(super) fn hint(&self) -> String {
+        format!("write `{}`, as in `{}`", self.form, self.example)
     }
 }
 

@@ -146,7 +146,7 @@ impl<'r> Octets<'r> {
     fn name(&mut self) -> Option<()> {
         let name = Name::from_wire(self.take(name_octets(self.rest)?)?).ok()?;
         match self.origin {
-            Some(origin) => self.out += &relative(&name, origin),
+            Some(origin) => self.out += &name_below(&name, origin),
             None => write!(self.out, "{name}").ok()?,
         }
         Some(())
@@ -154,7 +154,7 @@ impl<'r> Octets<'r> {
 }
 
 /// A name as it is written below `$ORIGIN`: relative where the octets of `origin` are its end, letter case included.
-pub(super) fn relative(name: &Name, origin: &Name) -> String {
+pub fn name_below(name: &Name, origin: &Name) -> String {
     let (wire, suffix) = (name.as_wire(), origin.as_wire());
     let head = wire.strip_suffix(suffix).filter(|_| name.ends_with(origin) && !origin.is_root());
     match head.map(|head| Name::from_wire(&[head, &[0]].concat())) {
