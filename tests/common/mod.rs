@@ -7,6 +7,7 @@ pub(crate) mod backend;
 pub(crate) mod client;
 pub(crate) mod folder;
 pub(crate) mod message;
+pub(crate) mod readers;
 pub(crate) mod server;
 pub(crate) mod world;
 
