@@ -1,3 +1,6 @@
+//! The prober against targets on loopback: the first round, schedules, reloads, and what is whose fault.
+//! The tests wait for reports, never for time to pass.
+
 use std::net::IpAddr;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

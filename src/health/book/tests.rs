@@ -1,3 +1,6 @@
+//! The book on invented reports and an invented clock: verdicts, votes, overrides, reloads, pending changes.
+//! Nothing here probes or waits.
+
 use std::net::IpAddr;
 
 use proptest::prelude::*;

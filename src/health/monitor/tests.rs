@@ -1,3 +1,6 @@
+//! Monitors as an operator writes them: every short form, every default, and the words of every refusal.
+//! Nothing here opens a socket.
+
 use super::http::{Method, StatusRanges, Tls};
 use super::*;
 

@@ -1,3 +1,6 @@
+//! HTTP and HTTPS probes against servers on loopback, with certificates that are good, foreign or for another name.
+//! What a probe's outcome does to a region is not tested here.
+
 use std::io::{Read, Write};
 
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};

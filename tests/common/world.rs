@@ -1,0 +1,126 @@
+//! A configuration loaded and compiled as `serve` does it, with health as the test wants it, and asked through `answer`.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use meridian::answer::{Ask, Outcome, Transport, Turns, answer};
+use meridian::config::compile::Compiled;
+use meridian::daemon::prepare;
+use meridian::health::{HealthView, Measured};
+use meridian::snapshot::Snapshot;
+
+use super::folder::Folder;
+use super::message::{Query, Reply};
+
+/// The peer of queries for which no other is given: loopback, of which no geo data speaks.
+pub(crate) const PEER: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+/// One endpoint, as health is set for it.
+#[derive(Debug, Clone)]
+pub(crate) struct Endpoint {
+    pub(crate) region: String,
+    pub(crate) service: String,
+    pub(crate) address: IpAddr,
+}
+
+/// A compiled configuration with a state of health.
+pub(crate) struct World {
+    pub(crate) compiled: Compiled,
+    pub(crate) snapshot: Snapshot,
+    turns: Turns,
+    endpoints: Vec<Endpoint>,
+    seed: AtomicU64,
+}
+
+impl World {
+    /// Everything up. A configuration that is refused is a fault of the test.
+    pub(crate) fn load(server_file: &Path) -> World {
+        let prepared = prepare(server_file, None).unwrap_or_else(|found| panic!("{found}"));
+        let compiled = prepared.compiled;
+        let health = Arc::new(HealthView::all_up(&compiled.layout));
+        let snapshot = Snapshot { catalog: Arc::clone(&compiled.catalog), health, generation: 1 };
+        let turns = Turns::new(compiled.catalog.turn_slots);
+        let endpoints = endpoints(&compiled);
+        World { compiled, snapshot, turns, endpoints, seed: AtomicU64::new(0) }
+    }
+
+    /// From files, of which `meridian.yaml` is the first to be read.
+    pub(crate) fn of(name: &str, files: &[(&str, &str)]) -> World {
+        World::load(&Folder::with(name, files).join("meridian.yaml"))
+    }
+
+    /// Measures every endpoint anew: those of which `is_down` says so are down.
+    pub(crate) fn measure(&mut self, is_down: impl Fn(&Endpoint) -> bool) {
+        let measured = |id: meridian::health::EndpointId| {
+            if is_down(&self.endpoints[id.0 as usize]) { Measured::DOWN } else { Measured::UP }
+        };
+        let health = Arc::new(HealthView::new(&self.compiled.layout, measured));
+        self.snapshot = Snapshot { catalog: Arc::clone(&self.compiled.catalog), health, generation: self.snapshot.generation + 1 };
+    }
+
+    /// Regions that are down; all others are up.
+    pub(crate) fn down(&mut self, regions: &[&str]) {
+        for region in regions {
+            assert!(self.endpoints.iter().any(|endpoint| endpoint.region == *region), "no region {region}");
+        }
+        self.measure(|endpoint| regions.contains(&endpoint.region.as_str()));
+    }
+
+    /// All endpoints, by the number that health knows them under.
+    pub(crate) fn endpoints(&self) -> &[Endpoint] {
+        &self.endpoints
+    }
+
+    /// The name of the region that an outcome names.
+    pub(crate) fn region(&self, outcome: &Outcome) -> Option<&str> {
+        outcome.region.map(|id| self.compiled.catalog.regions[usize::from(id.0)].name.as_str())
+    }
+
+    /// Asks over TCP, so that nothing is cut, from loopback.
+    pub(crate) fn ask(&self, query: &Query) -> (Outcome, Reply) {
+        self.ask_from(PEER, query)
+    }
+
+    /// Asks over TCP from a peer.
+    pub(crate) fn ask_from(&self, peer: IpAddr, query: &Query) -> (Outcome, Reply) {
+        let (outcome, octets) = self.ask_octets(peer, Transport::Tcp, &query.octets());
+        (outcome, Reply::read(&octets))
+    }
+
+    /// Any octets over any transport; each call has another seed.
+    pub(crate) fn ask_octets(&self, peer: IpAddr, transport: Transport, octets: &[u8]) -> (Outcome, Vec<u8>) {
+        let mut out = vec![0; 65_535];
+        let outcome = self.answer_into(peer, transport, octets, &mut out);
+        out.truncate(outcome.len);
+        (outcome, out)
+    }
+
+    /// The call itself, into a buffer of the caller.
+    pub(crate) fn answer_into(&self, peer: IpAddr, transport: Transport, octets: &[u8], out: &mut [u8]) -> Outcome {
+        let seed = self.seed.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed);
+        let (peer, local) = (SocketAddr::new(peer, 53_000), SocketAddr::new(PEER, 53));
+        let ask = Ask { bytes: octets, peer, local, transport, now_s: 1_800_000_000, seed, turns: &self.turns };
+        answer(&self.snapshot, &ask, out)
+    }
+}
+
+/// Names for the dense numbers of the layout.
+fn endpoints(compiled: &Compiled) -> Vec<Endpoint> {
+    let catalog = &compiled.catalog;
+    let mut endpoints: Vec<Option<Endpoint>> = vec![None; compiled.layout.endpoints.len()];
+    for family in catalog.steerings.iter().flat_map(|steering| &steering.families).flatten() {
+        for candidate in &family.candidates {
+            let name = &compiled.pools[candidate.pool.0 as usize];
+            for endpoint in candidate.endpoints.iter() {
+                endpoints[endpoint.id.0 as usize] = Some(Endpoint {
+                    region: catalog.regions[usize::from(name.region.0)].name.clone(),
+                    service: catalog.services[usize::from(name.service.0)].clone(),
+                    address: endpoint.address,
+                });
+            }
+        }
+    }
+    endpoints.into_iter().map(|endpoint| endpoint.unwrap_or_else(|| panic!("an endpoint that no name uses"))).collect()
+}
