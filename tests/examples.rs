@@ -379,9 +379,8 @@ fn ask(question: &Question, world: &Snapshot, seed: u64) -> Seen {
     let outcome = answer(world, &ask, &mut out);
     let reply = Message::from_vec(&out[..outcome.len]).unwrap();
 
-    let options = reply.edns.as_ref().into_iter().flat_map(|edns| edns.options().as_ref().iter());
-    let scope = options.filter_map(|(_, option)| if let EdnsOption::Subnet(subnet) = option { Some(subnet.scope_prefix()) } else { None });
-    let scope = scope.last();
+    let mut options = reply.edns.as_ref().into_iter().flat_map(|edns| edns.options().as_ref().iter());
+    let scope = options.find_map(|(_, option)| if let EdnsOption::Subnet(subnet) = option { Some(subnet.scope_prefix()) } else { None });
     let first = reply.answers.first().or(reply.authorities.first());
     let word = match reply.metadata.response_code {
         ResponseCode::NoError => "NODATA",
