@@ -1,6 +1,8 @@
 //! The examples and the documentation, held to what they say: every configuration in them is loaded and compiled as `serve` would, every claim
 //! about an answer is asked of the same `answer`, and every key that a file may have is documented. `docs/README.md` tells writers the marks.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on stops here")]
+
 use std::collections::{BTreeSet, HashMap};
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -146,7 +148,8 @@ fn the_map_shows_the_house_as_it_is() {
     for word in words {
         let is_path = ["src/", "tests/", "examples/", "docs/", "geodb/", "zones/"].iter().any(|start| word.starts_with(start));
         assert!(!is_path || word.contains('*') || root().join(word).exists(), "there is no {word}");
-        let is_test = word.contains('_') && word.len() > 24 && word.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
+        let is_test =
+            word.contains('_') && word.len() > 24 && word.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
         assert!(!is_test || rust.contains(&format!("fn {word}(")), "there is no test {word}");
     }
 }
@@ -224,7 +227,8 @@ fn wrapped(place: &str, fragment: &str) -> Vec<(String, String)> {
     let location = if place == "region" && !has("location") { "    location: {latitude: 0, longitude: 0}\n" } else { "" };
     let services = if place == "region" && !has("services") { "    services: {web: [192.0.2.40]}\n" } else { "" };
     regions = regions + location + services;
-    regions += &of("service", format!("  here:\n    location: {{latitude: 0, longitude: 0}}\n    services:\n      extra:\n{}", indented(8)));
+    regions +=
+        &of("service", format!("  here:\n    location: {{latitude: 0, longitude: 0}}\n    services:\n      extra:\n{}", indented(8)));
     let zone = body(&[("zone", "example.com"), ("ns", "ns.example.net.")], &of("zone", fragment.to_owned()));
     let www = if place == "steer" && !has("service") { "      service: web\n" } else { "" };
     let records = of("records", indented(2)) + &of("steer", format!("  www:\n    steer:\n{www}{}", indented(6)));
@@ -289,7 +293,8 @@ impl World {
     fn with_down(&self, down: &[String]) -> Snapshot {
         let Prepared { compiled, .. } = &self.0;
         let catalog = &compiled.catalog;
-        let candidates = || catalog.steerings.iter().flat_map(|steering| &steering.families).flatten().flat_map(|family| &family.candidates);
+        let candidates =
+            || catalog.steerings.iter().flat_map(|steering| &steering.families).flatten().flat_map(|family| &family.candidates);
         let mut names: HashMap<u32, [String; 2]> = HashMap::new();
         for candidate in candidates() {
             let region = &catalog.regions[usize::from(candidate.region.0)].name;
@@ -374,9 +379,8 @@ fn ask(question: &Question, world: &Snapshot, seed: u64) -> Seen {
     let outcome = answer(world, &ask, &mut out);
     let reply = Message::from_vec(&out[..outcome.len]).unwrap();
 
-    let options = reply.edns.as_ref().into_iter().flat_map(|edns| edns.options().as_ref().iter());
-    let scope = options.filter_map(|(_, option)| if let EdnsOption::Subnet(subnet) = option { Some(subnet.scope_prefix()) } else { None });
-    let scope = scope.last();
+    let mut options = reply.edns.as_ref().into_iter().flat_map(|edns| edns.options().as_ref().iter());
+    let scope = options.find_map(|(_, option)| if let EdnsOption::Subnet(subnet) = option { Some(subnet.scope_prefix()) } else { None });
     let first = reply.answers.first().or(reply.authorities.first());
     let word = match reply.metadata.response_code {
         ResponseCode::NoError => "NODATA",
