@@ -59,6 +59,9 @@ pub fn prepare(path: &Path, earlier: Option<&Earlier>) -> Result<Prepared, Diagn
 /// Serves until SIGTERM or SIGINT, reloads at SIGHUP.
 pub fn serve(path: &Path) -> Result<(), DaemonError> {
     let prepared = prepare(path, None).map_err(DaemonError::Config)?;
+    if let Err(error) = server::raise_descriptor_limit() {
+        tracing::warn!(%error, "the limit of open descriptors stays as it is");
+    }
     let runtime = Builder::new_multi_thread().worker_threads(RUNTIME_THREADS).enable_all().build().map_err(system("start the runtime"))?;
     let mut signals = runtime.block_on(async { Signals::new() }).map_err(system("watch signals"))?;
     let mut daemon = Daemon::start(path, prepared, &runtime)?;

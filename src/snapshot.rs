@@ -35,7 +35,7 @@ pub struct Catalog {
 impl Default for Catalog {
     /// A world without zones: every question is refused.
     fn default() -> Catalog {
-        let hash_floor = HashFloor { v4: 24, v6: 56 };
+        let hash_floor = HashFloor::default();
         let settings = Settings { udp_size: 1232, nsid: None, chaos: vec![], ecs_enabled: true, ecs_from: vec![], hash_floor };
         let (zones, table) = (Zones::new(vec![]), Arc::new(PlaceTable::empty()));
         Catalog { settings, zones, table, steerings: vec![], regions: vec![], services: vec![], turn_slots: 0 }

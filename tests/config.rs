@@ -6,12 +6,13 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use meridian::config::model::{HashFloor, Model, Steer};
+use meridian::config::model::{Model, Steer};
 use meridian::config::{Loaded, load};
 use meridian::geo::{Code, Point, RegionId};
 use meridian::health::{MinHealthy, Override, Request};
 use meridian::name::Name;
 use meridian::steer::balance::BalanceSpec;
+use meridian::steer::decide::HashFloor;
 use meridian::steer::order::OrderSpec;
 use meridian::steer::rule::{Action, When};
 use meridian::steer::{Families, OnAllDown, ShareSpec, Weight};

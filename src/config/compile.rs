@@ -4,13 +4,12 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::model::{Endpoint, HashFloor, Model, Offer, Region, ServiceId, Steer};
+use super::model::{Endpoint, Model, Offer, Region, ServiceId, Steer};
 use crate::diag::{Diagnostics, Mark};
 use crate::geo::{self, Family, PlaceTable, RegionId, Rows, source};
 use crate::health::{EndpointId, EndpointLayout, Layout, MinHealthy, Monitor, PoolId, PoolLayout};
 use crate::name::Name;
 use crate::snapshot::{self, Catalog, Settings};
-use crate::steer::decide;
 use crate::steer::hash::identity;
 use crate::steer::plan::{Plan, PlanKey};
 use crate::steer::{self, Candidate, Families, FamilySteering, ShareSpec, Steering, Weight};
@@ -105,7 +104,6 @@ fn serial_grew(from: u32, to: u32) -> bool {
 
 fn settings(model: &Model) -> Settings {
     let server = &model.server;
-    let HashFloor { v4, v6 } = server.hash;
     let id = server.nsid.as_ref().map(|nsid| String::from_utf8_lossy(nsid).into_owned());
     let chaos =
         [("version.bind.", &server.version_text), ("version.server.", &server.version_text), ("id.server.", &id), ("hostname.bind.", &id)];
@@ -119,7 +117,7 @@ fn settings(model: &Model) -> Settings {
         chaos: chaos.into_iter().filter_map(chaos_txt).collect(),
         ecs_enabled: server.ecs.enabled,
         ecs_from: server.ecs.from.clone(),
-        hash_floor: decide::HashFloor { v4, v6 },
+        hash_floor: server.hash,
     }
 }
 

@@ -9,6 +9,7 @@ use crate::geo::{Override, Point, Prefix, RegionId};
 use crate::health::{self, MinHealthy, Monitor};
 use crate::name::Name;
 use crate::steer::balance::BalanceSpec;
+use crate::steer::decide::HashFloor;
 use crate::steer::order::OrderSpec;
 use crate::steer::rule::Rule;
 use crate::steer::{Families, OnAllDown, ShareSpec, Weight};
@@ -63,15 +64,6 @@ pub struct EcsPolicy {
     pub enabled: bool,
     /// Peers whose option is believed; empty = all.
     pub from: Vec<Prefix>,
-}
-
-/// Prefix lengths to which client addresses are masked before they are hashed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct HashFloor {
-    /// For IPv4 clients, 8 to 32.
-    pub v4: u8,
-    /// For IPv6 clients, 16 to 128.
-    pub v6: u8,
 }
 
 /// Geo data files and overrides.

@@ -114,3 +114,95 @@ fn pool_word(state: PoolState) -> &'static str {
         PoolState::ForcedDown => "forced down",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::config::compile::compile;
+    use crate::config::load;
+    use crate::diag::Diagnostics;
+    use crate::health::{Evidence, Outcome, PoolId};
+
+    /// The sample, compiled: five regions, each probed, `fall` and `rise` of 2.
+    fn sample() -> Compiled {
+        let loaded = load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("zones/meridian.yaml"));
+        let model = loaded.model.unwrap_or_else(|| panic!("{}", loaded.diagnostics));
+        compile(model, None, &mut Diagnostics::new()).unwrap()
+    }
+
+    fn state() -> (State, Vec<TargetKey>) {
+        let compiled = sample();
+        let targets = compiled.layout.endpoints.iter().filter_map(|endpoint| endpoint.target.clone()).collect();
+        (State::new(compiled, 0), targets)
+    }
+
+    fn report(state: &mut State, target: &TargetKey, outcome: Outcome, now_ms: u64) {
+        state.report(NodeId::LOCAL, target, Report { outcome, evidence: Evidence::Refused, took_ms: 1 }, now_ms);
+    }
+
+    fn pool_state(state: &State) -> PoolState {
+        state.shared.load().health.pool(PoolId(0)).state
+    }
+
+    #[test]
+    fn the_first_change_is_published_at_once_and_the_next_a_tenth_of_a_second_later() {
+        let (mut state, targets) = state();
+        report(&mut state, &targets[0], Outcome::Failure, 5000);
+        assert_eq!(state.publish_in_ms(5000), Some(0));
+        state.publish_if_due(5000, false);
+        assert_eq!((state.generation, pool_state(&state)), (2, PoolState::Down));
+
+        report(&mut state, &targets[0], Outcome::Success, 5010);
+        report(&mut state, &targets[0], Outcome::Success, 5020);
+        assert_eq!(state.publish_in_ms(5020), Some(80));
+        state.publish_if_due(5099, false);
+        assert_eq!((state.generation, pool_state(&state)), (2, PoolState::Down));
+        state.publish_if_due(5100, false);
+        assert_eq!((state.generation, pool_state(&state)), (3, PoolState::Available));
+        assert_eq!(state.publish_in_ms(5100), None);
+    }
+
+    #[test]
+    fn whoever_waits_is_served_at_once() {
+        let (mut state, targets) = state();
+        report(&mut state, &targets[0], Outcome::Failure, 10);
+        state.publish_if_due(10, true);
+        assert_eq!(pool_state(&state), PoolState::Down);
+    }
+
+    #[test]
+    fn r1_a_reload_keeps_the_health_of_unchanged_targets() {
+        let (mut state, targets) = state();
+        report(&mut state, &targets[0], Outcome::Failure, 10);
+        state.install(sample(), 20);
+        state.publish_if_due(20, true);
+        assert_eq!((state.generation, pool_state(&state)), (2, PoolState::Down));
+        assert!(!Arc::ptr_eq(&state.shared.load().catalog, &sample().catalog));
+    }
+
+    #[test]
+    fn nothing_new_is_not_published() {
+        let (mut state, targets) = state();
+        report(&mut state, &targets[0], Outcome::Success, 1000);
+        state.publish_if_due(1000, false);
+        let generation = state.generation;
+        report(&mut state, &targets[0], Outcome::Success, 2000);
+        state.publish_if_due(2000, true);
+        assert_eq!(state.generation, generation);
+    }
+
+    #[test]
+    fn a_retired_world_is_freed_here_and_not_before_its_last_reader_has_gone() {
+        let (mut state, targets) = state();
+        let reading = state.shared.load();
+        report(&mut state, &targets[0], Outcome::Failure, 1000);
+        state.publish_if_due(1000, false);
+        state.free_retired();
+        assert_eq!(state.retired.len(), 1);
+        drop(reading);
+        state.free_retired();
+        assert!(state.retired.is_empty());
+    }
+}

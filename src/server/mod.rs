@@ -55,6 +55,17 @@ impl Config {
     }
 }
 
+/// Raises the process's soft limit of open descriptors to its hard one; returns the limit in force, none where it is not known.
+///
+/// # Errors
+/// What the system says.
+pub fn raise_descriptor_limit() -> io::Result<Option<u64>> {
+    #[cfg(target_os = "linux")]
+    return sys::raise_descriptor_limit().map(Some);
+    #[cfg(not(target_os = "linux"))]
+    Ok(None)
+}
+
 /// Bound sockets that nobody serves yet: queries wait in them.
 #[derive(Debug)]
 pub struct Bound {

@@ -36,6 +36,25 @@ pub(super) fn tune_udp(socket: &UdpSocket, address: SocketAddr, receive_buffer_o
     }
 }
 
+/// Raises the soft limit of open descriptors to the hard one, as connections and probes need more than the usual 1,024.
+/// Returns the limit now in force.
+///
+/// # Errors
+/// What the system says.
+pub(super) fn raise_descriptor_limit() -> io::Result<u64> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the pointer is to a live rlimit, which the kernel only writes.
+    if unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) } < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    limit.rlim_cur = limit.rlim_max;
+    // SAFETY: the pointer is to a live rlimit, which the kernel only reads.
+    if unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) } < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(limit.rlim_cur)
+}
+
 /// Lets the kernel cut replies that are longer than the interface takes; still deaf to what ICMP says of the path.
 fn allow_fragments(socket: &UdpSocket, address: SocketAddr) -> io::Result<()> {
     set_fragmentation(socket, address, libc::IP_PMTUDISC_OMIT, libc::IPV6_PMTUDISC_OMIT)

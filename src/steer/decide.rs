@@ -3,7 +3,7 @@
 
 use std::net::IpAddr;
 
-use super::balance::{MAX_ENDPOINTS, Pick, Turns};
+use super::balance::{Pick, Positions, Turns};
 use super::hash::{Rendezvous, mix};
 use super::plan::{Entry, Why};
 use super::{Candidate, FamilySteering, NODATA_TTL_S, OnAllDown, ShareSpec, Steering};
@@ -59,6 +59,13 @@ pub struct HashFloor {
     pub v6: u8,
 }
 
+impl Default for HashFloor {
+    /// Resolvers send networks of these lengths (RFC 7871 11.1).
+    fn default() -> HashFloor {
+        HashFloor { v4: 24, v6: 56 }
+    }
+}
+
 /// What is answered.
 #[derive(Debug, Clone, Copy)]
 pub struct Decision<'w> {
@@ -74,22 +81,18 @@ pub struct Decision<'w> {
     pub reason: Reason,
 }
 
-/// Positions of endpoints in a region: a rotation of the living ones.
-#[derive(Debug, Clone, Copy)]
+/// What is answered of a region: a rotation of its living endpoints.
+#[derive(Debug, Clone, Copy, Default)]
 pub struct Endpoints {
-    living: [u8; MAX_ENDPOINTS],
-    living_count: u8,
-    start: u8,
-    count: u8,
+    living: Positions,
+    start: usize,
+    count: usize,
 }
 
 impl Endpoints {
-    const NONE: Endpoints = Endpoints { living: [0; MAX_ENDPOINTS], living_count: 0, start: 0, count: 0 };
-
-    /// Positions in the order of the answer.
-    pub fn iter(&self) -> impl Iterator<Item = usize> + '_ {
-        let living = &self.living[..usize::from(self.living_count)];
-        living.iter().cycle().skip(usize::from(self.start)).take(usize::from(self.count)).map(|position| usize::from(*position))
+    /// Positions of endpoints in their region, in the order of the answer.
+    pub fn iter(&self) -> impl Iterator<Item = usize> {
+        self.living.rotation(self.start, self.count)
     }
 }
 
@@ -221,7 +224,7 @@ pub fn decide<'w, T: Trace>(question: &Question<'w>, trace: &mut T) -> Decision<
     // A negative answer never depends on the client (BEHAVIOUR S6): nothing is up for anyone.
     Decision {
         chosen: None,
-        endpoints: Endpoints::NONE,
+        endpoints: Endpoints::default(),
         ttl_s: question.steering.ttl_s.min(NODATA_TTL_S),
         scope: 0,
         reason: Reason::NoData,
@@ -320,24 +323,20 @@ fn admits(health: PoolHealth, candidate: &Candidate, client: u64) -> bool {
 
 /// The endpoints of the chosen region that may be answered, rotated by the balance.
 fn pick(question: &Question<'_>, candidate: &Candidate, client: u64, standard: Standard) -> Endpoints {
-    let mut picked = Endpoints::NONE;
-    for (position, endpoint) in candidate.endpoints.iter().enumerate().take(MAX_ENDPOINTS) {
+    let mut living = Positions::default();
+    for (position, endpoint) in candidate.endpoints.iter().enumerate() {
         let may_serve = match standard {
             Standard::Available | Standard::AnyUp => question.health.endpoint_up(endpoint.id),
             Standard::Allowed => question.health.endpoint_allowed(endpoint.id),
         };
         if may_serve {
-            picked.living[usize::from(picked.living_count)] = position as u8;
-            picked.living_count += 1;
+            living.add(position);
         }
     }
-    let living = &picked.living[..usize::from(picked.living_count)];
-    if living.len() > 1 {
-        let (endpoints, turns, slot, seed) = (&*candidate.endpoints, question.turns, candidate.slot, question.seed);
-        picked.start = question.steering.balance.start(&Pick { endpoints, living, turns, slot, seed, client }) as u8;
-    }
-    picked.count = question.steering.answers.min(picked.living_count);
-    picked
+    let (endpoints, turns, slot, seed) = (&*candidate.endpoints, question.turns, candidate.slot, question.seed);
+    let pick = Pick { endpoints, living, turns, slot, seed, client };
+    let start = if living.len() > 1 { question.steering.balance.start(&pick) } else { 0 };
+    Endpoints { living, start, count: living.len().min(usize::from(question.steering.answers)) }
 }
 
 fn ttl(steering: &Steering, standard: Standard, cap_s: u32) -> u32 {
@@ -362,9 +361,14 @@ fn reason(choice: &Choice, why: Why, standard: Standard) -> Reason {
 
 /// The compiled scope, raised to the hash floor where clients are hashed; IPv4 inside IPv6 counts from where it begins (BEHAVIOUR S5, S8).
 fn scope(question: &Question<'_>, leaf: Leaf) -> u8 {
-    let length = question.family.plan.scope(leaf);
+    let plan = &question.family.plan;
+    if !plan.tells_clients_apart() {
+        return 0;
+    }
+    // All of IPv4 may have one ranking (length 0), and the rest of IPv6 another.
+    let length = plan.scope(leaf).saturating_add(leaf.shift).min(128);
     let floor = if question.family.hashes_clients { floor_length(question, question.client.address, leaf) } else { 0 };
-    if length == 0 { floor } else { length.saturating_add(leaf.shift).min(128).max(floor) }
+    length.max(floor)
 }
 
 /// Length to which an address is masked before it is hashed.

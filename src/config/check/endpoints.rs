@@ -11,9 +11,7 @@ use crate::config::spec::{Field, NO_SPACE, Node, Value, lacks_space};
 use crate::diag::{Diagnostics, Mark};
 use crate::health::{Monitor, MonitorSpec};
 use crate::steer::Weight;
-
-/// Endpoints of one service in one region, both families together: a pool's state is a few words of bits.
-const MAX_ENDPOINTS: usize = 64;
+use crate::steer::balance::MAX_ENDPOINTS;
 
 /// What stands in a list of endpoints.
 const WANTED: &str = "an IP address, or a map such as `{address: 192.0.2.10, weight: 2}`";

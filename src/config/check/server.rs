@@ -6,10 +6,11 @@ use std::path::PathBuf;
 
 use super::prefix;
 use crate::config::files;
-use crate::config::model::{EcsPolicy, HashFloor, Server};
+use crate::config::model::{EcsPolicy, Server};
 use crate::config::spec::{Field, Fields};
 use crate::diag::Diagnostics;
 use crate::geo::build::MAX_SOURCES;
+use crate::steer::decide::HashFloor;
 
 /// Every key of the server file.
 pub(in crate::config) const SERVER_KEYS: [&str; 13] = [
@@ -38,7 +39,7 @@ const DNS_PORT: u16 = 53;
 const MAX_LISTEN: usize = 64;
 
 /// Workers per address; no machine has more cores than this.
-const MAX_WORKERS: usize = 1024;
+const MAX_WORKERS: usize = 512;
 
 /// Largest UDP reply when none is given: fits the smallest IPv6 path in one piece (DNS Flag Day 2020).
 const DEFAULT_UDP_OCTETS: u16 = 1232;
@@ -62,7 +63,7 @@ pub(in crate::config) fn server(fields: &Fields<'_>, out: &mut Diagnostics) -> O
     let workers = fields.get("workers").map_or_else(default_workers, |field| field.whole(1..=MAX_WORKERS as u64, out).unwrap_or(1));
     let udp_size = fields.get("udp_size").and_then(|field| field.whole(512..=4096, out)).unwrap_or(DEFAULT_UDP_OCTETS);
     let ecs = fields.get("ecs").and_then(|field| ecs(&field, out)).unwrap_or(EcsPolicy { enabled: true, from: Vec::new() });
-    let hash = fields.get("hash").and_then(|field| hash(&field, out)).unwrap_or(HashFloor { v4: 24, v6: 56 });
+    let hash = fields.get("hash").and_then(|field| hash(&field, out)).unwrap_or_default();
     let nsid = fields.get("nsid").and_then(|field| bounded_text(&field, MAX_NSID_OCTETS, out)).map(|text| text.as_bytes().to_vec());
     let version_text = match fields.get("version_text") {
         None => Some(DEFAULT_VERSION_TEXT.to_owned()),

@@ -9,9 +9,9 @@ use crate::diag::Diagnostics;
 use crate::geo::RegionId;
 use crate::health::MinHealthy;
 use crate::name::Name;
-use crate::steer::balance::BalanceSpec;
+use crate::steer::balance::{BalanceSpec, MAX_ENDPOINTS};
 use crate::steer::order::OrderSpec;
-use crate::steer::{Families, Weight};
+use crate::steer::{Families, MAX_ANSWERS, Weight};
 
 /// Keys of `steer:`.
 const KEYS: [&str; 16] = [
@@ -33,9 +33,6 @@ const KEYS: [&str; 16] = [
     "weights",
 ];
 
-/// Addresses in one answer: with more, replies no longer fit into one small packet.
-const MAX_ANSWERS: u64 = 8;
-
 /// A steered name without `ttl` has the TTL of the zone, but no more than this: a failover is not over before caches are.
 const DEFAULT_TTL_S: u32 = 60;
 
@@ -47,9 +44,6 @@ const DEFAULT_FAIL_OPEN_TTL_S: u32 = 10;
 
 /// No two places are further apart than half way round the Earth, 20,015 km.
 const MAX_SPREAD_M: u32 = 20_100_000;
-
-/// Endpoints that `min_healthy` may ask for: a service has no more of them in a region.
-const MAX_MIN_HEALTHY: u32 = 64;
 
 /// A steered name, and whether any candidate has IPv4, IPv6. `None` when it cannot be made sense of; that has been reported.
 pub(super) fn steer(
@@ -90,7 +84,7 @@ fn assemble(
         spread_m: get("spread").and_then(|field| spread_m(&field, out)).unwrap_or(0),
         share: get("share").and_then(|field| field.typed(out)).unwrap_or_default(),
         balance: balance(get("balance"), &candidates, service, regions, out),
-        answers: get("answers").and_then(|field| field.whole(1..=MAX_ANSWERS, out)).unwrap_or(1),
+        answers: get("answers").and_then(|field| field.whole(1..=u64::from(MAX_ANSWERS), out)).unwrap_or(1),
         ttl_s,
         ttl_min_s: get("ttl_min").and_then(|field| ttl_min_s(&field, ttl_s, out)).unwrap_or(DEFAULT_TTL_MIN_S.min(ttl_s)),
         fail_open_ttl_s: seconds("fail_open_ttl", out).unwrap_or(DEFAULT_FAIL_OPEN_TTL_S),
@@ -214,9 +208,9 @@ fn ttl_min_s(field: &Field<'_>, ttl_s: u32, out: &mut Diagnostics) -> Option<u32
 
 /// `1` or `50%`.
 fn min_healthy(field: &Field<'_>, out: &mut Diagnostics) -> Option<MinHealthy> {
-    let wanted = format!("a number of endpoints from 1 to {MAX_MIN_HEALTHY}, or a share from `1%` to `100%`");
+    let wanted = format!("a number of endpoints from 1 to {MAX_ENDPOINTS}, or a share from `1%` to `100%`");
     field.parsed(&wanted, out, |text| match text.strip_suffix('%') {
         Some(share) => share.parse().ok().filter(|share| (1..=100).contains(share)).map(MinHealthy::Percent),
-        None => text.parse().ok().filter(|count| (1..=MAX_MIN_HEALTHY).contains(count)).map(MinHealthy::Count),
+        None => text.parse().ok().filter(|count| (1..=MAX_ENDPOINTS as u32).contains(count)).map(MinHealthy::Count),
     })
 }

@@ -1,3 +1,6 @@
+//! Master files through `read`: what is inherited, joined and grouped, and the words of every refusal.
+//! The record data itself is tested where it is encoded.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -1,3 +1,6 @@
+//! YAML as a tree: what keeps its place, what is refused, and the limits on what a file may hold.
+//! What the keys mean is tested in `check`.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -11,8 +11,49 @@ use serde::Deserialize;
 
 use super::{Endpoint, Weight};
 
-/// Most endpoints of one service in one region; the position of an endpoint fits an octet.
+/// Most endpoints of one service in one region: those that may be answered are a set of bits in one word.
 pub const MAX_ENDPOINTS: usize = 64;
+
+/// A set of endpoints of one region, by their positions there (under [`MAX_ENDPOINTS`]).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Positions(u64);
+
+impl Positions {
+    /// Adds a position; those from [`MAX_ENDPOINTS`] on are left out.
+    #[inline]
+    pub fn add(&mut self, position: usize) {
+        self.0 |= u32::try_from(position).ok().and_then(|position| 1u64.checked_shl(position)).unwrap_or(0);
+    }
+
+    /// How many there are.
+    #[inline]
+    pub fn len(self) -> usize {
+        self.0.count_ones() as usize
+    }
+
+    /// Whether there is none.
+    #[inline]
+    pub fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// The positions in ascending order.
+    #[inline]
+    pub fn iter(self) -> impl Iterator<Item = usize> + Clone {
+        let mut rest = self.0;
+        std::iter::from_fn(move || {
+            let position = (rest != 0).then(|| rest.trailing_zeros() as usize)?;
+            rest &= rest - 1;
+            Some(position)
+        })
+    }
+
+    /// `count` of the positions in ascending order and around, beginning with the one that has `start` before it.
+    #[inline]
+    pub fn rotation(self, start: usize, count: usize) -> impl Iterator<Item = usize> {
+        self.iter().skip(start).chain(self.iter().take(start)).take(count)
+    }
+}
 
 /// Round-robin counters of one worker, one per (steered name, region, family).
 ///
@@ -50,8 +91,8 @@ impl Turns {
 pub struct Pick<'a> {
     /// All endpoints of the region, in the order of the file.
     pub endpoints: &'a [Endpoint],
-    /// Positions of those that may be answered; never empty.
-    pub living: &'a [u8],
+    /// Those that may be answered; never empty.
+    pub living: Positions,
     /// The worker's turns and the slot of this region.
     pub turns: &'a Turns,
     /// See `turns`.
@@ -65,7 +106,7 @@ pub struct Pick<'a> {
 impl<'a> Pick<'a> {
     /// The endpoints that may be answered.
     fn candidates(&self) -> impl Iterator<Item = &'a Endpoint> {
-        self.living.iter().map(|position| &self.endpoints[usize::from(*position)])
+        self.living.iter().map(|position| &self.endpoints[position])
     }
 }
 
@@ -75,7 +116,7 @@ pub trait Balance: std::fmt::Debug + Sync {
     fn name(&self) -> &'static str;
     /// Whether the client's network enters, so that the scope must be as long as the hash floor (BEHAVIOUR S5).
     fn hashes_client(&self) -> bool;
-    /// Position in `pick.living` at which the answer starts.
+    /// How many of the living endpoints stand before the one at which the answer starts.
     fn start(&self, pick: &Pick<'_>) -> usize;
 }
 
@@ -107,5 +148,76 @@ impl BalanceSpec {
         let mut weights = weights.into_iter();
         let first = weights.next();
         if weights.all(|weight| Some(weight) == first) { BalanceSpec::RoundRobin } else { BalanceSpec::Weighted }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn positions(list: &[usize]) -> Positions {
+        let mut positions = Positions::default();
+        list.iter().for_each(|position| positions.add(*position));
+        positions
+    }
+
+    #[test]
+    fn a_rotation_goes_around_and_gives_each_position_once() {
+        let living = positions(&[63, 0, 7, 64, 1000]);
+        assert_eq!((living.len(), living.iter().collect::<Vec<_>>()), (3, vec![0, 7, 63]));
+        let rotation = |start, count| living.rotation(start, count).collect::<Vec<_>>();
+        assert_eq!(
+            [rotation(0, 3), rotation(1, 3), rotation(2, 8), rotation(2, 1)],
+            [vec![0, 7, 63], vec![7, 63, 0], vec![63, 0, 7], vec![63]]
+        );
+        assert!(positions(&[]).is_empty());
+    }
+
+    fn endpoint(last: u8, weight: u32) -> Endpoint {
+        let address = std::net::IpAddr::from([192, 0, 2, last]);
+        Endpoint { address, id: crate::health::EndpointId(u32::from(last)), identity: crate::steer::hash::mix(u64::from(last), 1), weight }
+    }
+
+    /// How often each of the living endpoints comes first in `draws` answers.
+    fn starts(balance: BalanceSpec, endpoints: &[Endpoint], living: Positions, draws: u32) -> Vec<u32> {
+        let turns = Turns::new(1);
+        let mut counts = vec![0; living.len()];
+        for draw in 0..draws {
+            let seed = crate::steer::hash::mix(u64::from(draw), 2);
+            let pick = Pick { endpoints, living, turns: &turns, slot: 0, seed, client: seed };
+            counts[balance.policy().start(&pick)] += 1;
+        }
+        counts
+    }
+
+    #[test]
+    fn round_robin_gives_each_its_turn_whoever_is_living() {
+        let endpoints: Vec<Endpoint> = (0..4).map(|last| endpoint(last, 1000)).collect();
+        assert_eq!(starts(BalanceSpec::RoundRobin, &endpoints, positions(&[0, 2, 3]), 99), [33, 33, 33]);
+    }
+
+    #[test]
+    fn p1_weighted_draws_follow_the_weights_and_all_zero_is_equal() {
+        let endpoints = [endpoint(0, 1000), endpoint(1, 0), endpoint(2, 3000)];
+        let counts = starts(BalanceSpec::Weighted, &endpoints, positions(&[0, 1, 2]), 8000);
+        assert!(counts[1] == 0 && counts[0].abs_diff(2000) < 150, "{counts:?}");
+        let zero = [endpoint(0, 0), endpoint(1, 0)];
+        let counts = starts(BalanceSpec::Weighted, &zero, positions(&[0, 1]), 8000);
+        assert!(counts[0].abs_diff(4000) < 200, "{counts:?}");
+    }
+
+    #[test]
+    fn p8_sticky_moves_only_the_clients_of_a_lost_endpoint() {
+        let endpoints: Vec<Endpoint> = (0..5).map(|last| endpoint(last, 1000)).collect();
+        let turns = Turns::new(1);
+        let chosen = |living: Positions, client| {
+            let pick = Pick { endpoints: &endpoints, living, turns: &turns, slot: 0, seed: 0, client };
+            living.iter().nth(BalanceSpec::Sticky.policy().start(&pick)).unwrap()
+        };
+        let (all, fewer) = (positions(&[0, 1, 2, 3, 4]), positions(&[0, 1, 3, 4]));
+        for client in (0..2000).map(|client| crate::steer::hash::mix(client, 3)) {
+            let before = chosen(all, client);
+            assert!(before == 2 || chosen(fewer, client) == before);
+        }
     }
 }
