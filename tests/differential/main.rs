@@ -1,6 +1,8 @@
 //! The same questions to Meridian and to NSD, Knot and BIND, all serving the same master files: whatever differs must be explained.
 //! A difference that no named exception explains fails the test; servers that are not installed are skipped, and it is said so.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on stops here")]
+
 #[path = "../common/mod.rs"]
 mod common;
 mod exceptions;
