@@ -8,6 +8,7 @@ pub(crate) mod client;
 pub(crate) mod daemon;
 pub(crate) mod folder;
 pub(crate) mod message;
+pub(crate) mod readers;
 pub(crate) mod server;
 pub(crate) mod world;
 
