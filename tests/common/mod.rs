@@ -5,6 +5,7 @@
 
 pub(crate) mod backend;
 pub(crate) mod client;
+pub(crate) mod daemon;
 pub(crate) mod folder;
 pub(crate) mod message;
 pub(crate) mod readers;
