@@ -27,6 +27,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 
 use common::message::{Reply, parse_subnet, query};
+use common::server::run;
 use common::world::{Endpoint, PEER, World};
 use meridian::answer::Outcome;
 
@@ -34,6 +35,9 @@ const FOLDER: &str = "tests/cases/steering";
 
 /// Fewer scenarios than this means that the folder was not found.
 const MIN_SCENARIOS: usize = 30;
+
+/// Lines of each scenario that `explain` is asked too: a process each.
+const EXPLAINED_PER_SCENARIO: usize = 3;
 
 /// Answers in a row for `each of`: enough that one of eight alike is missed once in 10^9 draws; seeds are fixed all the same.
 const ANSWERS_IN_A_ROW: usize = 200;
@@ -90,6 +94,48 @@ fn wrong_expectations_are_found() {
     }
 }
 
+/// `explain` asks the same code, so it must say the same: in each scenario the first lines that it can be asked.
+#[test]
+fn explain_says_what_is_answered() {
+    let mut explained = 0;
+    for folder in fs::read_dir(FOLDER).unwrap().map(|entry| entry.unwrap().path()) {
+        let world = World::load(&folder.join("meridian.yaml"));
+        let mut scenario = Scenario { world };
+        let is_region = |scenario: &Scenario, down: &str| scenario.world.endpoints().iter().any(|endpoint| endpoint.region == down);
+        let text = fs::read_to_string(folder.join("expect.txt")).unwrap();
+        let lines =
+            text.lines().filter_map(|line| line.split('#').next()?.split_once("->")).filter(|(_, answer)| !answer.contains("each of"));
+        for (question, _) in lines.filter(|(question, _)| question.starts_with("client ")).take(EXPLAINED_PER_SCENARIO) {
+            let asked = Asked::read(Words(question.split_whitespace().collect()));
+            if !matches!(asked.qtype, "A" | "AAAA") || asked.peer != PEER || !asked.down.iter().all(|down| is_region(&scenario, down)) {
+                continue;
+            }
+            let (outcome, reply) = scenario.ask(&asked);
+            let config = folder.join("meridian.yaml");
+            let client = question.split_whitespace().nth(1).unwrap();
+            let mut arguments =
+                vec!["explain", asked.name, "--type", asked.qtype, "--client", client, "--config", config.to_str().unwrap()];
+            asked.down.iter().for_each(|down| arguments.extend(["--down", down]));
+            let output = run(&arguments);
+            let told = String::from_utf8(output.stdout).unwrap();
+            assert_eq!(output.status.code(), Some(0), "{arguments:?}\n{told}");
+            let behind = |key: &'static str| told.lines().filter_map(move |line| line.strip_prefix(key)).map(str::trim);
+            assert_eq!(behind("scope ").collect::<Vec<_>>(), [format!("/{}", reply.scope().unwrap())], "{arguments:?}\n{told}");
+            assert_eq!(behind("reason ").collect::<Vec<_>>(), [outcome.reason.name()], "{arguments:?}\n{told}");
+            let answers: BTreeSet<&str> = behind("answer ").filter_map(|record| record.split_whitespace().last()).collect();
+            let addresses: Vec<String> = reply.addresses().iter().map(IpAddr::to_string).collect();
+            assert!(addresses.iter().all(|address| answers.contains(address.as_str())), "{arguments:?}: {addresses:?}\n{told}");
+            let chosen: Vec<&str> =
+                told.lines().filter(|line| line.contains(", chosen")).filter_map(|line| line.split_whitespace().nth(1)).collect();
+            assert_eq!(chosen, scenario.world.region(&outcome).into_iter().collect::<Vec<_>>(), "{arguments:?}\n{told}");
+            let without_regions = outcome.steering.is_some() && outcome.region.is_none();
+            assert_eq!(told.contains("all down  no data"), without_regions, "{arguments:?}\n{told}");
+            explained += 1;
+        }
+    }
+    assert!(explained >= MIN_SCENARIOS, "{explained}");
+}
+
 struct Scenario {
     world: World,
 }
@@ -106,15 +152,8 @@ impl Scenario {
         }
     }
 
-    fn check_answer(&mut self, mut question: Words<'_>, mut answer: Words<'_>) -> Result<(), String> {
-        let asked = Asked {
-            client: question.take("client").map(parse_subnet),
-            peer: question.take("peer").map_or(PEER, |peer| peer.parse().unwrap_or_else(|_| panic!("{peer} is no address"))),
-            down: list(question.take("down")),
-            qtype: question.next(),
-            name: question.next(),
-        };
-        assert!(question.0.is_empty(), "what is `{}`?", question.0.join(" "));
+    fn check_answer(&mut self, question: Words<'_>, mut answer: Words<'_>) -> Result<(), String> {
+        let asked = Asked::read(question);
         let expected = Expected {
             ttl: answer.take("ttl").map(|text| text.parse().unwrap()),
             scope: answer.take("scope").map(|text| text.parse().unwrap()),
@@ -237,6 +276,20 @@ struct Asked<'l> {
     down: Vec<String>,
     qtype: &'l str,
     name: &'l str,
+}
+
+impl<'l> Asked<'l> {
+    fn read(mut question: Words<'l>) -> Asked<'l> {
+        let asked = Asked {
+            client: question.take("client").map(parse_subnet),
+            peer: question.take("peer").map_or(PEER, |peer| peer.parse().unwrap_or_else(|_| panic!("{peer} is no address"))),
+            down: list(question.take("down")),
+            qtype: question.next(),
+            name: question.next(),
+        };
+        assert!(question.0.is_empty(), "what is `{}`?", question.0.join(" "));
+        asked
+    }
 }
 
 /// What is looked at beside the content.
