@@ -146,7 +146,8 @@ fn the_map_shows_the_house_as_it_is() {
     for word in words {
         let is_path = ["src/", "tests/", "examples/", "docs/", "geodb/", "zones/"].iter().any(|start| word.starts_with(start));
         assert!(!is_path || word.contains('*') || root().join(word).exists(), "there is no {word}");
-        let is_test = word.contains('_') && word.len() > 24 && word.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
+        let is_test =
+            word.contains('_') && word.len() > 24 && word.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
         assert!(!is_test || rust.contains(&format!("fn {word}(")), "there is no test {word}");
     }
 }
@@ -224,7 +225,8 @@ fn wrapped(place: &str, fragment: &str) -> Vec<(String, String)> {
     let location = if place == "region" && !has("location") { "    location: {latitude: 0, longitude: 0}\n" } else { "" };
     let services = if place == "region" && !has("services") { "    services: {web: [192.0.2.40]}\n" } else { "" };
     regions = regions + location + services;
-    regions += &of("service", format!("  here:\n    location: {{latitude: 0, longitude: 0}}\n    services:\n      extra:\n{}", indented(8)));
+    regions +=
+        &of("service", format!("  here:\n    location: {{latitude: 0, longitude: 0}}\n    services:\n      extra:\n{}", indented(8)));
     let zone = body(&[("zone", "example.com"), ("ns", "ns.example.net.")], &of("zone", fragment.to_owned()));
     let www = if place == "steer" && !has("service") { "      service: web\n" } else { "" };
     let records = of("records", indented(2)) + &of("steer", format!("  www:\n    steer:\n{www}{}", indented(6)));
@@ -289,7 +291,8 @@ impl World {
     fn with_down(&self, down: &[String]) -> Snapshot {
         let Prepared { compiled, .. } = &self.0;
         let catalog = &compiled.catalog;
-        let candidates = || catalog.steerings.iter().flat_map(|steering| &steering.families).flatten().flat_map(|family| &family.candidates);
+        let candidates =
+            || catalog.steerings.iter().flat_map(|steering| &steering.families).flatten().flat_map(|family| &family.candidates);
         let mut names: HashMap<u32, [String; 2]> = HashMap::new();
         for candidate in candidates() {
             let region = &catalog.regions[usize::from(candidate.region.0)].name;
