@@ -253,11 +253,9 @@ impl<'a, 'o> Page<'a, 'o> {
 
     /// The client subnet, if there is one and it is to be believed (BEHAVIOUR E3, E7).
     fn client_subnet(&self, wanted: bool) -> Option<Client> {
-        let settings = &self.world.catalog.settings;
         let ecs = self.query.edns.as_ref()?.ecs?;
         let peer = self.ask.peer.ip();
-        let believed = settings.ecs_from.is_empty() || settings.ecs_from.iter().any(|prefix| prefix.contains(peer));
-        let address = ecs.address().filter(|_| wanted && settings.ecs_enabled && believed)?;
+        let address = ecs.address().filter(|_| wanted && self.world.catalog.settings.believes(peer))?;
         Some(Client { address, source_length: ecs.source, peer })
     }
 
