@@ -172,6 +172,20 @@ fn answers_options(query: &Query<'_>) -> bool {
     !matches!(rtype::refusal(query.question.qtype), Some(Rcode::FORMERR | Rcode::NOTIMP))
 }
 
+/// The DNAMEs that have renamed a name, the last one first.
+struct Way<'w> {
+    node: &'w Node,
+    before: Option<&'w Way<'w>>,
+}
+
+impl Way<'_> {
+    /// Whether the last one was there before, or is one too many; circles are refused at load, but `a DNAME @` meets `x.a.a.a` thrice.
+    fn ends(&self) -> bool {
+        let mut before = std::iter::successors(self.before, |way| way.before);
+        before.clone().count() > MAX_ALIAS_CHAIN || before.any(|way| std::ptr::eq(way.node, self.node))
+    }
+}
+
 /// A reply while it is written, with what is told of it afterwards.
 struct Page<'a, 'o> {
     world: &'a Snapshot,
@@ -207,11 +221,11 @@ impl<'a, 'o> Page<'a, 'o> {
         self.outcome.zone = Some(found.zone_id);
         self.outcome.owner_hash = found.owner_hash;
         self.authoritative = !matches!(found.matched, Match::Referral(_));
-        self.follow(found, found.matched, Owner::Question, 0);
+        self.follow(found, found.matched, Owner::Question, None);
     }
 
-    /// What stands at a name and where it leads; `renames` counts the DNAMEs on the way to it.
-    fn follow<'n>(&mut self, found: &Found<'a>, mut matched: Match<'a>, mut owner: Owner<'n>, renames: usize)
+    /// What stands at a name and where it leads; `way` holds the DNAMEs on the way to it.
+    fn follow<'n>(&mut self, found: &Found<'a>, mut matched: Match<'a>, mut owner: Owner<'n>, way: Option<&Way<'_>>)
     where
         'a: 'n,
     {
@@ -222,7 +236,7 @@ impl<'a, 'o> Page<'a, 'o> {
                 Match::NoData => return self.negative(found, Class::NoData, u32::MAX),
                 Match::NameError => return self.negative(found, Class::NameError, u32::MAX),
                 Match::Referral(cut) => return self.referral(cut),
-                Match::Dname(dname, node) => return self.renamed(found, dname, node, owner, renames),
+                Match::Dname(dname, node) => return self.renamed(found, dname, owner, &Way { node, before: way }),
                 Match::Alias(rrset, alias) => {
                     self.put(Section::Answer, owner, rrset, rrset.ttl_s());
                     let Some(next) = found.zone.follow(alias, self.query.question.qtype) else { return };
@@ -234,22 +248,22 @@ impl<'a, 'o> Page<'a, 'o> {
 
     /// The DNAME above a name, the CNAME that it stands for, and what this zone has at the new name (RFC 6672 3.2).
     #[cold]
-    fn renamed(&mut self, found: &Found<'a>, dname: &Rrset, node: &Node, owner: Owner<'_>, renames: usize) {
+    fn renamed(&mut self, found: &Found<'a>, dname: &Rrset, owner: Owner<'_>, way: &Way<'_>) {
+        // An RRset stands once in a message; a client follows a chain that ends here by itself.
+        if way.ends() {
+            return;
+        }
         let name = match owner {
             Owner::Question => self.query.question.name(),
             Owner::Name(name) => name,
         };
-        self.put(Section::Answer, Owner::Name(node.owner.as_wire()), dname, dname.ttl_s());
-        let Some(renamed) = Renamed::of(name, &node.owner, dname) else { return self.refuse(Rcode::YXDOMAIN) };
+        self.put(Section::Answer, Owner::Name(way.node.owner.as_wire()), dname, dname.ttl_s());
+        let Some(renamed) = Renamed::of(name, &way.node.owner, dname) else { return self.refuse(Rcode::YXDOMAIN) };
         let written = self.reply.rrset(Section::Answer, owner, rtype::CNAME, dname.ttl_s(), renamed.rdatas());
         self.outcome.truncated |= written == Err(Full);
-        // A client follows a chain that ends here by itself; loops within one zone are refused at load.
-        if renames == MAX_ALIAS_CHAIN {
-            return;
-        }
         let next = self.world.catalog.zones.find(&renamed.qname(), self.query.question.qtype);
         if let Some(next) = next.filter(|next| next.zone_id == found.zone_id) {
-            self.follow(&next, next.matched, Owner::Name(renamed.as_wire()), renames + 1);
+            self.follow(&next, next.matched, Owner::Name(renamed.as_wire()), Some(way));
         }
     }
 
