@@ -142,7 +142,7 @@ const EXCEPTIONS: [Exception; 12] = [
     },
     Exception {
         name: "glue is complete or TC is set",
-        reason: "RFC 9471 2.2: a referral without all addresses of in-domain servers has TC; older releases of NSD and BIND leave them out in silence",
+        reason: "RFC 9471 3.1: a referral without all addresses of in-domain servers has TC; older releases of NSD and BIND leave them out in silence",
         explains: |case| {
             let cut = case.ours.authority.first().is_some_and(|rr| rr.owner == b"\x06bigcut\x07example\x04test\x00");
             let missing = !case.theirs.is_truncated() && case.theirs.glue().len() < BIG_CUT_GLUE;

@@ -19,7 +19,7 @@ use common::daemon::{Daemon, Recipe};
 use common::folder::Folder;
 use common::server::Server;
 use exceptions::{Case, Field, Peer, explain};
-use meridian::wire::class;
+use meridian::wire::{class, rtype};
 use questions::{Question, owners, questions};
 use seen::{Rr, Seen};
 
@@ -104,10 +104,13 @@ fn check(question: &Question, ours: &Seen) {
     assert_eq!(ours.question, question.octets(), "the question is echoed bit for bit");
     assert_eq!(ours.has_opt, question.udp_size.is_some(), "{question:?}");
     assert!(ours.octets <= question.limit(), "{} octets for {question:?}", ours.octets);
+    let referred = !ours.authority.is_empty() && ours.authority.iter().all(|rr| rr.rtype == rtype::NS);
+    assert!(referred || ours.additional.is_empty(), "only referrals have additional records: {question:?}");
+    assert!(referred || ours.authority.iter().all(|rr| rr.rtype == rtype::SOA), "authority is a referral or an SOA: {question:?}");
     let mut expected = question.name.to_ascii_lowercase();
     for (index, rr) in ours.chain.iter().enumerate() {
         assert_eq!(rr.owner, expected, "record {index} of the answer is not next in its chain: {question:?}\n{}", shown(ours));
-        if rr.rtype == 5 {
+        if rr.rtype == rtype::CNAME {
             expected.clone_from(&rr.data);
         }
     }
