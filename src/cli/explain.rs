@@ -234,6 +234,10 @@ impl<'w> Steps<'w> {
         if let Some(standard @ (Standard::AnyUp | Standard::Allowed)) = self.heard.standard {
             let asked = if standard == Standard::AnyUp { "with any endpoint up" } else { "not forced down" };
             writeln!(text, "all down  fail open: any region {asked}")?;
+        }
+        if let Some(fallback) = family.plan.ranking(place_id).fallback().filter(|_| self.heard.chosen.is_none()) {
+            let addresses: Vec<String> = fallback.iter().map(ToString::to_string).collect();
+            writeln!(text, "all down  the fence is hard; its fallback addresses are {}", addresses.join(", "))?;
         } else if self.heard.chosen.is_none() && steering.on_all_down == OnAllDown::Nodata {
             writeln!(text, "all down  no data, as configured")?;
         }

@@ -12,6 +12,7 @@ use crate::name::Name;
 use crate::snapshot::{self, Catalog, Settings};
 use crate::steer::hash::identity;
 use crate::steer::plan::{Plan, PlanKey};
+use crate::steer::rule::{Action, Fence, Rule};
 use crate::steer::{self, Candidate, Families, FamilySteering, ShareSpec, Steering, Weight};
 use crate::wire::rtype;
 use crate::zone::Zone;
@@ -281,19 +282,19 @@ fn family_steering(model: &Model, steer: &Steer, family: Family, pools: &mut Poo
     if candidates.is_empty() {
         return None;
     }
-    let (plan, hashes_clients) = plan(steer, ranked, plans);
+    let (plan, hashes_clients) = plan(steer, family, ranked, plans);
     Some(FamilySteering { plan, candidates, hashes_clients })
 }
 
 /// The plan, and whether anything hashes clients: `balance`, or a band of several that is shared by hash (BEHAVIOUR S5).
-fn plan(steer: &Steer, candidates: Vec<(RegionId, geo::Point, Weight)>, plans: &mut Plans<'_>) -> (Arc<Plan>, bool) {
+fn plan(steer: &Steer, family: Family, candidates: Vec<(RegionId, geo::Point, Weight)>, plans: &mut Plans<'_>) -> (Arc<Plan>, bool) {
     let hashes_endpoints = steer.balance.policy().hashes_client();
     let geo = plans.table.generation();
     let key = PlanKey {
         geo,
         candidates,
         order: steer.order,
-        rules: steer.rules.clone(),
+        rules: steer.rules.iter().map(|rule| of_family(rule, family)).collect(),
         spread_m: steer.spread_m,
         hashes_clients: hashes_endpoints,
     };
@@ -303,4 +304,13 @@ fn plan(steer: &Steer, candidates: Vec<(RegionId, geo::Point, Weight)>, plans: &
         return (plans.plan(PlanKey { hashes_clients: true, ..key }), true);
     }
     (plan, hashes_endpoints)
+}
+
+/// A rule as one address family sees it: fallback addresses of the other are no answer.
+fn of_family(rule: &Rule, family: Family) -> Rule {
+    let mut rule = rule.clone();
+    if let Action::Only(_, Fence::Hard { fallback }) = &mut rule.action {
+        fallback.retain(|address| Family::of(*address) == family);
+    }
+    rule
 }

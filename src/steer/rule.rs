@@ -1,6 +1,8 @@
 //! Rules: which clients get some regions first, or only some regions.
 //! Matching happens at load against places, never per query; networks and ASNs that rules name are carved into the place table.
 
+use std::net::IpAddr;
+
 use crate::geo::{Code, Place, Prefix, RegionId};
 
 /// One rule: if the client matches, some regions first, or these only. The first that matches wins.
@@ -32,8 +34,30 @@ pub struct When {
 pub enum Action {
     /// These first, in listed order, each its own band; the rest follow by `order`.
     Prefer(Vec<RegionId>),
-    /// These by `order`; the others only when none of these is left (a soft fence).
-    Only(Vec<RegionId>),
+    /// These by `order`; what becomes of the others says the fence.
+    Only(Vec<RegionId>, Fence),
+}
+
+/// What `only` means when all inside is out.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Fence {
+    /// The others follow.
+    Soft,
+    /// The others never follow (BEHAVIOUR S6): inside, fail open holds; where the operator has forced all of it down, these addresses are answered.
+    Hard {
+        /// Of the plan's address family; at least one where the name offers the family.
+        fallback: Vec<IpAddr>,
+    },
+}
+
+impl Rule {
+    /// The regions that are never left, and what is answered when all of them are forced down.
+    pub fn hard_fence(&self) -> Option<(&[RegionId], &[IpAddr])> {
+        match &self.action {
+            Action::Only(regions, Fence::Hard { fallback }) => Some((regions, fallback)),
+            _ => None,
+        }
+    }
 }
 
 impl When {
