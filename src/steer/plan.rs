@@ -7,18 +7,22 @@ mod tail;
 mod tests;
 
 use std::collections::HashMap;
+use std::fmt;
 use std::net::IpAddr;
 
 use super::Weight;
 use super::order::OrderSpec;
 use super::rule::Rule;
 use crate::geo::{Leaf, PlaceId, PlaceTable, Point, RegionId};
-use head::{Ingredients, head};
+use head::{Ingredients, PlaceReader, Ranker};
 use tail::{Tail, Tails};
 
 /// Whole bands are ranked, best first, until this many regions are (BEHAVIOUR G4); the rest follow as listed.
 /// Eight regions down at once is beyond what nearness can still help with, and rankings stay few and short.
 pub const RANKED_REGIONS: usize = 8;
+
+/// Most entries of all rankings of a plan (128 MiB): only a `spread` of thousands of kilometres over hundreds of regions comes near it.
+const MAX_ENTRIES: usize = 16 << 20;
 
 /// Everything that a plan depends on. Names with equal keys share one plan, across reloads too.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -86,33 +90,52 @@ pub struct Plan {
     has_shared_bands: bool,
 }
 
+/// Why a key cannot be compiled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PlanTooLarge;
+
+impl fmt::Display for PlanTooLarge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "its bands hold so many regions for so many places that the plan would be over {} MiB",
+            (MAX_ENTRIES * size_of::<Entry>()) >> 20
+        )
+    }
+}
+
+impl std::error::Error for PlanTooLarge {}
+
 impl Plan {
     /// Compiles a key over its table. The same inputs give the same plan, bit for bit.
-    pub fn compile(key: &PlanKey, table: &PlaceTable) -> Plan {
+    pub fn compile(key: &PlanKey, table: &PlaceTable) -> Result<Plan, PlanTooLarge> {
         let tails = Tails::of(key);
-        let (mut entries, mut starts, mut tail_of) = (Vec::new(), vec![0], Vec::new());
-        let mut interned: HashMap<Interned, u32> = HashMap::new();
+        let (mut places, mut ranker, mut rankings) = (PlaceReader::new(key), Ranker::new(key), Rankings::default());
         let mut ranked: HashMap<Ingredients, u32> = HashMap::new();
-        let mut ranking_of = |ingredients: &Ingredients| {
-            let ranking = Interned { head: head(key, ingredients), tail: tails.after(ingredients.rule) };
-            *interned.entry(ranking).or_insert_with_key(|ranking| {
-                entries.extend_from_slice(&ranking.head);
-                starts.push(entries.len() as u32);
-                tail_of.push(ranking.tail);
-                tail_of.len() as u32 - 1
-            })
-        };
-        let ranking_of_place = |place| *ranked.entry(Ingredients::of(key, place)).or_insert_with_key(&mut ranking_of);
-        let by_place: Box<[u32]> = table.places().iter().map(ranking_of_place).collect();
-
-        let has_shared_bands = interned.keys().any(|ranking| ranking.head.windows(2).any(|pair| pair[0].band == pair[1].band));
-        let orders = distinct_orders(&interned);
+        let mut by_place = Vec::with_capacity(table.place_count());
+        for place in table.places() {
+            let ingredients = places.read(&place);
+            let rank = |client: &Ingredients| rankings.number(ranker.head(client), tails.after(client.rule));
+            by_place.push(*ranked.entry(ingredients).or_insert_with_key(rank));
+            if rankings.entries.len() > MAX_ENTRIES {
+                return Err(PlanTooLarge);
+            }
+        }
+        let orders = rankings.distinct_orders();
         // An answer that is the same for every client has scope 0 (BEHAVIOUR S4), and whether the peer stands in for one does not matter.
         let tells_clients_apart = key.hashes_clients || orders.iter().any(|order| *order > 0);
         let scope_key = |place: PlaceId| (orders[by_place[place.0 as usize] as usize], table.kind(place));
         let scopes = if tells_clients_apart { table.scopes(scope_key) } else { Box::default() };
-        let tails = tails.list.into();
-        Plan { entries: entries.into(), starts: starts.into(), tail_of: tail_of.into(), tails, by_place, scopes, has_shared_bands }
+        let has_shared_bands = rankings.interned.keys().any(|ranking| ranking.head.windows(2).any(|pair| pair[0].band == pair[1].band));
+        Ok(Plan {
+            entries: rankings.entries.into(),
+            starts: rankings.starts.into(),
+            tail_of: rankings.tail_of.into(),
+            tails: tails.list.into(),
+            by_place: by_place.into(),
+            scopes,
+            has_shared_bands,
+        })
     }
 
     /// The ranking for a place: all candidates (those inside, under a hard fence), best first, each once.
@@ -161,18 +184,42 @@ struct Interned {
     tail: u16,
 }
 
-/// For each ranking a number that is equal where candidates and bands are, whatever put them there: what a scope must hold constant.
-fn distinct_orders(rankings: &HashMap<Interned, u32>) -> Vec<u32> {
-    let mut numbers = vec![0; rankings.len()];
-    let mut by_id: Vec<(&u32, &Interned)> = rankings.iter().map(|(ranking, id)| (id, ranking)).collect();
-    by_id.sort_by_key(|(id, _)| **id);
-    let mut known: HashMap<(Vec<(u16, u16)>, u16), u32> = HashMap::new();
-    for (id, ranking) in by_id {
-        let bands = ranking.head.iter().map(|entry| (entry.candidate, entry.band)).collect();
-        let next = known.len() as u32;
-        numbers[*id as usize] = *known.entry((bands, ranking.tail)).or_insert(next);
+/// The distinct rankings while they are collected.
+struct Rankings {
+    interned: HashMap<Interned, u32>,
+    entries: Vec<Entry>,
+    starts: Vec<u32>,
+    tail_of: Vec<u16>,
+}
+
+impl Default for Rankings {
+    fn default() -> Rankings {
+        Rankings { interned: HashMap::new(), entries: Vec::new(), starts: vec![0], tail_of: Vec::new() }
     }
-    numbers
+}
+
+impl Rankings {
+    /// The number of an equal ranking, or a new one.
+    fn number(&mut self, head: Vec<Entry>, tail: u16) -> u32 {
+        *self.interned.entry(Interned { head, tail }).or_insert_with_key(|ranking| {
+            self.entries.extend_from_slice(&ranking.head);
+            self.starts.push(self.entries.len() as u32);
+            self.tail_of.push(ranking.tail);
+            self.tail_of.len() as u32 - 1
+        })
+    }
+
+    /// For each ranking a number that is equal where candidates and bands are, whatever put them there: what a scope must hold constant.
+    fn distinct_orders(&self) -> Vec<u32> {
+        let mut known: HashMap<(Vec<(u16, u16)>, u16), u32> = HashMap::new();
+        let heads = self.starts.windows(2).map(|ends| &self.entries[ends[0] as usize..ends[1] as usize]);
+        let number = |(head, tail): (&[Entry], &u16)| {
+            let bands = head.iter().map(|entry| (entry.candidate, entry.band)).collect();
+            let next = known.len() as u32;
+            *known.entry((bands, *tail)).or_insert(next)
+        };
+        heads.zip(&self.tail_of).map(number).collect()
+    }
 }
 
 /// The order of the candidates for one client.

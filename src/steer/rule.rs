@@ -63,7 +63,7 @@ impl Rule {
 impl When {
     /// Whether clients at `place` match. The place of a leaf knows the longest named prefix around it, so
     /// membership in every named network follows from that one.
-    pub fn matches(&self, place: &Place) -> bool {
+    pub fn matches(&self, place: &Place<'_>) -> bool {
         let any = |list_is_empty: bool, hit: bool| list_is_empty || hit;
         any(self.networks.is_empty(), place.named.is_some_and(|named| self.networks.iter().any(|network| network.covers(&named))))
             && any(self.asns.is_empty(), place.asn.is_some_and(|asn| self.asns.contains(&asn)))
@@ -74,8 +74,8 @@ impl When {
 }
 
 /// `US-CA` needs the country as well, `CA` only the subdivision.
-fn subdivision_matches(wanted: &str, place: &Place) -> bool {
-    let Some(have) = place.subdivision.as_deref() else { return false };
+fn subdivision_matches(wanted: &str, place: &Place<'_>) -> bool {
+    let Some(have) = place.subdivision else { return false };
     match wanted.split_once('-') {
         Some((country, part)) => {
             part.eq_ignore_ascii_case(have) && place.country.is_some_and(|code| code.as_str().eq_ignore_ascii_case(country))

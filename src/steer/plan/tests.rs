@@ -17,6 +17,10 @@ fn table(overrides: Vec<Override>) -> PlaceTable {
     build(Inputs { overrides, ..Inputs::default() }).unwrap()
 }
 
+fn compiled(key: &PlanKey, table: &PlaceTable) -> Plan {
+    Plan::compile(key, table).unwrap()
+}
+
 /// Regions on the equator at these longitudes, with these weights.
 fn key(regions: &[(f64, f64)]) -> PlanKey {
     let candidate = |(index, (longitude, weight)): (usize, &(f64, f64))| {
@@ -28,7 +32,7 @@ fn key(regions: &[(f64, f64)]) -> PlanKey {
 
 /// The ranking for an address as text: bands parted by `|`.
 fn ranking(key: &PlanKey, table: &PlaceTable, address: &str) -> String {
-    let plan = Plan::compile(key, table);
+    let plan = compiled(key, table);
     let leaf = table.locate(address.parse().unwrap(), 128);
     let mut text = String::new();
     let mut band = 0;
@@ -82,14 +86,14 @@ fn any_is_one_band_of_all_whoever_asks() {
     let any = PlanKey { order: OrderSpec::Any, ..key(&[(50.0, 1.0), (1.0, 1.0), (2.0, 1.0)]) };
     assert_eq!(ranking(&any, &at_zero(), "198.18.1.1"), "0+1+2");
     assert_eq!(ranking(&any, &at_zero(), "9.9.9.9"), "0+1+2");
-    assert!(Plan::compile(&any, &at_zero()).scopes.is_empty());
+    assert!(compiled(&any, &at_zero()).scopes.is_empty());
 }
 
 #[test]
 fn s4_priority_has_scope_zero_everywhere() {
     let priority = PlanKey { order: OrderSpec::Priority, ..key(&[(50.0, 1.0), (1.0, 1.0)]) };
     assert_eq!(ranking(&priority, &at_zero(), "198.18.1.1"), "0|1");
-    let plan = Plan::compile(&priority, &at_zero());
+    let plan = compiled(&priority, &at_zero());
     assert_eq!(plan.ranking_count(), 1);
     assert_eq!(plan.scope(at_zero().locate("198.18.1.1".parse().unwrap(), 32)), 0);
 }
@@ -128,7 +132,7 @@ fn rules_prefer_and_fence_and_the_first_match_wins() {
 fn s1_the_scope_is_the_widest_network_with_one_ranking() {
     let (here, there) = (Some(point(0.0, 0.0)), Some(point(0.0, 100.0)));
     let table = table(vec![network("10.0.0.0/8", here, None, None), network("10.1.0.0/16", there, None, None)]);
-    let plan = Plan::compile(&key(&[(1.0, 1.0), (99.0, 1.0)]), &table);
+    let plan = compiled(&key(&[(1.0, 1.0), (99.0, 1.0)]), &table);
     let scope = |address: &str| plan.scope(table.locate(address.parse().unwrap(), 32));
     assert_eq!([scope("10.1.7.7"), scope("10.0.7.7"), scope("10.2.7.7"), scope("10.200.7.7")], [16, 16, 15, 9]);
 }
@@ -136,7 +140,7 @@ fn s1_the_scope_is_the_widest_network_with_one_ranking() {
 #[test]
 fn equal_keys_give_equal_plans() {
     let key = key(&[(10.0, 1.0), (19.0, 2.0), (5.0, 0.0)]);
-    assert_eq!(Plan::compile(&key, &at_zero()), Plan::compile(&key, &at_zero()));
+    assert_eq!(compiled(&key, &at_zero()), compiled(&key, &at_zero()));
 }
 
 #[test]
@@ -152,7 +156,7 @@ fn rules_on_networks_are_edges_of_the_scope() {
     let key = PlanKey { rules: vec![rule], ..key(&[(1.0, 1.0), (10.0, 1.0)]) };
     assert_eq!(ranking(&key, &table, "198.18.1.65"), "1|0");
     assert_eq!(ranking(&key, &table, "198.18.1.63"), "0|1");
-    let plan = Plan::compile(&key, &table);
+    let plan = compiled(&key, &table);
     assert_eq!(plan.scope(table.locate("198.18.1.65".parse().unwrap(), 32)), 26);
 }
 
@@ -195,9 +199,70 @@ fn s6_fences_with_other_fallback_addresses_are_not_one_scope() {
         |fallback| Rule { when: When { countries: vec![Code::parse("FR").unwrap()], ..When::default() }, ..fenced(&[0], hard(fallback)) };
     for (fallback, scope) in [("192.0.2.9", 8), ("192.0.2.10", 9)] {
         let key = PlanKey { rules: vec![fenced(&[0], hard("192.0.2.9")), france(fallback)], ..key(&[(1.0, 1.0), (2.0, 1.0)]) };
-        let plan = Plan::compile(&key, &table);
+        let plan = compiled(&key, &table);
         let leaf = table.locate("10.200.0.1".parse().unwrap(), 32);
         assert_eq!(plan.scope(leaf), scope);
         assert_eq!(plan.ranking(leaf.place).fallback().unwrap(), [fallback.parse::<IpAddr>().unwrap()]);
+    }
+}
+
+/// The rule of DESIGN 3 spelled out, every candidate judged: bands of (candidates), best first, until eight are ranked.
+fn plain_bands(key: &PlanKey, client: Point) -> Vec<Vec<u16>> {
+    let mut bands: Vec<Vec<u16>> = Vec::new();
+    for standby in [false, true] {
+        let of_kind = |candidate: &u16| (key.candidates[usize::from(*candidate)].2 == Weight::ZERO) == standby;
+        let mut waiting: Vec<u16> = (0..key.candidates.len() as u16).filter(of_kind).collect();
+        let metres = |candidate: u16| crate::geo::distance_m(client, key.candidates[usize::from(candidate)].1);
+        let score = |candidate: u16| {
+            let weight = if standby { Weight::ONE } else { key.candidates[usize::from(candidate)].2 };
+            f64::from(metres(candidate).max(1000)) / f64::from(weight.milli())
+        };
+        while !waiting.is_empty() && bands.iter().map(Vec::len).sum::<usize>() < RANKED_REGIONS {
+            let best = waiting.iter().copied().min_by(|a, b| score(*a).total_cmp(&score(*b)).then(a.cmp(b))).unwrap();
+            let shares = |candidate: &u16| *candidate == best || metres(*candidate).abs_diff(metres(best)) <= key.spread_m;
+            let (band, rest) = waiting.into_iter().partition(shares);
+            waiting = rest;
+            bands.push(band);
+        }
+    }
+    bands
+}
+
+mod properties {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Coordinates with few digits, so that regions and clients meet and distances tie.
+    fn anywhere() -> impl Strategy<Value = Point> {
+        let coarse = (-6i32..=6, -12i32..=12).prop_map(|(north, east)| point(f64::from(north) * 15.0, f64::from(east) * 15.0));
+        prop_oneof![coarse, (-90.0..=90.0, -180.0..=180.0).prop_map(|(north, east)| point(north, east))]
+    }
+
+    proptest! {
+        #[test]
+        fn g4_passing_over_far_regions_changes_no_ranking(
+            regions in prop::collection::vec((anywhere(), prop::sample::select(vec![0.0, 1.0, 1.0, 1.0, 0.5, 3.0])), 1..80),
+            equal_weights: bool,
+            spread_m in prop::sample::select(vec![0, 1, 500, 200_000, 3_000_000, 20_100_000]),
+            client in anywhere(),
+        ) {
+            let candidate = |(index, (at, weight)): (usize, &(Point, f64))| {
+                (RegionId(index as u16), *at, Weight::from_decimal(if equal_weights { 2.0 } else { *weight }).unwrap())
+            };
+            let candidates = regions.iter().enumerate().map(candidate).collect();
+            let key = PlanKey { candidates, spread_m, ..key(&[]) };
+            let table = table(vec![network("198.18.1.0/24", Some(client), None, None)]);
+            let plan = compiled(&key, &table);
+            let ranking = plan.ranking(table.locate("198.18.1.1".parse().unwrap(), 32).place);
+            let mut bands: Vec<Vec<u16>> = Vec::new();
+            for entry in ranking.head() {
+                bands.resize(usize::from(entry.band) + 1, Vec::new());
+                bands[usize::from(entry.band)].push(entry.candidate);
+            }
+            prop_assert_eq!(bands, plain_bands(&key, client));
+            let mut all: Vec<u16> = ranking.iter().map(|entry| entry.candidate).collect();
+            all.sort_unstable();
+            prop_assert_eq!(all, (0..regions.len() as u16).collect::<Vec<_>>());
+        }
     }
 }
