@@ -196,10 +196,10 @@ mod tests {
 
     #[test]
     fn dense_and_long_ranges_are_found() {
-        let dense: Vec<u128> = (0..3000u128).map(|site| 0x2a00 << 112 | site << 80).collect();
-        let long: Vec<u128> = (0..200u128).map(|host| 0x2a00 << 112 | 7 << 80 | host * 3).collect();
+        let dense: Vec<u128> = (0..3000u128).map(|site| (0x2a00 << 112) | (site << 80)).collect();
+        let long: Vec<u128> = (0..200u128).map(|host| (0x2a00 << 112) | (7 << 80) | (host * 3)).collect();
         finds_what_a_plain_search_finds::<u128>(&[dense, long].concat(), &[u128::MAX, 1 << 127]);
-        let dense: Vec<u128> = (0..3000u128).map(|network| 80 << 24 | network << 4).collect();
+        let dense: Vec<u128> = (0..3000u128).map(|network| (80 << 24) | (network << 4)).collect();
         finds_what_a_plain_search_finds::<u32>(&dense, &[0xffff_ffff]);
     }
 
@@ -207,7 +207,7 @@ mod tests {
         #[test]
         fn any_ranges_are_found(edges: Vec<u128>, near in prop::collection::vec(any::<u8>(), 0..40), asked: [u128; 16]) {
             // Some in one /64, some anywhere.
-            let near = near.iter().map(|low| 0x20_0100_0000_0000_0000 << 64 | u128::from(*low) << 50);
+            let near = near.iter().map(|low| 0x20_0100_0000_0000_0000 << 64 | (u128::from(*low) << 50));
             let all: Vec<u128> = edges.iter().copied().chain(near).collect();
             finds_what_a_plain_search_finds::<u128>(&all, &asked);
             finds_what_a_plain_search_finds::<u32>(&all.iter().map(|edge| edge >> 90).collect::<Vec<_>>(), &asked);
