@@ -228,7 +228,7 @@ impl Vote {
     /// Takes one outcome (H1, H2, H5); gives how many in a row now speak for what the vote says.
     fn count(&mut self, report: Report, monitor: &Monitor, now_ms: u64) -> u32 {
         let seen = match report.outcome {
-            Outcome::Success => Some(Verdict::Up),
+            Outcome::Success | Outcome::Degraded => Some(Verdict::Up),
             Outcome::Failure => Some(Verdict::Down),
             Outcome::ProberFault => None,
         };

@@ -5,6 +5,7 @@ mod fault;
 mod http;
 mod schedule;
 mod tcp;
+mod tls;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -16,7 +17,7 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::task::AbortHandle;
 
 use crate::clock::Clock;
-use crate::health::monitor::{Request, TargetKey};
+use crate::health::monitor::{Monitor, Request, TargetKey};
 use crate::health::report::{Evidence, Outcome, Report};
 use schedule::{Pace, Rng};
 
@@ -42,6 +43,7 @@ pub struct Prober {
     runtime: Handle,
     shared: Arc<Shared>,
     clients: http::Clients,
+    configs: tls::Configs,
     rng: Rng,
     tasks: BTreeMap<TargetKey, Task>,
     /// Closes when every target of the start has reported once.
@@ -57,6 +59,20 @@ struct Task {
 
 /// What one run of a probe found.
 type Finding = (Outcome, Evidence);
+
+/// What a finding means to this monitor: a good one may have come slowly, and `invert` turns good and bad around.
+fn judged(monitor: &Monitor, (outcome, evidence): Finding, took_ms: u32) -> Finding {
+    let slow_ms = monitor.slow_ms.filter(|slow_ms| outcome == Outcome::Success && took_ms >= *slow_ms);
+    let (outcome, evidence) = match slow_ms {
+        Some(slow_ms) => (Outcome::Degraded, Evidence::Other(Evidence::text(&format!("{evidence}, slower than {slow_ms} ms")))),
+        None => (outcome, evidence),
+    };
+    match outcome {
+        Outcome::Failure if monitor.invert => (Outcome::Success, evidence),
+        Outcome::Success | Outcome::Degraded if monitor.invert => (Outcome::Failure, evidence),
+        _ => (outcome, evidence),
+    }
+}
 
 /// A probe that is ready to run; one variant per kind.
 enum Probe {
@@ -94,6 +110,7 @@ impl Prober {
             runtime: runtime.clone(),
             shared: Arc::new(shared),
             clients: http::Clients::default(),
+            configs: tls::Configs::default(),
             rng: Rng::new(seed),
             tasks: BTreeMap::new(),
             first_round,
@@ -146,9 +163,10 @@ impl Prober {
     fn probe(&mut self, target: &TargetKey) -> Probe {
         match &target.monitor.request {
             Request::Tcp => Probe::Tcp(target.socket),
-            Request::Http(request) => {
-                self.clients.probe(target.socket, request).map_or_else(Probe::Broken, |probe| Probe::Http(Box::new(probe)))
-            }
+            Request::Http(request) => self
+                .clients
+                .probe(target.socket, request, &mut self.configs)
+                .map_or_else(Probe::Broken, |probe| Probe::Http(Box::new(probe))),
         }
     }
 }

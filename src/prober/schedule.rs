@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use super::{Probe, Shared};
+use super::{Probe, Shared, judged};
 use crate::health::monitor::TargetKey;
 use crate::health::report::Report;
 
@@ -32,10 +32,11 @@ pub(super) async fn watch(
         // The semaphore is never closed; if it were, the probe would run without a permit rather than not at all.
         let permit = shared.in_flight.acquire().await.ok();
         let began_ms = shared.clock.now_ms();
-        let (outcome, evidence) = probe.run(timeout).await;
+        let found = probe.run(timeout).await;
         drop(permit);
         let ended_ms = shared.clock.now_ms();
         let took_ms = u32::try_from(ended_ms.saturating_sub(began_ms)).unwrap_or(u32::MAX);
+        let (outcome, evidence) = judged(&target.monitor, found, took_ms);
         (shared.reports)(target.clone(), Report { outcome, evidence, took_ms });
         drop(first_report.take());
         // Counted from the planned start, so that being late once does not delay all that follow; what was missed is not made up for.

@@ -6,9 +6,11 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::{state, weight};
+use crate::config::files;
 use crate::config::model::{Endpoint, Offer, ServiceId};
 use crate::config::spec::{Field, NO_SPACE, Node, Value, lacks_space};
 use crate::diag::{Diagnostics, Mark};
+use crate::health::monitor::tls::MAX_PEM_OCTETS;
 use crate::health::{Monitor, MonitorSpec};
 use crate::steer::Weight;
 use crate::steer::balance::MAX_ENDPOINTS;
@@ -117,10 +119,20 @@ fn unquoted_ipv6(node: &Node) -> Option<String> {
     (value.is_null() && text.parse::<IpAddr>().is_ok()).then_some(text)
 }
 
+/// Reads a file that a monitor names; relative paths start at the folder of the file that names it.
+fn read_beside(path: &str, mark: &Mark) -> Result<Vec<u8>, String> {
+    let path = files::resolve(path, mark);
+    let octets = std::fs::metadata(&path).map_err(|error| error.to_string())?.len();
+    if octets > MAX_PEM_OCTETS as u64 {
+        return Err(format!("it has {octets} octets, at most {MAX_PEM_OCTETS} are allowed"));
+    }
+    std::fs::read(&path).map_err(|error| error.to_string())
+}
+
 /// The monitor, as its own file reads and judges it.
 fn monitor(field: &Field<'_>, out: &mut Diagnostics) -> Option<Monitor> {
     let spec: MonitorSpec = field.typed(out)?;
-    let problems = match spec.check() {
+    let problems = match spec.check(&mut |path| read_beside(path, &field.node.mark)) {
         Ok(monitor) => return Some(monitor),
         Err(problems) => problems,
     };

@@ -13,7 +13,7 @@ use crate::health::view::{EndpointLayout, MinHealthy, NO_TTL_CAP, Override, Pool
 const POOL: PoolId = PoolId(0);
 
 fn target(last_octet: u8, fall: u32, rise: u32) -> TargetKey {
-    let monitor = Monitor { address: None, port: 80, request: Request::Tcp, interval_ms: 5000, timeout_ms: 2000, fall, rise };
+    let monitor = Monitor { fall, rise, ..Monitor::new(80, Request::Tcp) };
     monitor.target(IpAddr::from([192, 0, 2, last_octet]))
 }
 

@@ -1,8 +1,10 @@
 //! Monitors: how an endpoint is probed, as typed in a file (`MonitorSpec`) and checked (`Monitor`); one file per kind of probe.
 //! A monitor is data only: it never runs, and what it yields for an address (`TargetKey`) does not know where it is configured.
 
+pub mod content;
 pub mod http;
 pub mod tcp;
+pub mod tls;
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -13,6 +15,7 @@ use serde_saphyr::Spanned;
 
 use http::{HttpRequest, HttpSpec};
 use tcp::TcpSpec;
+use tls::ReadFile;
 
 /// Shortest interval: below it a probe is load, not a check.
 pub const MIN_INTERVAL_MS: u32 = 100;
@@ -45,6 +48,9 @@ pub struct MonitorSpec {
     timeout: Option<Spanned<String>>,
     fall: Option<Spanned<i64>>,
     rise: Option<Spanned<i64>>,
+    slow_ms: Option<Spanned<i64>>,
+    invert: Option<bool>,
+    observe_only: Option<bool>,
 }
 
 /// A checked monitor with every default filled in.
@@ -64,6 +70,12 @@ pub struct Monitor {
     pub fall: u32,
     /// Successes in a row that bring a down target up.
     pub rise: u32,
+    /// A good probe that took at least this long, in milliseconds, is degraded.
+    pub slow_ms: Option<u32>,
+    /// Good and bad change places: the target must not answer.
+    pub invert: bool,
+    /// Probed, shown and counted, but never acted on.
+    pub observe_only: bool,
 }
 
 /// What is asked of a target; one variant per kind of probe (http and https are one kind with and without TLS).
@@ -105,7 +117,8 @@ pub struct Problem {
 
 impl MonitorSpec {
     /// The checked monitor with defaults, or everything that is wrong with it.
-    pub fn check(self) -> Result<Monitor, Vec<Problem>> {
+    /// `files` reads the files that it names.
+    pub fn check(self, files: &mut ReadFile<'_>) -> Result<Monitor, Vec<Problem>> {
         let mut problems = Problems::default();
         let interval_ms = check_duration("interval", self.interval.as_ref(), DEFAULT_INTERVAL_MS, MIN_INTERVAL_MS, &mut problems);
         let timeout_ms = check_duration("timeout", self.timeout.as_ref(), DEFAULT_TIMEOUT_MS, MIN_TIMEOUT_MS, &mut problems);
@@ -123,10 +136,12 @@ impl MonitorSpec {
         let fall = check_count("fall", self.fall.as_ref(), DEFAULT_FALL, &mut problems);
         let rise = check_count("rise", self.rise.as_ref(), DEFAULT_RISE, &mut problems);
         let address = self.address.and_then(|address| check_address(&address, &mut problems));
-        let kind = check_kind(self.http, self.https, self.tcp, self.port, &mut problems);
+        let slow_ms = self.slow_ms.and_then(|slow| check_slow(&slow, timeout_ms, &mut problems));
+        let kind = check_kind(self.http, self.https, self.tcp, self.port, files, &mut problems);
         match (kind, interval_ms, timeout_ms) {
             (Some((request, port)), Some(interval_ms), Some(timeout_ms)) if problems.0.is_empty() => {
-                Ok(Monitor { address, port, request, interval_ms, timeout_ms, fall, rise })
+                let (invert, observe_only) = (self.invert.unwrap_or(false), self.observe_only.unwrap_or(false));
+                Ok(Monitor { address, port, request, interval_ms, timeout_ms, fall, rise, slow_ms, invert, observe_only })
             }
             _ => Err(problems.0),
         }
@@ -134,6 +149,22 @@ impl MonitorSpec {
 }
 
 impl Monitor {
+    /// A monitor of this request with every default.
+    pub fn new(port: u16, request: Request) -> Monitor {
+        Monitor {
+            address: None,
+            port,
+            request,
+            interval_ms: DEFAULT_INTERVAL_MS,
+            timeout_ms: DEFAULT_TIMEOUT_MS,
+            fall: DEFAULT_FALL,
+            rise: DEFAULT_RISE,
+            slow_ms: None,
+            invert: false,
+            observe_only: false,
+        }
+    }
+
     /// What is probed for an endpoint at `endpoint`.
     pub fn target(&self, endpoint: IpAddr) -> TargetKey {
         let socket = SocketAddr::new(self.address.unwrap_or(endpoint), self.port);
@@ -238,6 +269,16 @@ fn check_count(key: &str, typed: Option<&Spanned<i64>>, default: u32, problems: 
     })
 }
 
+/// A probe that takes its whole timeout has failed, so that slow must come before.
+fn check_slow(typed: &Spanned<i64>, timeout_ms: Option<u32>, problems: &mut Problems) -> Option<u32> {
+    let limit_ms = timeout_ms.unwrap_or(MAX_INTERVAL_MS);
+    let fits = u32::try_from(typed.value).ok().filter(|slow_ms| (1..limit_ms).contains(slow_ms));
+    if fits.is_none() {
+        problems.add(typed, format!("`slow_ms` `{}` must be at least 1 and under `timeout` ({limit_ms} ms)", typed.value));
+    }
+    fits
+}
+
 fn check_address(address: &Spanned<String>, problems: &mut Problems) -> Option<IpAddr> {
     let parsed = address.value.parse().ok();
     if parsed.is_none() {
@@ -253,16 +294,17 @@ fn check_kind(
     https: Option<HttpSpec>,
     tcp: Option<TcpSpec>,
     port: Option<Spanned<i64>>,
+    files: &mut ReadFile<'_>,
     problems: &mut Problems,
 ) -> Option<(Request, u16)> {
     match (http, https, tcp) {
         (Some(http), None, None) => {
             let port = check_port(http.port(), port, Some(80), problems);
-            Some((Request::Http(http.check(false, problems)), port?))
+            Some((Request::Http(http.check(false, files, problems)), port?))
         }
         (None, Some(https), None) => {
             let port = check_port(https.port(), port, Some(443), problems);
-            Some((Request::Http(https.check(true, problems)), port?))
+            Some((Request::Http(https.check(true, files, problems)), port?))
         }
         (None, None, Some(tcp)) => Some((Request::Tcp, check_port(tcp.port, port, None, problems)?)),
         (None, None, None) => {
