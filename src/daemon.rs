@@ -147,7 +147,7 @@ impl Daemon {
 
 /// Every distinct target of a layout is probed.
 fn targets(layout: &Layout) -> Vec<TargetKey> {
-    layout.endpoints.iter().filter_map(|endpoint| endpoint.target.clone()).collect()
+    layout.endpoints.iter().flat_map(|endpoint| endpoint.targets()).cloned().collect()
 }
 
 fn log_warnings(warnings: &Diagnostics) {

@@ -111,7 +111,7 @@ impl Keeper {
 fn run(mut state: State, inbox: &Receiver<Message>, clock: &Clock) {
     let mut waiting: Vec<SyncSender<()>> = Vec::new();
     loop {
-        let pause = state.publish_in_ms(clock.now_ms()).map_or(IDLE, Duration::from_millis);
+        let pause = state.wake_in_ms(clock.now_ms()).map_or(IDLE, |wake_ms| Duration::from_millis(wake_ms).min(IDLE));
         let first = match inbox.recv_timeout(if waiting.is_empty() { pause } else { Duration::ZERO }) {
             Ok(message) => Some(message),
             Err(RecvTimeoutError::Timeout) => None,
@@ -128,6 +128,7 @@ fn run(mut state: State, inbox: &Receiver<Message>, clock: &Clock) {
                 Message::Stop => return,
             }
         }
+        state.tick(clock.now_ms());
         // Whoever waits is not made to wait for the next tenth of a second.
         state.publish_if_due(clock.now_ms(), !waiting.is_empty());
         waiting.drain(..).for_each(|done| _ = done.send(()));

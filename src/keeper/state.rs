@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use crate::config::compile::{Compiled, PoolName};
-use crate::health::book::{Change, HealthBook};
-use crate::health::{NodeId, PoolState, Report, TargetKey, Verdict};
+use crate::health::book::{Change, Flag, HealthBook};
+use crate::health::{NodeId, Report, TargetKey};
 use crate::snapshot::{Catalog, Shared, Snapshot};
 
 /// The first change is published at once, the next not before this: at most ten a second, however many probes report.
@@ -47,17 +47,29 @@ impl State {
 
     /// Takes a report; what follows from it is in force with the next publication.
     pub(super) fn report(&mut self, node: NodeId, target: &TargetKey, report: Report, now_ms: u64) {
-        for change in self.book.report(node, target, report, now_ms) {
-            self.log(&change);
-        }
+        let changes = self.book.report(node, target, report, now_ms);
+        self.log_all(&changes);
+    }
+
+    /// Does what time alone has made due: ramps, hold-downs, the end of a hold.
+    pub(super) fn tick(&mut self, now_ms: u64) {
+        let changes = self.book.tick(now_ms);
+        self.log_all(&changes);
+    }
+
+    /// Milliseconds until [`State::tick`] or [`State::publish_if_due`] has something to do; none while nothing is foreseen.
+    pub(super) fn wake_in_ms(&self, now_ms: u64) -> Option<u64> {
+        let event_ms = self.book.next_event_ms().map(|due_ms| due_ms.saturating_sub(now_ms));
+        event_ms.into_iter().chain(self.publish_in_ms(now_ms)).min()
     }
 
     /// Takes a new configuration; targets that it still has keep their health (BEHAVIOUR R1).
     pub(super) fn install(&mut self, compiled: Compiled, now_ms: u64) {
-        self.book.reconcile(compiled.layout, now_ms);
+        let changes = self.book.reconcile(compiled.layout, now_ms);
         self.catalog = compiled.catalog;
         self.pools = compiled.pools;
         self.published = None;
+        self.log_all(&changes);
     }
 
     /// Milliseconds until the next publication is due; none while nothing waits.
@@ -82,36 +94,32 @@ impl State {
         self.retired.retain(|snapshot| Arc::strong_count(snapshot) > 1);
     }
 
+    fn log_all(&self, changes: &[Change]) {
+        changes.iter().for_each(|change| self.log(change));
+    }
+
     fn log(&self, change: &Change) {
         match change {
-            Change::Target { target, from, to, outcomes, report, .. } => {
-                let (from, to) = (verdict_word(*from), verdict_word(*to));
-                tracing::info!(%target, from, to, outcomes, evidence = %report, "a target changed");
+            Change::Flag { target, flag: Some(flag @ (Flag::Held | Flag::Unmeasurable | Flag::Suppressed)), .. } => {
+                tracing::warn!(%target, reason = flag.text(), "a target does not follow its probes");
             }
-            Change::Pool { pool, from, to, .. } => {
+            Change::Flag { target, flag: Some(flag), .. } => tracing::debug!(%target, reason = flag.text(), "a target waits"),
+            Change::Flag { target, flag: None, .. } => tracing::info!(%target, "a target follows its probes again"),
+            Change::Target { target, from, to, outcomes, report, .. } => {
+                tracing::info!(%target, %from, %to, outcomes, evidence = %report, "a target changed");
+            }
+            Change::Pool { pool, from, to, waits, .. } => {
                 let Some(name) = self.pools.get(pool.0 as usize) else { return };
                 let service = self.catalog.services.get(usize::from(name.service.0)).map_or("?", String::as_str);
                 let region = self.catalog.regions.get(usize::from(name.region.0)).map_or("?", |region| region.name.as_str());
-                let (from, to) = (pool_word(*from), pool_word(*to));
-                tracing::warn!(service, region, family = %name.family, from, to, "a region changed");
+                let family = name.family;
+                if *waits {
+                    tracing::warn!(service, region, %family, "a region is well again and waits for `meridian ctl clear` (failback: manual)");
+                } else {
+                    tracing::warn!(service, region, %family, %from, %to, "a region changed");
+                }
             }
         }
-    }
-}
-
-fn verdict_word(verdict: Verdict) -> &'static str {
-    match verdict {
-        Verdict::Unknown => "unknown",
-        Verdict::Up => "up",
-        Verdict::Down => "down",
-    }
-}
-
-fn pool_word(state: PoolState) -> &'static str {
-    match state {
-        PoolState::Available => "available",
-        PoolState::Down => "down",
-        PoolState::ForcedDown => "forced down",
     }
 }
 
@@ -123,7 +131,7 @@ mod tests {
     use crate::config::compile::compile;
     use crate::config::load;
     use crate::diag::Diagnostics;
-    use crate::health::{Evidence, Outcome, PoolId};
+    use crate::health::{Evidence, Outcome, PoolId, PoolState};
 
     /// The sample, compiled: five regions, each probed, `fall` and `rise` of 2.
     fn sample() -> Compiled {
@@ -134,7 +142,7 @@ mod tests {
 
     fn state() -> (State, Vec<TargetKey>) {
         let compiled = sample();
-        let targets = compiled.layout.endpoints.iter().filter_map(|endpoint| endpoint.target.clone()).collect();
+        let targets = compiled.layout.endpoints.iter().flat_map(|endpoint| endpoint.targets()).cloned().collect();
         (State::new(compiled, 0), targets)
     }
 

@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 use super::{Probe, Shared, judged};
 use crate::health::monitor::TargetKey;
 use crate::health::report::Report;
+use crate::health::vote::Vote;
 
 /// The first probes of a new set of targets start within this time, so that a thousand of them are no burst, yet within the second that
 /// the first round has beyond the longest timeout.
@@ -26,6 +27,7 @@ pub(super) async fn watch(
     mut first_report: Option<mpsc::Sender<()>>,
 ) {
     let timeout = Duration::from_millis(u64::from(target.monitor.timeout_ms));
+    let mut vote = Vote::new();
     let mut start_ms = shared.clock.now_ms() + u64::from(pace.next_ms());
     loop {
         tokio::time::sleep(Duration::from_millis(start_ms.saturating_sub(shared.clock.now_ms()))).await;
@@ -38,9 +40,13 @@ pub(super) async fn watch(
         let took_ms = u32::try_from(ended_ms.saturating_sub(began_ms)).unwrap_or(u32::MAX);
         let (outcome, evidence) = judged(&target.monitor, found, took_ms);
         (shared.reports)(target.clone(), Report { outcome, evidence, took_ms });
+        vote.count(outcome, &target.monitor);
         drop(first_report.take());
         // Counted from the planned start, so that being late once does not delay all that follow; what was missed is not made up for.
-        start_ms = (start_ms + u64::from(pace.next_ms())).max(ended_ms);
+        let gap_ms = pace.next_ms();
+        // While outcomes speak against the verdict the next one is asked for soon: a change is found fast, and settled states cost little.
+        let gap_ms = if vote.missing(&target.monitor).is_some() { gap_ms.min(target.monitor.recheck_ms) } else { gap_ms };
+        start_ms = (start_ms + u64::from(gap_ms)).max(ended_ms);
     }
 }
 

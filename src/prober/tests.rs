@@ -12,7 +12,7 @@ use super::*;
 use crate::health::monitor::content::Content;
 use crate::health::monitor::http::{HttpRequest, Method, StatusRanges};
 use crate::health::monitor::tls::Tls;
-use crate::health::{EndpointLayout, HealthBook, Layout, MinHealthy, Monitor, NodeId, PoolLayout, Verdict};
+use crate::health::{EndpointLayout, HealthBook, Layout, Monitor, NodeId, PoolLayout, Verdict};
 
 const LOOPBACK: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
 /// Far beyond anything that these tests wait for; reached only when they fail.
@@ -30,7 +30,7 @@ fn once(port: u16, request: Request) -> TargetKey {
 
 fn http(tls: Option<Tls>) -> Request {
     let status = StatusRanges::success_or_redirect();
-    Request::Http(HttpRequest {
+    Request::Http(Box::new(HttpRequest {
         method: Method::Get,
         path: "/".into(),
         host: None,
@@ -38,7 +38,7 @@ fn http(tls: Option<Tls>) -> Request {
         status,
         content: Content::default(),
         tls,
-    })
+    }))
 }
 
 /// An HTTP server that answers every connection, and its port; 0 asks for a free one.
@@ -181,8 +181,8 @@ async fn h5_a_probe_that_cannot_be_set_up_is_a_prober_fault_and_is_tried_again_a
 async fn a_server_that_dies_goes_down_in_the_book_and_comes_back() {
     let (port, server) = good_server(0).await;
     let target = often(port, http(None));
-    let pool = PoolLayout { endpoints: 0..1, min_healthy: MinHealthy::Count(1), region_state: None, together_with: None };
-    let endpoint = EndpointLayout { target: Some(target.clone()), state: None };
+    let pool = PoolLayout { endpoints: 0..1, ..PoolLayout::default() };
+    let endpoint = EndpointLayout::probed_by(Some(target.clone()));
     let mut book = HealthBook::new(Arc::new(Layout { pools: vec![pool], endpoints: vec![endpoint] }), 0);
     let (_prober, mut reports) = start(std::slice::from_ref(&target));
     let mut wait_for = async |wanted: Verdict| {

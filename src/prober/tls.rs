@@ -70,12 +70,14 @@ impl Configs {
 
 fn tls_config(policy: &Policy) -> Result<ClientConfig, String> {
     let provider = provider();
-    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions().map_err(text)?;
+    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()
+        .map_err(|error| error.to_string())?;
     let (builder, client) = match policy {
         Policy::Plain => (builder.with_root_certificates(RootCertStore::empty()), None),
         Policy::Tls { trust: Trust::Only(ca), client } => (builder.with_root_certificates(roots(ca)?), client.as_ref()),
         Policy::Tls { trust: Trust::System, client } => {
-            let verifier = rustls_platform_verifier::Verifier::new(provider).map_err(text)?;
+            let verifier = rustls_platform_verifier::Verifier::new(provider).map_err(|error| error.to_string())?;
             (builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier)), client.as_ref())
         }
         Policy::Tls { trust: Trust::Any, client } => {
@@ -103,10 +105,6 @@ fn roots(ca: &Pem) -> Result<RootCertStore, String> {
 fn certificates(pem: &Pem) -> Result<Vec<CertificateDer<'static>>, String> {
     let certificates = CertificateDer::pem_slice_iter(&pem.octets);
     certificates.collect::<Result<_, _>>().map_err(|error| format!("`{}`: {error}", pem.path))
-}
-
-fn text(error: rustls::Error) -> String {
-    error.to_string()
 }
 
 /// A resumed session shows no certificate, so that an expired one would go unseen: every probe shakes hands in full.

@@ -68,6 +68,12 @@ impl Content {
         self.body.is_none() && self.json.is_empty()
     }
 
+    /// True if a limit degrades rather than fails.
+    pub fn can_degrade(&self) -> bool {
+        let degrades = |rule: &JsonRule| matches!(rule, JsonRule::Limits(limits) if limits.degraded.or(limits.degraded_below).is_some());
+        self.json.iter().any(|(_, rule)| degrades(rule))
+    }
+
     /// Judges the JSON part: the worst finding and its reason, or success. `cut` says that the body went on beyond what was read.
     pub fn judge_json(&self, body: &[u8], cut: bool) -> (Outcome, Option<String>) {
         if self.json.is_empty() {

@@ -17,6 +17,8 @@ use http::{HttpRequest, HttpSpec};
 use tcp::TcpSpec;
 use tls::ReadFile;
 
+use super::damp::{Damping, Flap};
+
 /// Shortest interval: below it a probe is load, not a check.
 pub const MIN_INTERVAL_MS: u32 = 100;
 /// Longest interval: beyond an hour nothing is watched.
@@ -32,6 +34,16 @@ const DEFAULT_INTERVAL_MS: u32 = 5_000;
 const DEFAULT_TIMEOUT_MS: u32 = 2_000;
 /// Failures in a row that take an up target down, when not given.
 const DEFAULT_FALL: u32 = 3;
+/// Interval of re-checks when none is given: fast enough to matter, slow enough for a target in trouble.
+const DEFAULT_RECHECK_MS: u32 = 1_000;
+/// Half-life of the flap count when none is given.
+const DEFAULT_HALF_LIFE_MS: u32 = 900_000;
+/// Flaps that suppress, when not given.
+const DEFAULT_SUPPRESS: f64 = 3.0;
+/// Flaps under which a suppressed target is trusted again, when not given.
+const DEFAULT_REUSE: f64 = 1.0;
+/// Most flaps that a limit may name.
+const MAX_FLAPS: f64 = 100.0;
 /// Successes in a row that bring a down target up, when not given.
 const DEFAULT_RISE: u32 = 5;
 
@@ -48,9 +60,22 @@ pub struct MonitorSpec {
     timeout: Option<Spanned<String>>,
     fall: Option<Spanned<i64>>,
     rise: Option<Spanned<i64>>,
+    recheck: Option<Spanned<String>>,
+    min_up: Option<Spanned<String>>,
+    min_down: Option<Spanned<String>>,
+    flap: Option<FlapSpec>,
     slow_ms: Option<Spanned<i64>>,
     invert: Option<bool>,
     observe_only: Option<bool>,
+}
+
+/// `flap: {half_life: 15m, suppress: 3, reuse: 1}`.
+#[derive(Debug, Clone, Default, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FlapSpec {
+    half_life: Option<Spanned<String>>,
+    suppress: Option<Spanned<f64>>,
+    reuse: Option<Spanned<f64>>,
 }
 
 /// A checked monitor with every default filled in.
@@ -70,6 +95,10 @@ pub struct Monitor {
     pub fall: u32,
     /// Successes in a row that bring a down target up.
     pub rise: u32,
+    /// From the start of a probe to the next while its outcomes speak against the verdict, in milliseconds; never over the interval.
+    pub recheck_ms: u32,
+    /// What keeps its state from changing too often.
+    pub damping: Damping,
     /// A good probe that took at least this long, in milliseconds, is degraded.
     pub slow_ms: Option<u32>,
     /// Good and bad change places: the target must not answer.
@@ -82,7 +111,7 @@ pub struct Monitor {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Request {
     /// One HTTP or HTTPS request.
-    Http(HttpRequest),
+    Http(Box<HttpRequest>),
     /// One TCP connection.
     Tcp,
 }
@@ -136,12 +165,20 @@ impl MonitorSpec {
         let fall = check_count("fall", self.fall.as_ref(), DEFAULT_FALL, &mut problems);
         let rise = check_count("rise", self.rise.as_ref(), DEFAULT_RISE, &mut problems);
         let address = self.address.and_then(|address| check_address(&address, &mut problems));
+        let recheck_ms = check_duration("recheck", self.recheck.as_ref(), DEFAULT_RECHECK_MS, MIN_INTERVAL_MS, &mut problems);
+        let damping = Damping {
+            min_up_ms: check_duration("min_up", self.min_up.as_ref(), 0, 0, &mut problems).unwrap_or(0),
+            min_down_ms: check_duration("min_down", self.min_down.as_ref(), 0, 0, &mut problems).unwrap_or(0),
+            flap: self.flap.and_then(|flap| check_flap(&flap, &mut problems)),
+        };
         let slow_ms = self.slow_ms.and_then(|slow| check_slow(&slow, timeout_ms, &mut problems));
         let kind = check_kind(self.http, self.https, self.tcp, self.port, files, &mut problems);
         match (kind, interval_ms, timeout_ms) {
             (Some((request, port)), Some(interval_ms), Some(timeout_ms)) if problems.0.is_empty() => {
                 let (invert, observe_only) = (self.invert.unwrap_or(false), self.observe_only.unwrap_or(false));
-                Ok(Monitor { address, port, request, interval_ms, timeout_ms, fall, rise, slow_ms, invert, observe_only })
+                let recheck_ms = recheck_ms.unwrap_or(DEFAULT_RECHECK_MS).min(interval_ms);
+                let common = Monitor { address, interval_ms, timeout_ms, fall, rise, recheck_ms, damping, ..Monitor::new(port, request) };
+                Ok(Monitor { slow_ms, invert, observe_only, ..common })
             }
             _ => Err(problems.0),
         }
@@ -159,10 +196,21 @@ impl Monitor {
             timeout_ms: DEFAULT_TIMEOUT_MS,
             fall: DEFAULT_FALL,
             rise: DEFAULT_RISE,
+            recheck_ms: DEFAULT_RECHECK_MS,
+            damping: Damping::default(),
             slow_ms: None,
             invert: false,
             observe_only: false,
         }
+    }
+
+    /// True if an outcome of it can be degraded, so that the region may take only a part of its clients.
+    pub fn can_degrade(&self) -> bool {
+        let by_content = match &self.request {
+            Request::Http(request) => request.content.can_degrade(),
+            Request::Tcp => false,
+        };
+        !self.observe_only && !self.invert && (self.slow_ms.is_some() || by_content)
     }
 
     /// What is probed for an endpoint at `endpoint`.
@@ -260,6 +308,22 @@ fn check_duration(key: &str, typed: Option<&Spanned<String>>, default_ms: u32, m
     fits
 }
 
+fn check_flap(typed: &FlapSpec, problems: &mut Problems) -> Option<Flap> {
+    let half_life_ms = check_duration("half_life", typed.half_life.as_ref(), DEFAULT_HALF_LIFE_MS, 1_000, problems)?;
+    let suppress = typed.suppress.as_ref().map_or(DEFAULT_SUPPRESS, |typed| typed.value);
+    let reuse = typed.reuse.as_ref().map_or(DEFAULT_REUSE.min(suppress / 2.0), |typed| typed.value);
+    // Written so that a NaN is refused too.
+    let fits = (1.0..=MAX_FLAPS).contains(&suppress) && reuse >= 0.1 && reuse < suppress;
+    if !fits {
+        let what = format!("`flap` with `suppress: {suppress}` and `reuse: {reuse}` does not work");
+        let hint = format!("`suppress` is from 1 to {MAX_FLAPS}, `reuse` from 0.1 to under `suppress`");
+        problems.add_at(typed.suppress.as_ref().or(typed.reuse.as_ref()).and_then(place), what, Some(hint));
+        return None;
+    }
+    // In range, so the casts lose only the fourth decimal.
+    Some(Flap { half_life_ms, suppress_milli: (suppress * 1000.0) as u32, reuse_milli: (reuse * 1000.0) as u32 })
+}
+
 fn check_count(key: &str, typed: Option<&Spanned<i64>>, default: u32, problems: &mut Problems) -> u32 {
     let Some(typed) = typed else { return default };
     let fits = u32::try_from(typed.value).ok().filter(|count| (1..=MAX_CONSECUTIVE).contains(count));
@@ -300,11 +364,11 @@ fn check_kind(
     match (http, https, tcp) {
         (Some(http), None, None) => {
             let port = check_port(http.port(), port, Some(80), problems);
-            Some((Request::Http(http.check(false, files, problems)), port?))
+            Some((Request::Http(Box::new(http.check(false, files, problems))), port?))
         }
         (None, Some(https), None) => {
             let port = check_port(https.port(), port, Some(443), problems);
-            Some((Request::Http(https.check(true, files, problems)), port?))
+            Some((Request::Http(Box::new(https.check(true, files, problems))), port?))
         }
         (None, None, Some(tcp)) => Some((Request::Tcp, check_port(tcp.port, port, None, problems)?)),
         (None, None, None) => {

@@ -23,7 +23,7 @@ const SHORT: Duration = Duration::from_millis(60);
 fn request(yaml: &str) -> HttpRequest {
     let spec: MonitorSpec = serde_saphyr::from_str(yaml).unwrap();
     match spec.check(&mut |path| std::fs::read(path).map_err(|error| error.to_string())).unwrap() {
-        Monitor { request: Request::Http(request), .. } => request,
+        Monitor { request: Request::Http(request), .. } => *request,
         monitor => panic!("not http: {monitor:?}"),
     }
 }
