@@ -379,3 +379,15 @@ fn what_is_wrong_with_checks_is_reported_with_its_place() {
         assert!(text.contains(expected), "{expected}\n{text}");
     }
 }
+
+#[test]
+fn programs_run_only_where_the_server_file_allows_it() {
+    let regions = "regions:\n  a:\n    location: {latitude: 1, longitude: 2}\n    services:\n      web: {endpoints: 192.0.2.1, monitor: {exec: {command: [/bin/true]}}}\n";
+    let load_with = |server: &str| {
+        load_files("exec", &[("meridian.yaml", server), ("regions.yaml", regions), ("example.com.zone.yaml", PLAIN_ZONE)])
+            .diagnostics
+            .to_string()
+    };
+    assert!(load_with(PLAIN_SERVER).contains("regions.yaml:2:3: error: region `a` has an `exec` monitor"), "{}", load_with(PLAIN_SERVER));
+    assert_eq!(load_with(&format!("{PLAIN_SERVER}exec_probes: true\n")), "");
+}

@@ -42,7 +42,7 @@ const CRATES: [(&str, &[&str]); 15] = [
     ("clap", &["cli/"]),
     ("fastrand", &[]),
     ("getrandom", &[]),
-    ("hickory_proto", &["zone/rrset.rs", "config/", "cli/", "api/"]),
+    ("hickory_proto", &["zone/rrset.rs", "config/", "cli/", "api/", "prober/dns.rs"]),
     ("libc", &["server/", "prober/"]),
     ("maxminddb", &["geo/source/mmdb.rs"]),
     ("rand", &[]),

@@ -55,6 +55,8 @@ pub struct Server {
     pub version_text: Option<String>,
     /// Where state that outlives the process is kept.
     pub state_dir: Option<PathBuf>,
+    /// Whether monitors may run programs (`exec_probes`, default false).
+    pub exec_probes: bool,
 }
 
 /// EDNS client subnet (RFC 7871): used or not, and from whom.

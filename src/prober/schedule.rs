@@ -34,7 +34,7 @@ pub(super) async fn watch(
         // The semaphore is never closed; if it were, the probe would run without a permit rather than not at all.
         let permit = shared.in_flight.acquire().await.ok();
         let began_ms = shared.clock.now_ms();
-        let found = probe.run(timeout).await;
+        let found = probe.run(pace.number(), timeout).await;
         drop(permit);
         let ended_ms = shared.clock.now_ms();
         let took_ms = u32::try_from(ended_ms.saturating_sub(began_ms)).unwrap_or(u32::MAX);
@@ -61,6 +61,12 @@ pub(super) struct Pace {
 impl Pace {
     pub(super) fn new(interval_ms: u32, rng: Rng) -> Pace {
         Pace { interval_ms, rng, given: 0 }
+    }
+
+    /// A number for the packets of one run.
+    pub(super) fn number(&mut self) -> u16 {
+        // The high bits are the best mixed; the cast keeps sixteen of them.
+        (self.rng.next() >> 48) as u16
     }
 
     /// Milliseconds to the first start, then to each next one. The second gap is anything from half the interval, which

@@ -1,8 +1,6 @@
 //! The prober against targets on loopback: the first round, schedules, reloads, and what is whose fault.
 //! The tests wait for reports, never for time to pass.
 
-use std::net::IpAddr;
-
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
@@ -13,6 +11,8 @@ use crate::health::monitor::content::Content;
 use crate::health::monitor::http::{HttpRequest, Method, StatusRanges};
 use crate::health::monitor::tls::Tls;
 use crate::health::{EndpointLayout, HealthBook, Layout, Monitor, NodeId, PoolLayout, Verdict};
+
+mod kinds;
 
 const LOOPBACK: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
 /// Far beyond anything that these tests wait for; reached only when they fail.

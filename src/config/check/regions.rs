@@ -11,7 +11,7 @@ use crate::config::model::{Offer, Region, ServiceId};
 use crate::config::spec::{Field, Fields, Key, Node, shortened};
 use crate::diag::{Diagnostics, Mark};
 use crate::geo::{Point, RegionId};
-use crate::health::Override;
+use crate::health::{Override, Request};
 use crate::steer::Weight;
 
 /// Regions of one configuration: plans rank all of them for every place, and sixteen bits name them.
@@ -72,6 +72,18 @@ impl Regions {
             }
             let of_region = self.checks.resolve(&draft.required_by_all, complete, out);
             draft.offers.iter_mut().for_each(|offer| offer.requires.extend(of_region.iter().cloned()));
+        }
+    }
+
+    /// Reports monitors that would run programs: whoever may write region files shall not by that run commands on this machine.
+    pub(in crate::config) fn refuse_programs(&self, out: &mut Diagnostics) {
+        let runs_program = |offer: &Offer| {
+            let required = offer.requires.iter().map(|target| &target.monitor);
+            offer.monitors.iter().chain(required).any(|monitor| matches!(monitor.request, Request::Exec(_)))
+        };
+        for draft in self.drafts.iter().filter(|draft| draft.offers.iter().any(runs_program)) {
+            let text = format!("region `{}` has an `exec` monitor, and this server runs no programs", draft.name);
+            out.error_hint(draft.mark.clone(), text, "write `exec_probes: true` into the server file if it shall");
         }
     }
 

@@ -2,7 +2,12 @@
 //! A monitor is data only: it never runs, and what it yields for an address (`TargetKey`) does not know where it is configured.
 
 pub mod content;
+pub mod dns;
+pub mod exec;
+pub mod grpc;
+pub mod handshake;
 pub mod http;
+pub mod icmp;
 pub mod tcp;
 pub mod tls;
 
@@ -13,7 +18,12 @@ use std::sync::Arc;
 
 use serde_saphyr::Spanned;
 
+use dns::{DnsSpec, Question};
+use exec::ExecSpec;
+use grpc::{GrpcCheck, GrpcSpec};
+use handshake::{Handshake, HandshakeSpec};
 use http::{HttpRequest, HttpSpec};
+use icmp::IcmpSpec;
 use tcp::TcpSpec;
 use tls::ReadFile;
 
@@ -47,13 +57,18 @@ const MAX_FLAPS: f64 = 100.0;
 /// Successes in a row that bring a down target up, when not given.
 const DEFAULT_RISE: u32 = 5;
 
-/// A monitor as typed: one kind (`http`, `https` or `tcp`) beside the keys that all kinds share. Unknown keys are refused.
+/// A monitor as typed: one kind ([`KINDS`]) beside the keys that all kinds share. Unknown keys are refused.
 #[derive(Debug, Clone, Default, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MonitorSpec {
     http: Option<HttpSpec>,
     https: Option<HttpSpec>,
     tcp: Option<TcpSpec>,
+    tls: Option<HandshakeSpec>,
+    dns: Option<DnsSpec>,
+    grpc: Option<GrpcSpec>,
+    icmp: Option<IcmpSpec>,
+    exec: Option<ExecSpec>,
     address: Option<Spanned<String>>,
     port: Option<Spanned<i64>>,
     interval: Option<Spanned<String>>,
@@ -114,6 +129,16 @@ pub enum Request {
     Http(Box<HttpRequest>),
     /// One TCP connection.
     Tcp,
+    /// One TLS handshake.
+    Tls(Box<Handshake>),
+    /// One DNS question.
+    Dns(Question),
+    /// One call of a gRPC health service.
+    Grpc(Box<GrpcCheck>),
+    /// One ICMP echo.
+    Icmp,
+    /// One run of a program of the operator: its path and arguments.
+    Exec(Box<[Box<str>]>),
 }
 
 /// What is probed: address, port and request with its timing and thresholds, but not where it is configured.
@@ -172,7 +197,17 @@ impl MonitorSpec {
             flap: self.flap.and_then(|flap| check_flap(&flap, &mut problems)),
         };
         let slow_ms = self.slow_ms.and_then(|slow| check_slow(&slow, timeout_ms, &mut problems));
-        let kind = check_kind(self.http, self.https, self.tcp, self.port, files, &mut problems);
+        let kinds = Kinds {
+            http: self.http,
+            https: self.https,
+            tcp: self.tcp,
+            tls: self.tls,
+            dns: self.dns,
+            grpc: self.grpc,
+            icmp: self.icmp,
+            exec: self.exec,
+        };
+        let kind = kinds.check(self.port, files, &mut problems);
         match (kind, interval_ms, timeout_ms) {
             (Some((request, port)), Some(interval_ms), Some(timeout_ms)) if problems.0.is_empty() => {
                 let (invert, observe_only) = (self.invert.unwrap_or(false), self.observe_only.unwrap_or(false));
@@ -208,7 +243,9 @@ impl Monitor {
     pub fn can_degrade(&self) -> bool {
         let by_content = match &self.request {
             Request::Http(request) => request.content.can_degrade(),
-            Request::Tcp => false,
+            Request::Tls(request) => request.degraded_days.is_some(),
+            Request::Exec(_) => true,
+            Request::Tcp | Request::Dns(_) | Request::Grpc(_) | Request::Icmp => false,
         };
         !self.observe_only && !self.invert && (self.slow_ms.is_some() || by_content)
     }
@@ -233,6 +270,11 @@ impl fmt::Display for TargetKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.monitor.request {
             Request::Tcp => write!(f, "tcp://{}", self.socket),
+            Request::Tls(_) => write!(f, "tls://{}", self.socket),
+            Request::Dns(question) => write!(f, "dns://{}/{} {}", self.socket, question.name, question.rtype),
+            Request::Grpc(check) => write!(f, "grpc://{}/{}", self.socket, check.service),
+            Request::Icmp => write!(f, "icmp://{}", self.socket.ip()),
+            Request::Exec(command) => write!(f, "exec:{} for {}", command.join(" "), self.socket.ip()),
             Request::Http(request) => {
                 let scheme = if request.tls.is_some() { "https" } else { "http" };
                 write!(f, "{scheme}://{}{}", self.socket, request.path)?;
@@ -352,34 +394,72 @@ fn check_address(address: &Spanned<String>, problems: &mut Problems) -> Option<I
     parsed
 }
 
-/// The one kind that is given, and its port.
-fn check_kind(
+/// Every kind of probe.
+pub const KINDS: [&str; 8] = ["http", "https", "tcp", "tls", "dns", "grpc", "icmp", "exec"];
+
+/// The kinds as typed, of which one must be given.
+struct Kinds {
     http: Option<HttpSpec>,
     https: Option<HttpSpec>,
     tcp: Option<TcpSpec>,
-    port: Option<Spanned<i64>>,
-    files: &mut ReadFile<'_>,
-    problems: &mut Problems,
-) -> Option<(Request, u16)> {
-    match (http, https, tcp) {
-        (Some(http), None, None) => {
+    tls: Option<HandshakeSpec>,
+    dns: Option<DnsSpec>,
+    grpc: Option<GrpcSpec>,
+    icmp: Option<IcmpSpec>,
+    exec: Option<ExecSpec>,
+}
+
+impl Kinds {
+    /// The one kind that is given, and its port.
+    fn check(self, port: Option<Spanned<i64>>, files: &mut ReadFile<'_>, problems: &mut Problems) -> Option<(Request, u16)> {
+        let given = [
+            self.http.is_some(),
+            self.https.is_some(),
+            self.tcp.is_some(),
+            self.tls.is_some(),
+            self.dns.is_some(),
+            self.grpc.is_some(),
+            self.icmp.is_some(),
+            self.exec.is_some(),
+        ];
+        if given.iter().filter(|given| **given).count() > 1 {
+            problems.add_at(None, "the monitor has more than one kind", Some(format!("keep one of `{}`", KINDS.join("`, `"))));
+            return None;
+        }
+        if let Some(http) = self.http {
             let port = check_port(http.port(), port, Some(80), problems);
-            Some((Request::Http(Box::new(http.check(false, files, problems))), port?))
+            return Some((Request::Http(Box::new(http.check(false, files, problems))), port?));
         }
-        (None, Some(https), None) => {
+        if let Some(https) = self.https {
             let port = check_port(https.port(), port, Some(443), problems);
-            Some((Request::Http(Box::new(https.check(true, files, problems))), port?))
+            return Some((Request::Http(Box::new(https.check(true, files, problems))), port?));
         }
-        (None, None, Some(tcp)) => Some((Request::Tcp, check_port(tcp.port, port, None, problems)?)),
-        (None, None, None) => {
-            let hint = "write for example `monitor: {http: {path: /health}}` or `monitor: {tcp: {port: 25}}`";
-            problems.add_at(None, "the monitor has no kind", Some(hint.to_owned()));
-            None
+        if let Some(tcp) = self.tcp {
+            return Some((Request::Tcp, check_port(tcp.port, port, None, problems)?));
         }
-        _ => {
-            problems.add_at(None, "the monitor has more than one kind", Some("keep one of `http`, `https` and `tcp`".to_owned()));
-            None
+        if let Some(tls) = self.tls {
+            let port = check_port(tls.port.clone(), port, Some(443), problems);
+            return Some((Request::Tls(Box::new(tls.check(files, problems))), port?));
         }
+        if let Some(dns) = self.dns {
+            let port = check_port(dns.port.clone(), port, Some(53), problems);
+            return Some((Request::Dns(dns.check(problems)), port?));
+        }
+        if let Some(grpc) = self.grpc {
+            let port = check_port(grpc.port.clone(), port, None, problems);
+            return Some((Request::Grpc(Box::new(grpc.check(files, problems))), port?));
+        }
+        if let Some(exec) = self.exec {
+            let port = check_port(exec.port.clone(), port, Some(0), problems);
+            return Some((Request::Exec(exec.check(problems)), port?));
+        }
+        if self.icmp.is_some() {
+            port.iter().for_each(|port| problems.add(port, "`port` in an `icmp` monitor"));
+            return Some((Request::Icmp, 0));
+        }
+        let hint = "write for example `monitor: {http: {path: /health}}` or `monitor: {tcp: {port: 25}}`";
+        problems.add_at(None, "the monitor has no kind", Some(hint.to_owned()));
+        None
     }
 }
 
@@ -398,7 +478,7 @@ fn check_port(inside: Option<Spanned<i64>>, beside: Option<Spanned<i64>>, defaul
         }
         None => {
             if default.is_none() {
-                problems.add_at(None, "a `tcp` monitor needs a port", Some("write `tcp: {port: 25}`".to_owned()));
+                problems.add_at(None, "a `tcp` or `grpc` monitor needs a port", Some("write for example `tcp: {port: 25}`".to_owned()));
             }
             default
         }

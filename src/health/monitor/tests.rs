@@ -23,7 +23,7 @@ fn problem(yaml: &str) -> String {
 fn http(monitor: &Monitor) -> &HttpRequest {
     match &monitor.request {
         Request::Http(request) => request,
-        Request::Tcp => panic!("not http"),
+        _ => panic!("not http"),
     }
 }
 
@@ -122,7 +122,17 @@ fn problems_name_line_column_and_value() {
         ("https: {ca: ca.pem, verify: false}", "1:13 `ca` beside `verify: false`"),
         ("https: {client_cert: ca.pem}", "1:22 `client_cert` and `client_key` go together"),
         ("https: {client_cert: ca.pem, client_key: ca.pem}", "1:42 `client_key`: `ca.pem` holds no `BEGIN PRIVATE KEY`"),
-        ("tcp: {}", "- a `tcp` monitor needs a port"),
+        ("tls: {days_left: {degraded: 7, fail: 7}}", "1:29 `degraded` can never be reached"),
+        ("tls: {days_left: {fail: -1}}", "1:25 `days_left` `-1` must be from 0 to 3650"),
+        ("dns: {}", "- a `dns` monitor needs a question"),
+        ("dns: {query: a..b}", "1:14 `query` `a..b` is not a domain name"),
+        ("dns: {query: a, type: AXFR}", "1:23 unknown `type` `AXFR`"),
+        ("dns: {query: a, rcode: BAD}", "1:24 unknown `rcode` `BAD`"),
+        ("grpc: {port: 1, sni: a.example}", "1:22 `sni` in a plain `grpc` monitor"),
+        ("exec: {}", "- an `exec` monitor needs a command"),
+        ("exec: {command: [check]}", "1:17 `command` must begin with the absolute path of a program"),
+        ("icmp: {}\nport: 5", "2:7 `port` in an `icmp` monitor"),
+        ("tcp: {}", "- a `tcp` or `grpc` monitor needs a port"),
         ("interval: 5s", "- the monitor has no kind"),
         ("http: {}\ntcp: 25", "- the monitor has more than one kind"),
     ] {
@@ -149,6 +159,20 @@ fn the_application_checks_of_the_guide_are_read() {
     assert_eq!(*content.json, expected);
     assert_eq!(http(&check("http: {body: ready}").unwrap()).content.body, Some(Body::Contains("ready".into())));
     assert!(http(&check("https: {ca: ca.pem}").unwrap()).tls.as_ref().unwrap().ca.is_some());
+}
+
+#[test]
+fn every_kind_has_its_defaults_and_says_what_it_probes() {
+    for (yaml, shown) in [
+        ("tls: {sni: a.example, days_left: {degraded: 21, fail: 7}}", "tls://192.0.2.1:443"),
+        ("dns: {query: www.Example.com}", "dns://192.0.2.1:53/www.Example.com. A"),
+        ("dns: {query: a, type: aaaa, rcode: nxdomain, port: 5353}", "dns://192.0.2.1:5353/a. AAAA"),
+        ("grpc: {port: 50051, service: shop.Cart}", "grpc://192.0.2.1:50051/shop.Cart"),
+        ("icmp: {}", "icmp://192.0.2.1"),
+        ("exec: {command: [/bin/check, -v]}", "exec:/bin/check -v for 192.0.2.1"),
+    ] {
+        assert_eq!(check(yaml).unwrap().target([192, 0, 2, 1].into()).to_string(), shown, "{yaml}");
+    }
 }
 
 #[test]
