@@ -4,6 +4,7 @@
 mod common;
 
 use common::folder::Folder;
+use common::server::{self, Server};
 use common::world::World;
 use meridian::config::load;
 
@@ -55,4 +56,43 @@ fn s5_a_name_whose_regions_may_take_a_part_of_their_clients_has_the_scope_of_the
     ] {
         assert_eq!(hashes(&world(settings)), expected, "{settings}");
     }
+}
+
+#[test]
+fn h4_a_drain_by_hand_beats_the_probes_shows_its_reason_and_survives_reload_and_restart() {
+    let regions = "regions:\n  a:\n    location: {latitude: 1, longitude: 10}\n    services: {web: 192.0.2.1}\n  b:\n    \
+                   location: {latitude: 2, longitude: 10}\n    services: {web: 192.0.2.2}\n";
+    let server_file = format!("{SERVER}state_dir: state\n");
+    let folder = Folder::with("health-ctl", &[("meridian.yaml", &server_file), ("regions.yaml", regions), ("z.zone.yaml", ZONE)]);
+    let path = folder.join("meridian.yaml");
+    let meridian = |arguments: &[&str]| {
+        let output = server::run(&[arguments, &["--config", path.to_str().unwrap()]].concat());
+        let text = |octets: &[u8]| String::from_utf8_lossy(octets).into_owned();
+        (output.status.code(), text(&output.stdout), text(&output.stderr))
+    };
+    assert!(meridian(&["status"]).2.contains("cannot reach the server"));
+
+    let server = Server::start(&path);
+    let (code, shown, _) = meridian(&["status"]);
+    assert!(code == Some(0) && shown.contains("SERVICE") && shown.contains("available"), "{shown}");
+    let (code, shown, failed) = meridian(&["ctl", "drain", "a", "--reason", "disk change"]);
+    assert_eq!((code, shown.as_str()), (Some(0), "1 endpoints\n"), "{failed}");
+    assert!(meridian(&["ctl", "down", "nowhere"]).2.contains("names no endpoint"));
+    let check = |when: &str| {
+        let (code, shown, _) = meridian(&["status"]);
+        assert!(code == Some(1) && shown.contains("forced down") && shown.contains("disk change"), "{when}: {shown}");
+    };
+    check("at once");
+    let mark = server.mark();
+    server.signal("HUP");
+    server.wait_for(mark, "reloaded");
+    check("after a reload");
+    server.stop();
+    let server = Server::start(&path);
+    check("after a restart");
+    assert_eq!(meridian(&["ctl", "clear", "a"]).0, Some(0));
+    let (code, json, _) = meridian(&["status", "--format", "json"]);
+    assert!(code == Some(0) && json.contains("\"overrides\":[]"), "{json}");
+    server.stop();
+    assert!(!folder.join("state/control.sock").exists());
 }

@@ -55,8 +55,17 @@ pub struct Server {
     pub version_text: Option<String>,
     /// Where state that outlives the process is kept.
     pub state_dir: Option<PathBuf>,
+    /// The control socket, where one is named; see [`Server::control_path`].
+    pub control: Option<PathBuf>,
     /// Whether monitors may run programs (`exec_probes`, default false).
     pub exec_probes: bool,
+}
+
+impl Server {
+    /// Where the control socket is: as named, else in `state_dir`; none without either.
+    pub fn control_path(&self) -> Option<PathBuf> {
+        self.control.clone().or_else(|| Some(self.state_dir.as_ref()?.join("control.sock")))
+    }
 }
 
 /// EDNS client subnet (RFC 7871): used or not, and from whom.

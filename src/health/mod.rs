@@ -5,6 +5,7 @@ pub mod book;
 pub mod damp;
 pub mod monitor;
 mod network;
+pub mod overrides;
 pub mod report;
 pub mod view;
 pub mod vote;
