@@ -2,7 +2,7 @@
 //! It has the narrow handle of health and nothing else: it cannot touch what is configured, and it is never reachable over a network.
 
 use std::fs;
-use std::io::{self, Read, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
@@ -77,11 +77,9 @@ fn serve_one(stream: &UnixStream, health: &HealthHandle, clock: &Clock) -> io::R
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
     let mut line = Vec::new();
-    for octet in stream.take(MAX_REQUEST).bytes() {
-        match octet? {
-            b'\n' => break,
-            octet => line.push(octet),
-        }
+    BufReader::new(stream.take(MAX_REQUEST)).read_until(b'\n', &mut line)?;
+    if line.last() == Some(&b'\n') {
+        line.pop();
     }
     let line = String::from_utf8_lossy(&line);
     let fields: Vec<&str> = line.split('\t').collect();
