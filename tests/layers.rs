@@ -49,7 +49,7 @@ const CRATES: [(&str, &[&str]); 13] = [
     ("clap", &["cli/"]),
     ("fastrand", &[]),
     ("getrandom", &[]),
-    ("hickory_proto", &["zone/rrset.rs", "config/", "cli/", "api/"]),
+    ("hickory_proto", &["cli/", "api/"]),
     ("libc", &["server/", "prober/"]),
     ("maxminddb", &["geo/source/mmdb.rs"]),
     ("rand", &[]),
