@@ -178,11 +178,14 @@ struct Way<'w> {
     before: Option<&'w Way<'w>>,
 }
 
-impl Way<'_> {
-    /// Whether the last one was there before, or is one too many; circles are refused at load, but `a DNAME @` meets `x.a.a.a` thrice.
-    fn ends(&self) -> bool {
-        let mut before = std::iter::successors(self.before, |way| way.before);
-        before.clone().count() > MAX_ALIAS_CHAIN || before.any(|way| std::ptr::eq(way.node, self.node))
+impl<'w> Way<'w> {
+    fn before(&self) -> impl Iterator<Item = &'w Way<'w>> {
+        std::iter::successors(self.before, |way| way.before)
+    }
+
+    /// Whether the last one was there before: circles are refused at load, but `a DNAME @` meets `x.a.a.a` thrice.
+    fn meets_again(&self) -> bool {
+        self.before().any(|way| std::ptr::eq(way.node, self.node))
     }
 }
 
@@ -249,20 +252,27 @@ impl<'a, 'o> Page<'a, 'o> {
     /// The DNAME above a name, the CNAME that it stands for, and what this zone has at the new name (RFC 6672 3.2).
     #[cold]
     fn renamed(&mut self, found: &Found<'a>, dname: &Rrset, owner: Owner<'_>, way: &Way<'_>) {
-        // An RRset stands once in a message; a client follows a chain that ends here by itself.
-        if way.ends() {
+        // A client follows a chain that ends here by itself.
+        if way.before().count() > MAX_ALIAS_CHAIN {
             return;
         }
         let name = match owner {
             Owner::Question => self.query.question.name(),
             Owner::Name(name) => name,
         };
-        self.put(Section::Answer, Owner::Name(way.node.owner.as_wire()), dname, dname.ttl_s());
+        // An RRset stands once in a message.
+        if !way.meets_again() {
+            self.put(Section::Answer, Owner::Name(way.node.owner.as_wire()), dname, dname.ttl_s());
+        }
         let Some(renamed) = Renamed::of(name, &way.node.owner, dname) else { return self.refuse(Rcode::YXDOMAIN) };
         let written = self.reply.rrset(Section::Answer, owner, rtype::CNAME, dname.ttl_s(), renamed.rdatas());
         self.outcome.truncated |= written == Err(Full);
-        let next = self.world.catalog.zones.find(&renamed.qname(), self.query.question.qtype);
-        if let Some(next) = next.filter(|next| next.zone_id == found.zone_id) {
+        let qtype = self.query.question.qtype;
+        // To a question for CNAME that is the answer.
+        if qtype == rtype::CNAME {
+            return;
+        }
+        if let Some(next) = self.world.catalog.zones.find_in(found.zone_id, &renamed.qname(), qtype) {
             self.follow(&next, next.matched, Owner::Name(renamed.as_wire()), Some(way));
         }
     }
@@ -332,6 +342,10 @@ impl<'a, 'o> Page<'a, 'o> {
         self.outcome.class = Class::Referral;
         if let Some(servers) = cut.rrset(rtype::NS) {
             self.put(Section::Authority, Owner::Name(cut.owner.as_wire()), servers, servers.ttl_s());
+        }
+        // Without its name servers nobody needs their addresses.
+        if self.outcome.truncated {
+            return;
         }
         for glue in &cut.glue {
             let written = self.reply.rrset(

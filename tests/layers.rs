@@ -49,7 +49,7 @@ const CRATES: [(&str, &[&str]); 15] = [
     ("clap", &["cli/"]),
     ("fastrand", &[]),
     ("getrandom", &[]),
-    ("hickory_proto", &["zone/rrset.rs", "config/", "cli/", "api/", "prober/dns.rs"]),
+    ("hickory_proto", &["cli/", "api/", "prober/dns.rs", "health/monitor/dns.rs"]),
     ("libc", &["server/", "prober/"]),
     ("maxminddb", &["geo/source/mmdb.rs"]),
     ("rand", &[]),

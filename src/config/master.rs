@@ -337,7 +337,7 @@ impl Reader<'_> {
         let template = generate::Template {
             owner: line.tokens[2].text,
             head: format!("{} {}", ttl_s.map(|ttl_s| ttl_s.to_string()).unwrap_or_default(), rtype::name(rtype)),
-            data: generate::data_template(rtype, &line.tokens[at + 1..]),
+            data: generate::data_template(&line.tokens[at + 1..]),
         };
         let mark = line.mark(0);
         let mut scope = Scope { origin: scope.origin.clone(), owner: None, depth: scope.depth };

@@ -112,6 +112,20 @@ impl Zones {
         Some(self.found(slot.zone, node, skip > 0, qtype))
     }
 
+    /// What one zone says of a name that it has led to itself; of a zone below it, it says only where that is delegated.
+    pub fn find_in(&self, zone: ZoneId, qname: &QName, qtype: u16) -> Option<Found<'_>> {
+        let found = self.find(qname, qtype)?;
+        if found.zone_id == zone {
+            return Some(found);
+        }
+        let above = |below: &u32| self.parents[*below as usize];
+        let child = std::iter::successors(Some(found.zone_id.0), above).find(|below| above(below) == Some(zone.0))?;
+        let (zone_id, zone) = (zone, &self.zones[zone.0 as usize]);
+        let cut = zone.node(&self.zones[child as usize].apex).and_then(|node| node.cut)?;
+        let node = &zone.nodes[cut as usize];
+        Some(Found { zone, zone_id, owner_hash: node.hash, matched: Match::Referral(node) })
+    }
+
     /// What a node of a zone answers: for its own name, or (`below`) for a name under it that does not exist.
     fn found<'z>(&'z self, zone_index: u32, node: &'z Node, below: bool, qtype: u16) -> Found<'z> {
         let zone = &self.zones[zone_index as usize];
@@ -131,8 +145,7 @@ impl Zones {
     /// DS of a zone's apex, asked of the zone above it that is here too: it belongs to the parent's side (RFC 4035 3.1.4.1).
     fn delegation_signer<'z>(&'z self, parent: u32, child: &'z Zone) -> Found<'z> {
         let zone = &self.zones[parent as usize];
-        let cut = zone.nodes.binary_search_by(|node| node.owner.cmp(&child.apex)).ok().map(|node| &zone.nodes[node]);
-        let matched = cut.and_then(|node| node.rrset(rtype::DS)).map_or(Match::NoData, Match::Rrset);
+        let matched = zone.node(&child.apex).and_then(|node| node.rrset(rtype::DS)).map_or(Match::NoData, Match::Rrset);
         Found { zone, zone_id: ZoneId(parent), owner_hash: child.nodes[APEX as usize].hash, matched }
     }
 
@@ -154,6 +167,11 @@ impl Zones {
 }
 
 impl Zone {
+    /// The node of a name, if it exists.
+    fn node(&self, name: &Name) -> Option<&Node> {
+        self.nodes.binary_search_by(|node| node.owner.cmp(name)).ok().map(|index| &self.nodes[index])
+    }
+
     /// What a node that is not delegated holds for a type.
     pub fn matched<'z>(&'z self, node: &'z Node, qtype: u16) -> Match<'z> {
         if let Some((steering, [v4, v6])) = node.steering
@@ -185,7 +203,11 @@ impl Zone {
             }
             Target::Node(node) => {
                 let node = &self.nodes[node as usize];
-                Some(if node.cut.is_some() { Match::Referral(node) } else { self.matched(node, qtype) })
+                Some(match node.cut {
+                    // The name of the cut itself, or one below it: only of the former is DS ours.
+                    Some(_) => at_cut(node, alias.name != node.owner, node, qtype),
+                    None => self.matched(node, qtype),
+                })
             }
         }
     }

@@ -3,7 +3,6 @@
 
 use std::fmt::Write;
 
-use crate::wire::rtype;
 use crate::zone::text::token::Token;
 
 /// Largest number of a range, as in BIND.
@@ -37,10 +36,10 @@ impl Template<'_> {
     }
 }
 
-/// The data as one text. As in BIND, quotes around all of it only hold it together; those of a TXT belong to it.
-pub(super) fn data_template(rtype: u16, tokens: &[Token<'_>]) -> String {
+/// The data as one text. As in BIND, quotes around all of it only hold it together: a TXT of one string is written `"\"...\""`.
+pub(super) fn data_template(tokens: &[Token<'_>]) -> String {
     match tokens {
-        [token] if token.quoted && ![rtype::TXT, rtype::SPF].contains(&rtype) => token.text.replace("\\\"", "\""),
+        [token] if token.quoted => token.text.replace("\\\"", "\""),
         _ => {
             let texts = tokens.iter().map(|token| if token.quoted { format!("\"{}\"", token.text) } else { token.text.to_owned() });
             texts.collect::<Vec<_>>().join(" ")

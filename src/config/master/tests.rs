@@ -174,17 +174,19 @@ fn an_open_parenthesis_hides_no_other_fault() {
 
 #[test]
 fn generate_makes_records_as_bind_does() {
+    let text = "$GENERATE 1-3/2 host-${0,3} 60 IN A 192.0.2.$\n$GENERATE 1-2 $ CNAME $.sub\n$GENERATE 1-1 @ MX \"10 mail$\"\n\
+                $GENERATE 1-1 t TXT \"a $\"\n$GENERATE 1-1 u TXT \"\\\"a $\\\"\"\n$GENERATE 1-1 v TXT \"a $\" b\n";
     assert_eq!(
-        sound(
-            "$GENERATE 1-3/2 host-${0,3} 60 IN A 192.0.2.$\n$GENERATE 1-2 $ CNAME $.sub\n$GENERATE 1-1 @ MX \"10 mail$\"\n$GENERATE 1-1 t TXT \"a $\" b\n"
-        ),
+        sound(text),
         [
             "host-001.example.com. 60 A 192.0.2.1",
             "host-003.example.com. 60 A 192.0.2.3",
             "1.example.com. 60 CNAME 1.sub.example.com.",
             "2.example.com. 60 CNAME 2.sub.example.com.",
             "example.com. 60 MX 10 mail1.example.com.",
-            "t.example.com. 60 TXT \"a 1\" \"b\"",
+            "t.example.com. 60 TXT \"a\" \"1\"",
+            "u.example.com. 60 TXT \"a 1\"",
+            "v.example.com. 60 TXT \"a 1\" \"b\"",
         ]
     );
     assert_eq!(sound("$GENERATE 16-16 ${0,7,n} PTR h$$\n"), ["0.1.0.0.example.com. 300 PTR h\\$.example.com."]);
