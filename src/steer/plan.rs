@@ -115,7 +115,11 @@ impl Plan {
         let mut by_place = Vec::with_capacity(table.place_count());
         for place in table.places() {
             let ingredients = places.read(&place);
-            let rank = |client: &Ingredients| rankings.number(ranker.head(client), tails.after(client.rule));
+            let rank = |client: &Ingredients| {
+                let head = ranker.head(client);
+                let tail = tails.after(client.rule, &head);
+                rankings.number(head, tail)
+            };
             by_place.push(*ranked.entry(ingredients).or_insert_with_key(rank));
             if rankings.entries.len() > MAX_ENTRIES {
                 return Err(PlanTooLarge);

@@ -7,8 +7,8 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
-use super::PATIENCE;
 use super::folder::Folder;
+use super::{PATIENCE, skip_without};
 
 /// How long a server may take to end when it was asked to.
 const FAREWELL: Duration = Duration::from_secs(5);
@@ -42,10 +42,10 @@ pub(crate) struct Daemon {
 }
 
 impl Daemon {
-    /// Starts it and returns when it serves; `None`, with the reason on standard error, where it is not installed.
+    /// Starts it and returns when it serves; `None`, with the reason on standard error, where it is not installed and need not be.
     pub(crate) fn start(recipe: &Recipe<'_>) -> Option<Daemon> {
         let Some(program) = find(recipe.program) else {
-            eprintln!("skipped: `{}` is not installed", recipe.program);
+            skip_without(recipe.program);
             return None;
         };
         let mut log = Vec::new();

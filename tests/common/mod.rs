@@ -16,3 +16,12 @@ use std::time::Duration;
 
 /// Long enough for a busy machine: no test waits for it unless it fails.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Set where all tools are installed (`.ci/run`), so that a test that does not find its own fails.
+const NEED_TOOLS: &str = "MERIDIAN_TESTS_NEED_TOOLS";
+
+/// Says that a test is skipped for want of a program; fails it where [`NEED_TOOLS`] is set.
+pub(crate) fn skip_without(program: &str) {
+    assert!(std::env::var_os(NEED_TOOLS).is_none(), "`{program}` is not installed, and {NEED_TOOLS} is set");
+    eprintln!("skipped: `{program}` is not installed");
+}

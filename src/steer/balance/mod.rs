@@ -207,6 +207,18 @@ mod tests {
     }
 
     #[test]
+    fn p1_sticky_follows_the_weights_and_zero_gets_no_client_unless_all_are_zero() {
+        let endpoints = [endpoint(0, 1000), endpoint(1, 0), endpoint(2, 3000)];
+        let counts = starts(BalanceSpec::Sticky, &endpoints, positions(&[0, 1, 2]), 8000);
+        assert!(counts[1] == 0 && counts[0].abs_diff(2000) < 150, "{counts:?}");
+        let only_zero_lives = starts(BalanceSpec::Sticky, &endpoints, positions(&[1]), 10);
+        assert_eq!(only_zero_lives, [10]);
+        let zero = [endpoint(0, 0), endpoint(1, 0)];
+        let counts = starts(BalanceSpec::Sticky, &zero, positions(&[0, 1]), 8000);
+        assert!(counts[0].abs_diff(4000) < 200, "{counts:?}");
+    }
+
+    #[test]
     fn p8_sticky_moves_only_the_clients_of_a_lost_endpoint() {
         let endpoints: Vec<Endpoint> = (0..5).map(|last| endpoint(last, 1000)).collect();
         let turns = Turns::new(1);

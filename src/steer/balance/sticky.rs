@@ -1,4 +1,5 @@
 //! `sticky`: a client keeps its endpoint while that lives: weighted rendezvous of the client's network over the endpoints' addresses.
+//! Endpoints of weight 0 get clients only where all weights are 0, equally then (BEHAVIOUR P1).
 
 use super::{Balance, Pick};
 use crate::steer::hash::Rendezvous;
@@ -18,7 +19,9 @@ impl Balance for Sticky {
 
     fn start(&self, pick: &Pick<'_>) -> usize {
         let mut rendezvous = Rendezvous::new(pick.client);
-        pick.candidates().enumerate().for_each(|(position, endpoint)| rendezvous.offer(endpoint.identity, endpoint.weight, position));
+        let all_are_zero = pick.candidates().all(|endpoint| endpoint.weight == 0);
+        let offered = pick.candidates().enumerate().filter(|(_, endpoint)| all_are_zero || endpoint.weight > 0);
+        offered.for_each(|(position, endpoint)| rendezvous.offer(endpoint.identity, endpoint.weight, position));
         rendezvous.best().unwrap_or(0)
     }
 }

@@ -3,7 +3,7 @@
 
 use std::net::IpAddr;
 
-use super::PlanKey;
+use super::{Entry, PlanKey};
 use crate::geo::RegionId;
 use crate::steer::Weight;
 use crate::steer::rule::{Action, Fence};
@@ -53,9 +53,20 @@ impl Tails {
         }) as u16
     }
 
-    /// The tail behind a head that this rule made.
-    pub(super) fn after(&self, rule: Option<u16>) -> u16 {
-        rule.map_or(0, |rule| self.by_rule[usize::from(rule)])
+    /// The tail behind a head that this rule made. Of those that say the same behind it the first, as what makes no difference must part no scopes.
+    pub(super) fn after(&self, rule: Option<u16>, head: &[Entry]) -> u16 {
+        let number = rule.map_or(0, |rule| self.by_rule[usize::from(rule)]);
+        if number == 0 {
+            return 0;
+        }
+        // The first tail holds all candidates.
+        let mut follows = vec![true; self.list[0].order.len()];
+        head.iter().for_each(|entry| follows[usize::from(entry.candidate)] = false);
+        let is_behind = |candidate: &&u16| follows[usize::from(**candidate)];
+        let ours = &self.list[usize::from(number)];
+        let same_order = |tail: &Tail| tail.order.iter().filter(is_behind).eq(ours.order.iter().filter(is_behind));
+        let says_the_same = |tail: &Tail| tail.fallback == ours.fallback && same_order(tail);
+        self.list.iter().position(says_the_same).map_or(number, |first| first as u16)
     }
 }
 

@@ -206,6 +206,30 @@ fn s6_fences_with_other_fallback_addresses_are_not_one_scope() {
     }
 }
 
+/// Scopes of two /24 that make up a /23, in Gabon and elsewhere, for so many regions, the last one nearest, and this rule for Gabon.
+fn scopes_of_siblings(regions: usize, rule: Rule) -> [u8; 2] {
+    let here = Some(point(0.0, 0.0));
+    let table = table(vec![network("10.0.0.0/24", here, Some("GA"), None), network("10.0.1.0/24", here, Some("FR"), None)]);
+    let regions: Vec<(f64, f64)> = (0..regions).rev().map(|longitude| (longitude as f64, 1.0)).collect();
+    let plan = compiled(&PlanKey { rules: vec![rule], ..key(&regions) }, &table);
+    ["10.0.0.1", "10.0.1.1"].map(|address| plan.scope(table.locate(address.parse().unwrap(), 32)))
+}
+
+#[test]
+fn s1_a_fence_that_changes_no_ranking_parts_no_scopes() {
+    // The head holds all candidates; the same follows it; another follows it; another head.
+    let nearest: Vec<u16> = (6..14).collect();
+    assert_eq!(scopes_of_siblings(2, fenced(&[1], Fence::Soft)), [23, 23]);
+    assert_eq!(scopes_of_siblings(14, fenced(&nearest, Fence::Soft)), [23, 23]);
+    assert_eq!(scopes_of_siblings(14, fenced(&[&nearest[..], &[5]].concat(), Fence::Soft)), [24, 24]);
+    assert_eq!(scopes_of_siblings(2, fenced(&[0], Fence::Soft)), [24, 24]);
+}
+
+#[test]
+fn s6_a_hard_fence_around_all_regions_still_has_its_own_fallback_addresses() {
+    assert_eq!(scopes_of_siblings(2, fenced(&[0, 1], hard("192.0.2.9"))), [24, 24]);
+}
+
 /// The rule of DESIGN 3 spelled out, every candidate judged: bands of (candidates), best first, until eight are ranked.
 fn plain_bands(key: &PlanKey, client: Point) -> Vec<Vec<u16>> {
     let mut bands: Vec<Vec<u16>> = Vec::new();
