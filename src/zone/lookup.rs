@@ -65,13 +65,13 @@ pub struct Found<'z> {
 
 impl Zones {
     /// The table over `zones`; a name belongs to the zone with the deepest apex above it (BEHAVIOUR N7).
-    pub fn new(zones: Vec<Zone>) -> Zones {
+    pub fn new(mut zones: Vec<Zone>) -> Zones {
+        leave_to_other_zones(&mut zones);
         let count: usize = zones.iter().map(|zone| zone.nodes.len()).sum();
         let free = Slot { hash: 0, zone: 0, node: FREE };
         let mut slots = vec![free; (count * 2).next_power_of_two().max(2)];
         let mut deepest = 0;
-        let mut apexes: Vec<(&Name, u32)> = zones.iter().enumerate().map(|(index, zone)| (&zone.apex, index as u32)).collect();
-        apexes.sort();
+        let apexes = sorted_apexes(&zones);
         let parents = zones.iter().map(|zone| zone.apex.parent().and_then(|above| deepest_apex(&apexes, &above))).collect();
         for (zone_index, zone) in zones.iter().enumerate() {
             for (node_index, node) in zone.nodes.iter().enumerate() {
@@ -207,6 +207,29 @@ fn insert(slots: &mut [Slot], slot: Slot) {
         at = (at + 1) & mask;
     }
     slots[at] = slot;
+}
+
+/// The apexes with the indexes of their zones, in canonical order.
+fn sorted_apexes(zones: &[Zone]) -> Vec<(&Name, u32)> {
+    let mut apexes: Vec<(&Name, u32)> = zones.iter().enumerate().map(|(index, zone)| (&zone.apex, index as u32)).collect();
+    apexes.sort();
+    apexes
+}
+
+/// A zone was built knowing itself alone: what its aliases lead to may lie in a zone below it that is here too.
+fn leave_to_other_zones(zones: &mut [Zone]) {
+    let apexes = sorted_apexes(zones);
+    let mut outside = Vec::new();
+    for (zone_index, zone) in zones.iter().enumerate() {
+        let aliases = zone.nodes.iter().enumerate().filter_map(|(index, node)| Some((index, node.alias.as_ref()?)));
+        let leaves = |alias: &Alias| alias.target != Target::Outside && deepest_apex(&apexes, &alias.name) != Some(zone_index as u32);
+        outside.extend(aliases.filter(|(_, alias)| leaves(alias)).map(|(index, _)| (zone_index, index)));
+    }
+    for (zone, node) in outside {
+        if let Some(alias) = &mut zones[zone].nodes[node].alias {
+            alias.target = Target::Outside;
+        }
+    }
 }
 
 /// The zone with the deepest apex at or above `name`; `apexes` is sorted.
@@ -369,6 +392,43 @@ mod tests {
         assert_eq!(find(&zones, "alias.example.com.", rtype::A), "alias of www.example.com.");
         assert_eq!(find(&zones, "alias.example.com.", rtype::CNAME), "CNAME in example.com.");
         assert_eq!(find(&zones, "alias.example.com.", rtype::NSEC), "nodata in example.com.");
+    }
+
+    /// What follows an alias for a type.
+    fn followed(zones: &Zones, qname: &str, qtype: u16) -> String {
+        let zone = &zones.zones()[0];
+        let node = zone.nodes.iter().find(|node| node.owner == name(qname)).unwrap();
+        match zone.follow(node.alias.as_ref().unwrap(), qtype) {
+            None => "outside".into(),
+            Some(Match::Rrset(rrset)) => rtype::name(rrset.rtype()).to_string(),
+            Some(Match::Referral(cut)) => format!("referral to {}", cut.owner),
+            Some(Match::NoData) => "nodata".into(),
+            Some(Match::NameError) => "name error".into(),
+            Some(other) => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn c2_what_an_alias_leads_to_in_another_zone_is_left_to_that_zone() {
+        let aliases = [
+            NS,
+            NS1,
+            ("www", rtype::CNAME, "x.sub"),
+            ("apex", rtype::CNAME, "sub"),
+            ("cut", rtype::CNAME, "x.cutsub"),
+            ("cutsub", rtype::NS, "ns1"),
+            ("here", rtype::CNAME, "xsub"),
+        ];
+        let parent = || zone("example.com.", &aliases);
+        let child = |apex: &str| zone(apex, &[NS, NS1, ("x", rtype::A, "192.0.2.1")]);
+        let zones = Zones::new(vec![parent(), child("sub.example.com."), child("cutsub.example.com.")]);
+        for owner in ["www.example.com.", "apex.example.com.", "cut.example.com."] {
+            assert_eq!(followed(&zones, owner, rtype::A), "outside", "{owner}");
+        }
+        assert_eq!(followed(&zones, "here.example.com.", rtype::A), "name error");
+        let alone = Zones::new(vec![parent()]);
+        assert_eq!(followed(&alone, "www.example.com.", rtype::A), "name error");
+        assert_eq!(followed(&alone, "cut.example.com.", rtype::A), "referral to cutsub.example.com.");
     }
 
     #[test]

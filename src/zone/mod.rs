@@ -94,7 +94,7 @@ pub struct Alias {
 /// What stands at a CNAME's target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Target {
-    /// Not in this zone: the client follows it.
+    /// Not in this zone, or in a zone below it that is here too: the client follows it.
     Outside,
     /// A node of this zone (a wildcard, where it is synthesised; a cut, where it is delegated).
     Node(u32),
