@@ -12,8 +12,8 @@ use crate::wire::rtype;
 pub struct Zones {
     zones: Vec<Zone>,
     slots: Box<[Slot]>,
-    /// The zone above each zone's apex, if it is here.
-    parents: Vec<Option<u32>>,
+    /// The zone above each zone's apex, if it is here, and in it the deepest node at or above the apex.
+    parents: Vec<Option<(u32, u32)>>,
     /// Labels of the deepest name: a longer question cannot match, so its ancestors are tried from here.
     deepest: usize,
 }
@@ -72,7 +72,11 @@ impl Zones {
         let mut slots = vec![free; (count * 2).next_power_of_two().max(2)];
         let mut deepest = 0;
         let apexes = sorted_apexes(&zones);
-        let parents = zones.iter().map(|zone| zone.apex.parent().and_then(|above| deepest_apex(&apexes, &above))).collect();
+        let parents = zones.iter().map(|zone| {
+            let parent = deepest_apex(&apexes, &zone.apex.parent()?)?;
+            Some((parent, deepest_node(&zones[parent as usize], &zone.apex)))
+        });
+        let parents = parents.collect();
         for (zone_index, zone) in zones.iter().enumerate() {
             for (node_index, node) in zone.nodes.iter().enumerate() {
                 if deepest_apex(&apexes, &node.owner) == Some(zone_index as u32) {
@@ -105,9 +109,9 @@ impl Zones {
         if skip == 0
             && slot.node == APEX
             && qtype == rtype::DS
-            && let Some(parent) = self.parents[slot.zone as usize]
+            && let Some((parent, above)) = self.parents[slot.zone as usize]
         {
-            return Some(self.delegation_signer(parent, zone));
+            return Some(self.delegation_signer(parent, above, zone));
         }
         Some(self.found(slot.zone, node, skip > 0, qtype))
     }
@@ -128,12 +132,17 @@ impl Zones {
         Found { zone, zone_id: ZoneId(zone_index), owner_hash: owner.hash, matched }
     }
 
-    /// DS of a zone's apex, asked of the zone above it that is here too: it belongs to the parent's side (RFC 4035 3.1.4.1).
-    fn delegation_signer<'z>(&'z self, parent: u32, child: &'z Zone) -> Found<'z> {
+    /// DS of a zone's apex, asked of the zone above it that is here too: it belongs to the parent's side (RFC 4035 3.1.4.1),
+    /// which is elsewhere when a delegation lies between the two.
+    fn delegation_signer<'z>(&'z self, parent: u32, above: u32, child: &'z Zone) -> Found<'z> {
         let zone = &self.zones[parent as usize];
-        let cut = zone.nodes.binary_search_by(|node| node.owner.cmp(&child.apex)).ok().map(|node| &zone.nodes[node]);
-        let matched = cut.and_then(|node| node.rrset(rtype::DS)).map_or(Match::NoData, Match::Rrset);
-        Found { zone, zone_id: ZoneId(parent), owner_hash: child.nodes[APEX as usize].hash, matched }
+        let (node, child) = (&zone.nodes[above as usize], &child.nodes[APEX as usize]);
+        let below = node.owner != child.owner;
+        let (owner, matched) = match node.cut.map(|cut| &zone.nodes[cut as usize]) {
+            Some(cut) => (cut, at_cut(cut, below, node, rtype::DS)),
+            None => (child, node.rrset(rtype::DS).filter(|_| !below).map_or(Match::NoData, Match::Rrset)),
+        };
+        Found { zone, zone_id: ZoneId(parent), owner_hash: owner.hash, matched }
     }
 
     fn probe(&self, qname: &QName, skip: usize) -> Option<Slot> {
@@ -207,6 +216,18 @@ fn insert(slots: &mut [Slot], slot: Slot) {
         at = (at + 1) & mask;
     }
     slots[at] = slot;
+}
+
+/// The deepest node of a zone at or above a name inside it.
+fn deepest_node(zone: &Zone, name: &Name) -> u32 {
+    let mut at = Some(name.clone());
+    while let Some(name) = at {
+        if let Ok(index) = zone.nodes.binary_search_by(|node| node.owner.cmp(&name)) {
+            return index as u32;
+        }
+        at = name.parent();
+    }
+    APEX
 }
 
 /// The apexes with the indexes of their zones, in canonical order.
@@ -376,6 +397,20 @@ mod tests {
         assert_eq!(find(&zones, "child.example.com.", rtype::NS), "NS in child.example.com.");
         assert_eq!(find(&zones, "child.example.com.", rtype::DS), "nodata in example.com.");
         assert_eq!(find(&zones, "example.com.", rtype::DS), "nodata in example.com.");
+    }
+
+    #[test]
+    fn n7_ds_of_an_apex_whose_parent_is_delegated_elsewhere_is_a_referral() {
+        let parent = zone("example.com.", &[NS, NS1, ("b", rtype::NS, "ns.example.net."), ("x.c", rtype::A, "192.0.2.1")]);
+        let child = |apex: &str| zone(apex, &[NS, NS1]);
+        let zones = Zones::new(vec![parent, child("a.b.example.com."), child("y.c.example.com."), child("b.example.org.")]);
+        assert_eq!(find(&zones, "a.b.example.com.", rtype::DS), "referral to b.example.com.");
+        assert_eq!(find(&zones, "a.b.example.com.", rtype::NS), "NS in a.b.example.com.");
+        assert_eq!(find(&zones, "y.c.example.com.", rtype::DS), "nodata in example.com.");
+        assert_eq!(find(&zones, "b.example.org.", rtype::DS), "nodata in b.example.org.");
+        let glued = [NS, NS1, ("b", rtype::NS, "ns.a.b"), ("ns.a.b", rtype::A, "192.0.2.1")];
+        let zones = Zones::new(vec![zone("example.com.", &glued), child("a.b.example.com.")]);
+        assert_eq!(find(&zones, "a.b.example.com.", rtype::DS), "referral to b.example.com.");
     }
 
     #[test]
