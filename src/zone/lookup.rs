@@ -194,7 +194,8 @@ impl Zone {
             }
             Target::Node(node) => {
                 let node = &self.nodes[node as usize];
-                Some(if node.cut.is_some() { Match::Referral(node) } else { self.matched(node, qtype) })
+                let below = alias.name != node.owner;
+                Some(if node.cut.is_some() { at_cut(node, below, node, qtype) } else { self.matched(node, qtype) })
             }
         }
     }
@@ -464,6 +465,26 @@ mod tests {
         let alone = Zones::new(vec![parent()]);
         assert_eq!(followed(&alone, "www.example.com.", rtype::A), "name error");
         assert_eq!(followed(&alone, "cut.example.com.", rtype::A), "referral to cutsub.example.com.");
+    }
+
+    #[test]
+    fn n7_ds_at_a_cut_is_ours_through_an_alias_too() {
+        let ds = "1 8 2 E06D44B80B8F1D39A95C0B0D7C65D08458E880409BBC683457104237C7F8EC8D";
+        let records = [
+            NS,
+            NS1,
+            ("signed", rtype::NS, "ns1"),
+            ("signed", rtype::DS, ds),
+            ("plain", rtype::NS, "ns1"),
+            ("to-signed", rtype::CNAME, "SIGNED"),
+            ("to-plain", rtype::CNAME, "plain"),
+            ("below", rtype::CNAME, "x.signed"),
+        ];
+        let zones = Zones::new(vec![zone("example.com.", &records)]);
+        assert_eq!(followed(&zones, "to-signed.example.com.", rtype::DS), "DS");
+        assert_eq!(followed(&zones, "to-plain.example.com.", rtype::DS), "nodata");
+        assert_eq!(followed(&zones, "below.example.com.", rtype::DS), "referral to signed.example.com.");
+        assert_eq!(followed(&zones, "to-signed.example.com.", rtype::A), "referral to signed.example.com.");
     }
 
     #[test]
