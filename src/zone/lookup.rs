@@ -415,6 +415,20 @@ mod tests {
     }
 
     #[test]
+    fn n7_required_glue_comes_before_what_others_can_give() {
+        let apex = name("example.com.");
+        let (mut builder, mark) =
+            builder("example.com.", &[NS, NS1, ("ns.deleg", rtype::A, "192.0.2.5"), ("ns.deleg", rtype::AAAA, "2001:db8::5")]);
+        let hosts = ["ns1", "ns.deleg"].map(|host| rdata_from_text(rtype::NS, host, &apex).unwrap());
+        builder.rrset(&name("deleg.example.com."), Rrset::new(rtype::NS, 300, &hosts), mark);
+        let zone = builder.finish(&mut Diagnostics::new()).unwrap();
+        let cut = zone.nodes.iter().find(|node| !node.glue.is_empty()).unwrap();
+        let glue: Vec<_> = cut.glue.iter().map(|glue| (glue.owner.to_string(), glue.rrset.rtype(), glue.required)).collect();
+        let required = |rtype: u16| ("ns.deleg.example.com.".to_string(), rtype, true);
+        assert_eq!(glue, [required(rtype::A), required(rtype::AAAA), ("ns1.example.com.".into(), rtype::A, false)]);
+    }
+
+    #[test]
     fn n8_any_gets_hinfo_and_at_an_alias_the_cname() {
         let zones = sample();
         assert_eq!(find(&zones, "www.example.com.", rtype::ANY), "HINFO in example.com.");
