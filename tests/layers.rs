@@ -49,7 +49,7 @@ const CRATES: [(&str, &[&str]); 15] = [
     ("clap", &["cli/"]),
     ("fastrand", &[]),
     ("getrandom", &[]),
-    ("hickory_proto", &["cli/", "api/", "prober/dns.rs", "health/monitor/dns.rs"]),
+    ("hickory_proto", &["cli/", "prober/dns.rs"]),
     ("libc", &["server/", "prober/"]),
     ("maxminddb", &["geo/source/mmdb.rs"]),
     ("rand", &[]),

@@ -1,7 +1,7 @@
 //! Name compression (RFC 1035 4.1.4): where in a message each name and each of its suffixes was written, and which of them a new name may point to.
 //! This room never writes and never allocates; it compares octet by octet, so that compression changes no letter case.
 
-use super::HEADER_OCTETS;
+use super::{HEADER_OCTETS, name_octets};
 
 /// Suffixes that are remembered: a reply has few different names, and beyond this it only becomes a little larger.
 const MAX_SUFFIXES: usize = 64;
@@ -18,6 +18,8 @@ const POINTER_BITS: u16 = 0xc000;
 /// The suffixes in a message that may be pointed to, by their offsets, ascending.
 pub(super) struct Suffixes {
     offsets: [u16; MAX_SUFFIXES],
+    /// The octets of each suffix, pointers followed and root included: only names of equal length are compared.
+    octets: [u8; MAX_SUFFIXES],
     count: usize,
     /// The question's suffixes are entered when the first name needs them: most answers never do.
     question_entered: bool,
@@ -31,7 +33,7 @@ pub(super) struct Match {
 
 impl Suffixes {
     pub(super) fn new() -> Suffixes {
-        Suffixes { offsets: [0; MAX_SUFFIXES], count: 0, question_entered: false }
+        Suffixes { offsets: [0; MAX_SUFFIXES], octets: [0; MAX_SUFFIXES], count: 0, question_entered: false }
     }
 
     /// The longest suffix of `name`, root excepted, that stands in `message` in the same letter case.
@@ -39,18 +41,40 @@ impl Suffixes {
         if !self.question_entered {
             self.enter_question(message);
         }
-        let known = &self.offsets[..self.count];
-        label_starts(name).find_map(|keep| {
-            let offset = known.iter().find(|&&offset| stands_at(message, usize::from(offset), &name[keep..]))?;
-            Some(Match { keep, pointer: POINTER_BITS | offset })
-        })
+        self.longest(message, name, &mut 0)
     }
 
-    /// Remembers the labels of `written`, which was just written at `at`: a name, or the labels of one before a pointer.
+    /// The longest suffix; `steps` counts the labels that are compared.
+    ///
+    /// Where a name was written, its suffixes stand one after the other. What differs in one of them differs in all that still hold it,
+    /// so that a name is compared with each name before it at most once, whatever labels a client has chosen.
+    fn longest(&self, message: &[u8], name: &[u8], steps: &mut usize) -> Option<Match> {
+        let starts = Starts::of(name);
+        let (mut found, mut found_octets) = (None, 1);
+        let (mut next, mut differs) = (0, usize::MAX);
+        for (offset, octets) in self.offsets[..self.count].iter().zip(&self.octets) {
+            let (at, octets) = (usize::from(*offset), usize::from(*octets));
+            if at != next {
+                differs = usize::MAX;
+            }
+            next = at + 1 + message.get(at).map_or(0, |length| usize::from(*length));
+            let keep = name.len().wrapping_sub(octets);
+            if octets <= found_octets || octets >= differs || !starts.contains(keep) {
+                continue;
+            }
+            match first_difference(message, at, &name[keep..], steps) {
+                None => (found, found_octets) = (Some(Match { keep, pointer: POINTER_BITS | offset }), octets),
+                Some(octets) => differs = octets,
+            }
+        }
+        found
+    }
+
+    /// Remembers the labels in the first `keep` octets of `name`, which were just written at `at`: all of it, or what stands before a pointer.
     /// Returns the pointer to it, if there can be one that is not longer than what it points to.
-    pub(super) fn enter(&mut self, at: usize, written: &[u8]) -> Option<u16> {
-        label_starts(written).for_each(|label| self.push(at + label));
-        (at < POINTER_END && written.first() != Some(&0)).then_some(POINTER_BITS | at as u16)
+    pub(super) fn enter(&mut self, at: usize, name: &[u8], keep: usize) -> Option<u16> {
+        label_starts(&name[..keep]).for_each(|label| self.push(at + label, name.len() - label));
+        (at < POINTER_END && name.first() != Some(&0)).then_some(POINTER_BITS | at as u16)
     }
 
     /// Forgets all from `end` on, as the message was cut there.
@@ -63,13 +87,15 @@ impl Suffixes {
     fn enter_question(&mut self, message: &[u8]) {
         self.question_entered = true;
         let name = &message[HEADER_OCTETS..];
+        let Some(octets) = name_octets(name) else { return };
         let beyond = label_starts(name).count().saturating_sub(MAX_QUESTION_SUFFIXES);
-        label_starts(name).skip(beyond).for_each(|label| self.push(HEADER_OCTETS + label));
+        label_starts(name).skip(beyond).for_each(|label| self.push(HEADER_OCTETS + label, octets - label));
     }
 
-    fn push(&mut self, offset: usize) {
-        if offset < POINTER_END && self.count < MAX_SUFFIXES {
+    fn push(&mut self, offset: usize, octets: usize) {
+        if let (true, Ok(octets)) = (offset < POINTER_END && self.count < MAX_SUFFIXES, u8::try_from(octets)) {
             self.offsets[self.count] = offset as u16;
+            self.octets[self.count] = octets;
             self.count += 1;
         }
     }
@@ -86,32 +112,50 @@ fn label_starts(name: &[u8]) -> impl Iterator<Item = usize> {
     })
 }
 
-/// Whether the name at an offset of the message, pointers followed, is `name`, letter case included.
+/// Where in a name its labels begin, as a set of offsets.
+struct Starts([u64; 4]);
+
+impl Starts {
+    fn of(name: &[u8]) -> Starts {
+        let mut set = [0; 4];
+        // A name has at most 255 octets.
+        label_starts(name).take_while(|start| *start < 256).for_each(|start| set[start / 64] |= 1 << (start % 64));
+        Starts(set)
+    }
+
+    fn contains(&self, offset: usize) -> bool {
+        self.0.get(offset / 64).is_some_and(|word| word >> (offset % 64) & 1 == 1)
+    }
+}
+
+/// The first label in which `name` is not what stands at an offset of the message, pointers followed, letter case included: as octets from
+/// there to the end of `name`. `None` if they are equal.
 ///
 /// It ends, as only pointers that lead backwards are followed.
-fn stands_at(message: &[u8], mut at: usize, mut name: &[u8]) -> bool {
+fn first_difference(message: &[u8], mut at: usize, mut name: &[u8], steps: &mut usize) -> Option<usize> {
     loop {
-        let Some(&length) = message.get(at) else { return false };
+        let Some(&length) = message.get(at) else { return Some(name.len()) };
         if u16::from(length) >= POINTER_BITS >> 8 {
-            let Some(&low) = message.get(at + 1) else { return false };
+            let Some(&low) = message.get(at + 1) else { return Some(name.len()) };
             let target = usize::from(u16::from_be_bytes([length, low]) & !POINTER_BITS);
             if target >= at {
-                return false;
+                return Some(name.len());
             }
             at = target;
             continue;
         }
+        *steps += 1;
         // Most suffixes differ in the length or in the first letter.
         if name.get(..2) != message.get(at..at + 2) && length != 0 {
-            return false;
+            return Some(name.len());
         }
         let octets = 1 + usize::from(length);
         match (message.get(at..at + octets), name.split_at_checked(octets)) {
             (Some(label), Some((expected, rest))) if label == expected => (at, name) = (at + octets, rest),
-            _ => return false,
+            _ => return Some(name.len()),
         }
         if length == 0 {
-            return true;
+            return None;
         }
     }
 }
@@ -130,7 +174,7 @@ mod tests {
     fn the_longest_suffix_is_found() {
         let mut suffixes = Suffixes::new();
         assert_eq!(found(&mut suffixes, b"\x03www\x07example\x00"), Some((4, 0xc00e)));
-        assert_eq!(suffixes.enter(27, b"\x03www"), Some(0xc01b));
+        assert_eq!(suffixes.enter(27, b"\x03www\x07example\x00", 4), Some(0xc01b));
         assert_eq!(found(&mut suffixes, b"\x01a\x03www\x07example\x00"), Some((2, 0xc01b)));
         assert_eq!(found(&mut suffixes, b"\x03www\x00"), None);
         assert_eq!(found(&mut suffixes, b"\x03www\x07eXample\x00"), None);
@@ -141,15 +185,41 @@ mod tests {
     fn what_was_cut_off_is_not_found() {
         let mut suffixes = Suffixes::new();
         assert_eq!(found(&mut suffixes, b"\x03www\x00"), None);
-        suffixes.enter(27, b"\x03www");
+        suffixes.enter(27, b"\x03www\x07example\x00", 4);
         suffixes.cut(27);
         assert_eq!(found(&mut suffixes, b"\x03www\x07example\x00"), Some((4, 0xc00e)), "the question is still known");
     }
 
     #[test]
     fn pointers_that_do_not_lead_backwards_are_not_followed() {
-        assert!(!stands_at(b"\x01a\xc0\x02", 0, b"\x01a\x01b\x00"));
-        assert!(!stands_at(b"\x01a\xc0\x00", 0, b"\x01a\x01b\x00"));
-        assert!(!stands_at(b"\x01a\xc0", 0, b"\x01a\x01b\x00"));
+        for message in [&b"\x01a\xc0\x02"[..], b"\x01a\xc0\x00", b"\x01a\xc0"] {
+            assert_eq!(first_difference(message, 0, b"\x01a\x01b\x00", &mut 0), Some(3));
+        }
+    }
+
+    #[test]
+    fn no_suffix_begins_inside_a_label() {
+        // The end of the one label looks like the name `www.example`.
+        let mut suffixes = Suffixes::new();
+        suffixes.find(MESSAGE, b"\x00");
+        suffixes.enter(27, b"\x03www\x07example\x00", 4);
+        assert_eq!(found(&mut suffixes, b"\x0d\x03www\x07example\x00"), None);
+    }
+
+    #[test]
+    fn the_work_is_bounded_for_names_of_many_equal_labels() {
+        const NAMES: usize = 8;
+        let labels = b"\x01a".repeat(119);
+        let name = |last: u8| [&labels[..], &[5, b'o', b'w', b'n', b'e', last, 0]].concat();
+        let mut message = [&[0; HEADER_OCTETS][..], &name(0), &[0, 1, 0, 1]].concat();
+        let mut suffixes = Suffixes::new();
+        for last in 1..NAMES as u8 {
+            let (name, mut steps) = (name(last), 0);
+            assert!(suffixes.find(&message, &name).is_none());
+            assert!(suffixes.longest(&message, &name, &mut steps).is_none());
+            assert!(steps <= usize::from(last) * 128, "{steps} labels compared for name {last}");
+            suffixes.enter(message.len(), &name, name.len());
+            message.extend_from_slice(&name);
+        }
     }
 }

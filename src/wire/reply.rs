@@ -267,12 +267,12 @@ impl<'o> Reply<'o> {
         let pointer = match self.suffixes.find(&self.out[..start], name) {
             None => {
                 self.put(name)?;
-                self.suffixes.enter(start, name)
+                self.suffixes.enter(start, name, name.len())
             }
             Some(found) => {
                 self.put(&name[..found.keep])?;
                 self.put(&found.pointer.to_be_bytes())?;
-                if found.keep == 0 { Some(found.pointer) } else { self.suffixes.enter(start, &name[..found.keep]) }
+                if found.keep == 0 { Some(found.pointer) } else { self.suffixes.enter(start, name, found.keep) }
             }
         };
         Ok(pointer.map(u16::to_be_bytes))

@@ -137,6 +137,8 @@ fn glue(owners: &Owners, index: u32, owner: &Owner) -> Box<[Glue]> {
         let addresses = owners.sets(owner).iter().filter(|(rrset, _)| matches!(rrset.rtype(), rtype::A | rtype::AAAA));
         glue.extend(addresses.map(|(rrset, _)| Glue { owner: server.clone(), rrset: rrset.clone(), required: owner.cut.is_some() }));
     }
+    // What a referral cannot do without is written while there is room.
+    glue.sort_by_key(|glue: &Glue| !glue.required);
     glue.into()
 }
 

@@ -12,8 +12,8 @@ use crate::wire::rtype;
 pub struct Zones {
     zones: Vec<Zone>,
     slots: Box<[Slot]>,
-    /// The zone above each zone's apex, if it is here.
-    parents: Vec<Option<u32>>,
+    /// The zone above each zone's apex, if it is here, and in it the deepest node at or above the apex.
+    parents: Vec<Option<(u32, u32)>>,
     /// Labels of the deepest name: a longer question cannot match, so its ancestors are tried from here.
     deepest: usize,
 }
@@ -65,14 +65,18 @@ pub struct Found<'z> {
 
 impl Zones {
     /// The table over `zones`; a name belongs to the zone with the deepest apex above it (BEHAVIOUR N7).
-    pub fn new(zones: Vec<Zone>) -> Zones {
+    pub fn new(mut zones: Vec<Zone>) -> Zones {
+        leave_to_other_zones(&mut zones);
         let count: usize = zones.iter().map(|zone| zone.nodes.len()).sum();
         let free = Slot { hash: 0, zone: 0, node: FREE };
         let mut slots = vec![free; (count * 2).next_power_of_two().max(2)];
         let mut deepest = 0;
-        let mut apexes: Vec<(&Name, u32)> = zones.iter().enumerate().map(|(index, zone)| (&zone.apex, index as u32)).collect();
-        apexes.sort();
-        let parents = zones.iter().map(|zone| zone.apex.parent().and_then(|above| deepest_apex(&apexes, &above))).collect();
+        let apexes = sorted_apexes(&zones);
+        let parents = zones.iter().map(|zone| {
+            let parent = deepest_apex(&apexes, &zone.apex.parent()?)?;
+            Some((parent, deepest_node(&zones[parent as usize], &zone.apex)))
+        });
+        let parents = parents.collect();
         for (zone_index, zone) in zones.iter().enumerate() {
             for (node_index, node) in zone.nodes.iter().enumerate() {
                 if deepest_apex(&apexes, &node.owner) == Some(zone_index as u32) {
@@ -105,9 +109,9 @@ impl Zones {
         if skip == 0
             && slot.node == APEX
             && qtype == rtype::DS
-            && let Some(parent) = self.parents[slot.zone as usize]
+            && let Some((parent, above)) = self.parents[slot.zone as usize]
         {
-            return Some(self.delegation_signer(parent, zone));
+            return Some(self.delegation_signer(parent, above, zone));
         }
         Some(self.found(slot.zone, node, skip > 0, qtype))
     }
@@ -142,11 +146,17 @@ impl Zones {
         Found { zone, zone_id: ZoneId(zone_index), owner_hash: owner.hash, matched }
     }
 
-    /// DS of a zone's apex, asked of the zone above it that is here too: it belongs to the parent's side (RFC 4035 3.1.4.1).
-    fn delegation_signer<'z>(&'z self, parent: u32, child: &'z Zone) -> Found<'z> {
+    /// DS of a zone's apex, asked of the zone above it that is here too: it belongs to the parent's side (RFC 4035 3.1.4.1),
+    /// which is elsewhere when a delegation lies between the two.
+    fn delegation_signer<'z>(&'z self, parent: u32, above: u32, child: &'z Zone) -> Found<'z> {
         let zone = &self.zones[parent as usize];
-        let matched = zone.node(&child.apex).and_then(|node| node.rrset(rtype::DS)).map_or(Match::NoData, Match::Rrset);
-        Found { zone, zone_id: ZoneId(parent), owner_hash: child.nodes[APEX as usize].hash, matched }
+        let (node, child) = (&zone.nodes[above as usize], &child.nodes[APEX as usize]);
+        let below = node.owner != child.owner;
+        let (owner, matched) = match node.cut.map(|cut| &zone.nodes[cut as usize]) {
+            Some(cut) => (cut, at_cut(cut, below, node, rtype::DS)),
+            None => (child, node.rrset(rtype::DS).filter(|_| !below).map_or(Match::NoData, Match::Rrset)),
+        };
+        Found { zone, zone_id: ZoneId(parent), owner_hash: owner.hash, matched }
     }
 
     fn probe(&self, qname: &QName, skip: usize) -> Option<Slot> {
@@ -229,6 +239,41 @@ fn insert(slots: &mut [Slot], slot: Slot) {
         at = (at + 1) & mask;
     }
     slots[at] = slot;
+}
+
+/// The deepest node of a zone at or above a name inside it.
+fn deepest_node(zone: &Zone, name: &Name) -> u32 {
+    let mut at = Some(name.clone());
+    while let Some(name) = at {
+        if let Ok(index) = zone.nodes.binary_search_by(|node| node.owner.cmp(&name)) {
+            return index as u32;
+        }
+        at = name.parent();
+    }
+    APEX
+}
+
+/// The apexes with the indexes of their zones, in canonical order.
+fn sorted_apexes(zones: &[Zone]) -> Vec<(&Name, u32)> {
+    let mut apexes: Vec<(&Name, u32)> = zones.iter().enumerate().map(|(index, zone)| (&zone.apex, index as u32)).collect();
+    apexes.sort();
+    apexes
+}
+
+/// A zone was built knowing itself alone: what its aliases lead to may lie in a zone below it that is here too.
+fn leave_to_other_zones(zones: &mut [Zone]) {
+    let apexes = sorted_apexes(zones);
+    let mut outside = Vec::new();
+    for (zone_index, zone) in zones.iter().enumerate() {
+        let aliases = zone.nodes.iter().enumerate().filter_map(|(index, node)| Some((index, node.alias.as_ref()?)));
+        let leaves = |alias: &Alias| alias.target != Target::Outside && deepest_apex(&apexes, &alias.name) != Some(zone_index as u32);
+        outside.extend(aliases.filter(|(_, alias)| leaves(alias)).map(|(index, _)| (zone_index, index)));
+    }
+    for (zone, node) in outside {
+        if let Some(alias) = &mut zones[zone].nodes[node].alias {
+            alias.target = Target::Outside;
+        }
+    }
 }
 
 /// The zone with the deepest apex at or above `name`; `apexes` is sorted.
@@ -378,6 +423,34 @@ mod tests {
     }
 
     #[test]
+    fn n7_ds_of_an_apex_whose_parent_is_delegated_elsewhere_is_a_referral() {
+        let parent = zone("example.com.", &[NS, NS1, ("b", rtype::NS, "ns.example.net."), ("x.c", rtype::A, "192.0.2.1")]);
+        let child = |apex: &str| zone(apex, &[NS, NS1]);
+        let zones = Zones::new(vec![parent, child("a.b.example.com."), child("y.c.example.com."), child("b.example.org.")]);
+        assert_eq!(find(&zones, "a.b.example.com.", rtype::DS), "referral to b.example.com.");
+        assert_eq!(find(&zones, "a.b.example.com.", rtype::NS), "NS in a.b.example.com.");
+        assert_eq!(find(&zones, "y.c.example.com.", rtype::DS), "nodata in example.com.");
+        assert_eq!(find(&zones, "b.example.org.", rtype::DS), "nodata in b.example.org.");
+        let glued = [NS, NS1, ("b", rtype::NS, "ns.a.b"), ("ns.a.b", rtype::A, "192.0.2.1")];
+        let zones = Zones::new(vec![zone("example.com.", &glued), child("a.b.example.com.")]);
+        assert_eq!(find(&zones, "a.b.example.com.", rtype::DS), "referral to b.example.com.");
+    }
+
+    #[test]
+    fn n7_required_glue_comes_before_what_others_can_give() {
+        let apex = name("example.com.");
+        let (mut builder, mark) =
+            builder("example.com.", &[NS, NS1, ("ns.deleg", rtype::A, "192.0.2.5"), ("ns.deleg", rtype::AAAA, "2001:db8::5")]);
+        let hosts = ["ns1", "ns.deleg"].map(|host| rdata_from_text(rtype::NS, host, &apex).unwrap());
+        builder.rrset(&name("deleg.example.com."), Rrset::new(rtype::NS, 300, &hosts), mark);
+        let zone = builder.finish(&mut Diagnostics::new()).unwrap();
+        let cut = zone.nodes.iter().find(|node| !node.glue.is_empty()).unwrap();
+        let glue: Vec<_> = cut.glue.iter().map(|glue| (glue.owner.to_string(), glue.rrset.rtype(), glue.required)).collect();
+        let required = |rtype: u16| ("ns.deleg.example.com.".to_string(), rtype, true);
+        assert_eq!(glue, [required(rtype::A), required(rtype::AAAA), ("ns1.example.com.".into(), rtype::A, false)]);
+    }
+
+    #[test]
     fn n8_any_gets_hinfo_and_at_an_alias_the_cname() {
         let zones = sample();
         assert_eq!(find(&zones, "www.example.com.", rtype::ANY), "HINFO in example.com.");
@@ -391,6 +464,63 @@ mod tests {
         assert_eq!(find(&zones, "alias.example.com.", rtype::A), "alias of www.example.com.");
         assert_eq!(find(&zones, "alias.example.com.", rtype::CNAME), "CNAME in example.com.");
         assert_eq!(find(&zones, "alias.example.com.", rtype::NSEC), "nodata in example.com.");
+    }
+
+    /// What follows an alias for a type.
+    fn followed(zones: &Zones, qname: &str, qtype: u16) -> String {
+        let zone = &zones.zones()[0];
+        let node = zone.nodes.iter().find(|node| node.owner == name(qname)).unwrap();
+        match zone.follow(node.alias.as_ref().unwrap(), qtype) {
+            None => "outside".into(),
+            Some(Match::Rrset(rrset)) => rtype::name(rrset.rtype()).to_string(),
+            Some(Match::Referral(cut)) => format!("referral to {}", cut.owner),
+            Some(Match::NoData) => "nodata".into(),
+            Some(Match::NameError) => "name error".into(),
+            Some(other) => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn c2_what_an_alias_leads_to_in_another_zone_is_left_to_that_zone() {
+        let aliases = [
+            NS,
+            NS1,
+            ("www", rtype::CNAME, "x.sub"),
+            ("apex", rtype::CNAME, "sub"),
+            ("cut", rtype::CNAME, "x.cutsub"),
+            ("cutsub", rtype::NS, "ns1"),
+            ("here", rtype::CNAME, "xsub"),
+        ];
+        let parent = || zone("example.com.", &aliases);
+        let child = |apex: &str| zone(apex, &[NS, NS1, ("x", rtype::A, "192.0.2.1")]);
+        let zones = Zones::new(vec![parent(), child("sub.example.com."), child("cutsub.example.com.")]);
+        for owner in ["www.example.com.", "apex.example.com.", "cut.example.com."] {
+            assert_eq!(followed(&zones, owner, rtype::A), "outside", "{owner}");
+        }
+        assert_eq!(followed(&zones, "here.example.com.", rtype::A), "name error");
+        let alone = Zones::new(vec![parent()]);
+        assert_eq!(followed(&alone, "www.example.com.", rtype::A), "name error");
+        assert_eq!(followed(&alone, "cut.example.com.", rtype::A), "referral to cutsub.example.com.");
+    }
+
+    #[test]
+    fn n7_ds_at_a_cut_is_ours_through_an_alias_too() {
+        let ds = "1 8 2 E06D44B80B8F1D39A95C0B0D7C65D08458E880409BBC683457104237C7F8EC8D";
+        let records = [
+            NS,
+            NS1,
+            ("signed", rtype::NS, "ns1"),
+            ("signed", rtype::DS, ds),
+            ("plain", rtype::NS, "ns1"),
+            ("to-signed", rtype::CNAME, "SIGNED"),
+            ("to-plain", rtype::CNAME, "plain"),
+            ("below", rtype::CNAME, "x.signed"),
+        ];
+        let zones = Zones::new(vec![zone("example.com.", &records)]);
+        assert_eq!(followed(&zones, "to-signed.example.com.", rtype::DS), "DS");
+        assert_eq!(followed(&zones, "to-plain.example.com.", rtype::DS), "nodata");
+        assert_eq!(followed(&zones, "below.example.com.", rtype::DS), "referral to signed.example.com.");
+        assert_eq!(followed(&zones, "to-signed.example.com.", rtype::A), "referral to signed.example.com.");
     }
 
     #[test]

@@ -55,7 +55,7 @@ pub struct Node {
     pub steering: Option<(SteeringId, [bool; 2])>,
     /// The node of the delegation at or above it: itself at a cut, another node below one.
     pub cut: Option<u32>,
-    /// At a cut: addresses of its name servers.
+    /// At a cut: addresses of its name servers, the required ones first.
     pub glue: Box<[Glue]>,
     /// The node `*` directly below it.
     pub wildcard: Option<u32>,
@@ -78,7 +78,8 @@ pub struct Glue {
     pub owner: Name,
     /// Its A or AAAA.
     pub rrset: Rrset,
-    /// In-domain glue, which a referral must not leave out without TC (RFC 9471).
+    /// The server lies below this cut or another one of the zone (in-domain and sibling glue), so that only we can give its address:
+    /// a referral does not leave it out without TC (RFC 9471).
     pub required: bool,
 }
 
@@ -94,7 +95,7 @@ pub struct Alias {
 /// What stands at a CNAME's target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Target {
-    /// Not in this zone: the client follows it.
+    /// Not in this zone, or in a zone below it that is here too: the client follows it.
     Outside,
     /// A node of this zone (a wildcard, where it is synthesised; a cut, where it is delegated).
     Node(u32),
