@@ -7,6 +7,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::Arc;
 
 use hickory_proto::op::{Edns, Message, MessageType, OpCode, Query, ResponseCode};
@@ -40,13 +41,18 @@ fn pages() -> Vec<PathBuf> {
     pages
 }
 
-#[test]
-fn every_example_answers_as_its_readme_says() {
+/// Folders of whole configurations.
+fn examples() -> Vec<PathBuf> {
     let folders = fs::read_dir(root().join("examples")).unwrap().map(|entry| entry.unwrap().path());
     let folders: Vec<PathBuf> = folders.filter(|folder| folder.join("meridian.yaml").is_file()).collect();
     assert!(folders.len() >= MIN_EXAMPLES, "only {} examples", folders.len());
+    folders
+}
+
+#[test]
+fn every_example_answers_as_its_readme_says() {
     let mut broken = String::new();
-    for folder in folders {
+    for folder in examples() {
         let readme = fs::read_to_string(folder.join("README.md")).unwrap();
         let world = World::load(&folder.join("meridian.yaml"));
         let claims: Vec<String> = blocks(&readme).into_iter().filter(Block::is_claims).map(|block| block.text).collect();
@@ -101,6 +107,25 @@ fn the_readme_shows_what_dig_shows() {
     }
     assert!(shown >= 6, "one for each continent, not {shown}");
     assert!(broken.is_empty(), "{broken}");
+}
+
+/// What pages show of `explain` and `geo lookup` is what the program prints, from this folder.
+#[test]
+fn the_program_prints_what_is_shown() {
+    let mut shown = 0;
+    for page in pages().into_iter().chain(examples().iter().map(|folder| folder.join("README.md"))) {
+        let blocks = blocks(&fs::read_to_string(&page).unwrap());
+        for part in blocks.iter().filter(|block| block.language() == "console").flat_map(|block| block.text.split("$ ")) {
+            let (command, output) = part.split_once('\n').unwrap_or_default();
+            let arguments = command.strip_prefix("meridian ").or(command.strip_prefix("cargo run --release -- ")).unwrap_or_default();
+            if arguments.starts_with("explain ") || arguments.starts_with("geo ") {
+                let printed = Command::new(env!("CARGO_BIN_EXE_meridian")).args(arguments.split(' ')).current_dir(root()).output().unwrap();
+                assert_eq!(String::from_utf8_lossy(&printed.stdout), output, "{}: {command}", page.display());
+                shown += 1;
+            }
+        }
+    }
+    assert!(shown >= 4, "only {shown} commands are shown");
 }
 
 /// Each file of a configuration with a key that nobody knows: the error names all keys that are known there, and the page must name them too.

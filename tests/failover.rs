@@ -14,7 +14,7 @@ use common::backend::Backend;
 use common::client::{Tcp, Udp, has_ipv6, tcp, udp};
 use common::folder::Folder;
 use common::message::{Query, Reply, query};
-use common::server::{Server, run};
+use common::server::Server;
 
 /// Five data centres on five continents: name, place, and a client near each by the built-in world table, in IPv4 and IPv6.
 const REGIONS: [(&str, f64, f64, &str, &str); 5] = [
@@ -342,6 +342,59 @@ fn r1_a_bad_file_changes_nothing_and_the_log_says_why() {
 }
 
 #[test]
+fn t1_while_a_change_is_pending_answers_do_not_outlive_it() {
+    let mut backend = Backend::start();
+    // 100 failures in a row at 300 ms: half a minute in which the region stays, but might go.
+    let monitor =
+        format!("{{http: {{port: {}}}, address: 127.0.0.1, interval: 300ms, timeout: 250ms, fall: 100, rise: 1}}", backend.port());
+    let regions = format!(
+        "regions: {{a: {{location: {{latitude: 0, longitude: 0}}, services: {{web: {{endpoints: [192.0.2.10], monitor: {monitor}}}}}}}}}\n"
+    );
+    let zone = "zone: example.com\nns: [ns.example.net.]\nrecords:\n  www: {steer: {service: web, ttl: 1h}}\n  floor: {steer: {service: web, ttl: 1h, ttl_min: 10m}}\n";
+    let folder = Folder::with("pending", &[("meridian.yaml", SERVER), ("regions.yaml", &regions), ("example.com.zone.yaml", zone)]);
+    let server = Server::start(&folder.join("meridian.yaml"));
+    let client = Udp::to(server.address());
+    let ttl = |name: &str| client.ask(&query(name, "A")).ttl().unwrap();
+    let wait_for = |wanted: &dyn Fn(u32) -> bool| {
+        let start = Instant::now();
+        while !wanted(ttl("www.example.com")) {
+            assert!(start.elapsed() < PATIENCE, "{}", server.lines().join("\n"));
+        }
+    };
+    assert_eq!((ttl("www.example.com"), ttl("floor.example.com")), (3600, 3600), "a settled name keeps its TTL");
+    backend.stop();
+    wait_for(&|ttl| (5..=30).contains(&ttl));
+    assert_eq!(ttl("floor.example.com"), 600, "never under `ttl_min`");
+    backend.start_again();
+    wait_for(&|ttl| ttl == 3600);
+    assert_eq!(ttl("floor.example.com"), 3600);
+}
+
+#[test]
+fn t2_a_written_serial_must_grow_with_the_zone() {
+    let fleet = Fleet::start();
+    let serial = |fleet: &Fleet| fleet.client.ask(&query("example.com", "SOA")).answers()[0].split(' ').nth(5).unwrap().to_owned();
+    let zone =
+        |serial: u32, address: &str| ZONE.replace("ns: [", &format!("soa: {{serial: {serial}}}\nns: [")).replace("198.51.100.1", address);
+    let reload = |text: &str, outcome: &str| {
+        let mark = fleet.server.mark();
+        fleet.folder.write("example.com.zone.yaml", text);
+        fleet.server.signal("HUP");
+        fleet.server.wait_for(mark, outcome);
+        serial(&fleet)
+    };
+    // From a serial worked out to one that is written: whatever the first was, this one is after it.
+    let first = serial(&fleet).parse::<u32>().unwrap().wrapping_add(1);
+    assert_eq!(reload(&zone(first, "198.51.100.1"), "reloaded"), first.to_string());
+    assert_eq!(reload(&zone(first, "198.51.100.2"), "reload refused"), first.to_string(), "changed under the same serial");
+    assert_eq!(fleet.client.ask(&query("static.example.com", "A")).addresses(), ["198.51.100.1".parse::<IpAddr>().unwrap()]);
+    assert_eq!(reload(&zone(first.wrapping_sub(1), "198.51.100.2"), "reload refused"), first.to_string());
+    assert_eq!(reload(&zone(first, "198.51.100.1"), "reloaded"), first.to_string(), "nothing has changed");
+    let next = first.wrapping_add(1);
+    assert_eq!(reload(&zone(next, "198.51.100.2"), "reloaded"), next.to_string());
+}
+
+#[test]
 fn r1_what_takes_a_restart_is_said_and_the_rest_is_reloaded() {
     let fleet = Fleet::start();
     let mark = fleet.server.mark();
@@ -398,53 +451,4 @@ fn p5_address_families_fail_apart() {
     let ask = |name: &str, qtype: &str| udp(server.address(), &query(name, qtype).subnet("193.0.6.0/24")).addresses()[0].to_string();
     assert_eq!((ask("www.example.com", "A"), ask("www.example.com", "AAAA")), ("127.0.0.1".into(), "2001:db8::1".into()));
     assert_eq!((ask("both.example.com", "A"), ask("both.example.com", "AAAA")), ("192.0.2.1".into(), "2001:db8::1".into()));
-}
-
-#[test]
-fn a_configuration_that_is_refused_exits_with_3_and_binds_nothing() {
-    let folder = config(&[1; 5]);
-    folder.write("example.com.zone.yaml", &ZONE.replace("service: web", "service: wep"));
-    let file = folder.join("meridian.yaml");
-    for command in ["serve", "check"] {
-        let output = run(&[command, "--config", file.to_str().unwrap()]);
-        let text = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(output.status.code(), Some(3), "{command}: {text}");
-        assert!(text.contains("example.com.zone.yaml:5:") && text.contains("hint: did you mean `web`?"), "{text}");
-        assert!(!text.contains("serving"), "{text}");
-    }
-    let missing = run(&["serve", "--config", folder.join("no-such.yaml").to_str().unwrap()]);
-    assert_eq!(missing.status.code(), Some(3));
-    assert!(String::from_utf8(missing.stderr).unwrap().contains("no-such.yaml"));
-}
-
-#[test]
-fn wrong_arguments_exit_with_2() {
-    for arguments in [&[][..], &["serv"], &["serve", "--port", "53"], &["explain"], &["explain", "www.example.com"]] {
-        let output = run(arguments);
-        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-        assert!(!output.stderr.is_empty());
-    }
-}
-
-#[test]
-fn an_address_in_use_exits_with_1_and_is_named() {
-    let folder = config(&[1; 5]);
-    // No monitors, so that nothing is waited for.
-    folder.write("regions.yaml", "regions: {a: {location: {latitude: 0, longitude: 0}, services: {web: 192.0.2.1}}}\n");
-    let (held_udp, held_tcp) = (UdpSocket::bind("127.0.0.1:0").unwrap(), TcpListener::bind("127.0.0.1:0").unwrap());
-    for address in [held_udp.local_addr().unwrap(), held_tcp.local_addr().unwrap()] {
-        folder.write("meridian.yaml", &SERVER.replace("127.0.0.1:0", &address.to_string()));
-        let output = run(&["serve", "--config", folder.join("meridian.yaml").to_str().unwrap()]);
-        let text = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(output.status.code(), Some(1), "{text}");
-        assert!(text.contains(&format!("`{address}`: cannot listen")) && text.contains("hint: another server"), "{text}");
-    }
-    // A second Meridian on the port of the first is refused as well.
-    folder.write("meridian.yaml", SERVER);
-    let first = Server::start(&folder.join("meridian.yaml"));
-    let address = first.address();
-    folder.write("meridian.yaml", &SERVER.replace("127.0.0.1:0", &address.to_string()));
-    let output = run(&["serve", "--config", folder.join("meridian.yaml").to_str().unwrap()]);
-    assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stderr));
-    assert_eq!(udp(address, &query("www.example.com", "A")).addresses().len(), 1, "the first goes on");
 }

@@ -232,11 +232,12 @@ impl<'w> Steps<'w> {
         for entry in family.plan.ranking(place_id).iter() {
             self.write_region(text, family, place_id, entry)?;
         }
-        if let Some(standard @ (Standard::AnyUp | Standard::Allowed)) = self.heard.standard {
-            let asked = if standard == Standard::AnyUp { "with any endpoint up" } else { "not forced down" };
-            writeln!(text, "all down  fail open: any region {asked}")?;
-        } else if self.heard.chosen.is_none() && steering.on_all_down == OnAllDown::Nodata {
-            writeln!(text, "all down  no data, as configured")?;
+        match (self.heard.chosen, self.heard.standard) {
+            (None, _) if steering.on_all_down == OnAllDown::Nodata => writeln!(text, "all down  no data, as configured")?,
+            (None, _) => writeln!(text, "all down  no data: every region is forced down")?,
+            (Some(_), Some(Standard::AnyUp)) => writeln!(text, "all down  fail open: any region with any endpoint up")?,
+            (Some(_), Some(Standard::Allowed)) => writeln!(text, "all down  fail open: any region not forced down")?,
+            _ => {}
         }
         Ok(())
     }
