@@ -259,8 +259,11 @@ impl<'a, 'o> Page<'a, 'o> {
         };
         self.put(Section::Answer, Owner::Name(way.node.owner.as_wire()), dname, dname.ttl_s());
         let Some(renamed) = Renamed::of(name, &way.node.owner, dname) else { return self.refuse(Rcode::YXDOMAIN) };
-        let written = self.reply.rrset(Section::Answer, owner, rtype::CNAME, dname.ttl_s(), renamed.rdatas());
-        self.outcome.truncated |= written == Err(Full);
+        self.put_rdatas(Section::Answer, owner, (rtype::CNAME, dname.ttl_s()), renamed.rdatas());
+        // That CNAME is what was asked for, as one in the zone would be.
+        if matches!(self.query.question.qtype, rtype::CNAME | rtype::ANY) {
+            return;
+        }
         let next = self.world.catalog.zones.find(&renamed.qname(), self.query.question.qtype);
         if let Some(next) = next.filter(|next| next.zone_id == found.zone_id) {
             self.follow(&next, next.matched, Owner::Name(renamed.as_wire()), Some(way));
@@ -307,6 +310,9 @@ impl<'a, 'o> Page<'a, 'o> {
     fn addresses(&mut self, owner: Owner<'_>, decision: &Decision<'_>) {
         let Some(candidate) = decision.chosen else { return };
         self.outcome.region = Some(candidate.region);
+        if self.outcome.truncated {
+            return;
+        }
         for position in decision.endpoints.iter() {
             let written = match candidate.endpoints[position].address {
                 std::net::IpAddr::V4(v4) => self.reply.address(owner, decision.ttl_s, &v4.octets()),
@@ -333,6 +339,9 @@ impl<'a, 'o> Page<'a, 'o> {
         self.outcome.class = Class::Referral;
         if let Some(servers) = cut.rrset(rtype::NS) {
             self.put(Section::Authority, Owner::Name(cut.owner.as_wire()), servers, servers.ttl_s());
+        }
+        if self.outcome.truncated {
+            return;
         }
         for glue in &cut.glue {
             let written = self.reply.rrset(
@@ -363,9 +372,14 @@ impl<'a, 'o> Page<'a, 'o> {
         }
     }
 
-    /// One RRset, whole; where it does not fit the reply is truncated.
+    /// One RRset, whole; where it does not fit the reply is truncated and ends, so that no part of it lacks what comes before.
     fn put(&mut self, section: Section, owner: Owner<'_>, rrset: &Rrset, ttl_s: u32) {
-        let written = self.reply.rrset(section, owner, rrset.rtype(), ttl_s, rrset.rdatas());
-        self.outcome.truncated |= written == Err(Full);
+        self.put_rdatas(section, owner, (rrset.rtype(), ttl_s), rrset.rdatas());
+    }
+
+    fn put_rdatas(&mut self, section: Section, owner: Owner<'_>, (rtype, ttl_s): (u16, u32), rdatas: &[u8]) {
+        if !self.outcome.truncated {
+            self.outcome.truncated = self.reply.rrset(section, owner, rtype, ttl_s, rdatas) == Err(Full);
+        }
     }
 }

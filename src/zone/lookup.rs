@@ -185,7 +185,9 @@ impl Zone {
             }
             Target::Node(node) => {
                 let node = &self.nodes[node as usize];
-                Some(if node.cut.is_some() { Match::Referral(node) } else { self.matched(node, qtype) })
+                // For a target below a cut the node is that of the cut.
+                let below = alias.name != node.owner;
+                Some(if node.cut.is_some() { at_cut(node, below, node, qtype) } else { self.matched(node, qtype) })
             }
         }
     }
