@@ -293,10 +293,11 @@ impl<'a, 'o> Page<'a, 'o> {
         self.outcome.reason = decision.reason;
         // Several steered names on one chain share the option: the longest scope holds for all (BEHAVIOUR S7).
         self.scope = self.scope.max(if subnet.is_some() { decision.scope } else { 0 });
-        match decision.chosen {
-            Some(_) => self.addresses(owner, &decision),
-            None => self.negative(found, Class::NoData, decision.ttl_s.min(NODATA_TTL_S)),
+        if decision.is_negative() {
+            return self.negative(found, Class::NoData, decision.ttl_s.min(NODATA_TTL_S));
         }
+        self.outcome.region = decision.chosen.map(|candidate| candidate.region);
+        self.addresses(owner, &decision);
     }
 
     /// The client subnet, if there is one and it is to be believed (BEHAVIOUR E3, E7).
@@ -308,13 +309,11 @@ impl<'a, 'o> Page<'a, 'o> {
     }
 
     fn addresses(&mut self, owner: Owner<'_>, decision: &Decision<'_>) {
-        let Some(candidate) = decision.chosen else { return };
-        self.outcome.region = Some(candidate.region);
         if self.outcome.truncated {
             return;
         }
-        for position in decision.endpoints.iter() {
-            let written = match candidate.endpoints[position].address {
+        for address in decision.addresses() {
+            let written = match address {
                 std::net::IpAddr::V4(v4) => self.reply.address(owner, decision.ttl_s, &v4.octets()),
                 std::net::IpAddr::V6(v6) => self.reply.address(owner, decision.ttl_s, &v6.octets()),
             };

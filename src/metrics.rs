@@ -278,7 +278,7 @@ mod tests {
     fn steering(service: u16, regions: usize) -> Steering {
         let order = OrderSpec::Priority;
         let key = PlanKey { geo: 0, candidates: vec![], order, rules: vec![], spread_m: 0, hashes_clients: false };
-        let plan = Arc::new(Plan::compile(&key, &Catalog::default().table));
+        let plan = Arc::new(Plan::compile(&key, &Catalog::default().table).unwrap());
         let endpoints: Arc<[Endpoint]> = Arc::new([]);
         let candidate = |region| Candidate {
             region: RegionId(region),

@@ -14,7 +14,7 @@ use meridian::name::Name;
 use meridian::steer::balance::BalanceSpec;
 use meridian::steer::decide::HashFloor;
 use meridian::steer::order::OrderSpec;
-use meridian::steer::rule::{Action, When};
+use meridian::steer::rule::{Action, Fence, When};
 use meridian::steer::{Families, OnAllDown, ShareSpec, Weight};
 use meridian::wire::rtype;
 use meridian::zone::rrset::{Rrset, rdata_from_text, txt_from_strings};
@@ -196,7 +196,7 @@ fn every_steer_key_is_honoured() {
     assert_eq!((steer.min_healthy, steer.on_all_down, steer.families), (MinHealthy::Percent(50), OnAllDown::Nodata, Families::Together));
     assert!(!steer.ecs);
     let rule = &steer.rules[0];
-    assert_eq!(rule.action, Action::Only(vec![RegionId(0)]));
+    assert_eq!(rule.action, Action::Only(vec![RegionId(0)], Fence::Soft));
     assert_eq!((rule.when.networks[0].to_string().as_str(), &rule.when.asns[..]), ("10.0.0.0/8", &[64500, 64501][..]));
     assert_eq!(rule.when.countries, [Code::parse("NO").unwrap()], "Norway is a country, not a boolean");
     assert_eq!((rule.when.continents.len(), &rule.when.subdivisions[..]), (2, &["US-CA".to_owned(), "BY".to_owned()][..]));

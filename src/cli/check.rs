@@ -92,7 +92,7 @@ fn print_memory(compiled: &Compiled, out: &mut impl Write) -> Result<(), Failure
     let (rankings, memory) =
         plans.iter().fold((0, 0), |(rankings, memory), plan| (rankings + plan.ranking_count(), memory + plan.memory_bytes()));
     let ranges = table.range_count(Family::V4) + table.range_count(Family::V6);
-    writeln!(out, "place table\n  {} places, {ranges} ranges, {}", table.places().len(), kib(table.memory_bytes()))?;
+    writeln!(out, "place table\n  {} places, {ranges} ranges, {}", table.place_count(), kib(table.memory_bytes()))?;
     writeln!(out, "plans\n  {} plans, {rankings} rankings, {}", plans.len(), kib(memory))?;
     Ok(())
 }

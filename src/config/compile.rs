@@ -11,7 +11,8 @@ use crate::health::{EndpointId, EndpointLayout, Layout, MinHealthy, Monitor, Poo
 use crate::name::Name;
 use crate::snapshot::{self, Catalog, Settings};
 use crate::steer::hash::identity;
-use crate::steer::plan::{Plan, PlanKey};
+use crate::steer::plan::{Plan, PlanKey, PlanTooLarge};
+use crate::steer::rule::{Action, Fence, Rule};
 use crate::steer::{self, Candidate, Families, FamilySteering, ShareSpec, Steering, Weight};
 use crate::wire::rtype;
 use crate::zone::Zone;
@@ -70,7 +71,16 @@ pub fn compile(model: Model, earlier: Option<&Earlier>, diagnostics: &mut Diagno
     let no_plans = PlanCache::new();
     let mut plans = Plans { table: &table, earlier: earlier.map_or(&no_plans, |earlier| &earlier.plans), used: PlanCache::new() };
     let mut pools = Pools::default();
-    let steerings: Vec<Steering> = model.steerings.iter().map(|steer| steering(&model, steer, &mut pools, &mut plans)).collect();
+    let mut steerings: Vec<Steering> = Vec::with_capacity(model.steerings.len());
+    for steer in &model.steerings {
+        match steering(&model, steer, &mut pools, &mut plans) {
+            Ok(steering) => steerings.push(steering),
+            Err(error) => refuse(&model, steer, error, diagnostics),
+        }
+    }
+    if steerings.len() < model.steerings.len() {
+        return None;
+    }
     let plans = plans.used;
     let region = |region: &Region| snapshot::Region { name: region.name.clone(), location: region.location };
     let catalog = Catalog {
@@ -83,6 +93,12 @@ pub fn compile(model: Model, earlier: Option<&Earlier>, diagnostics: &mut Diagno
         turn_slots: pools.turn_slots as usize,
     };
     Some(Compiled { catalog: Arc::new(catalog), layout: Arc::new(pools.layout), pools: pools.names, plans })
+}
+
+fn refuse(model: &Model, steer: &Steer, error: PlanTooLarge, diagnostics: &mut Diagnostics) {
+    let zone = model.zones.iter().find(|zone| steer.owner.ends_with(&zone.apex));
+    let mark = zone.map_or_else(|| Mark::path("zones"), |zone| zone.mark.clone());
+    diagnostics.error_hint(mark, format!("`{}` cannot be steered: {error}", steer.owner), "lower its `spread`, or list fewer `regions`");
 }
 
 /// A zone with a written serial must not change under the same or a smaller one: secondaries would never see it (RFC 1982, BEHAVIOUR T2).
@@ -172,11 +188,16 @@ struct Plans<'a> {
 }
 
 impl Plans<'_> {
-    fn plan(&mut self, key: PlanKey) -> Arc<Plan> {
-        let (earlier, table) = (self.earlier, self.table);
-        let entry = self.used.entry(key);
-        let compiled = |key: &PlanKey| earlier.get(key).cloned().unwrap_or_else(|| Arc::new(Plan::compile(key, table)));
-        Arc::clone(entry.or_insert_with_key(compiled))
+    fn plan(&mut self, key: &PlanKey) -> Result<Arc<Plan>, PlanTooLarge> {
+        if let Some(plan) = self.used.get(key) {
+            return Ok(Arc::clone(plan));
+        }
+        let plan = match self.earlier.get(key) {
+            Some(plan) => Arc::clone(plan),
+            None => Arc::new(Plan::compile(key, self.table)?),
+        };
+        self.used.insert(key.clone(), Arc::clone(&plan));
+        Ok(plan)
     }
 }
 
@@ -236,8 +257,9 @@ impl Pools {
     }
 }
 
-fn steering(model: &Model, steer: &Steer, pools: &mut Pools, plans: &mut Plans<'_>) -> Steering {
-    let families = [Family::V4, Family::V6].map(|family| family_steering(model, steer, family, pools, plans));
+fn steering(model: &Model, steer: &Steer, pools: &mut Pools, plans: &mut Plans<'_>) -> Result<Steering, PlanTooLarge> {
+    let mut of = |family| family_steering(model, steer, family, pools, plans);
+    let families = [of(Family::V4)?, of(Family::V6)?];
     if let (Families::Together, [Some(v4), Some(v6)]) = (steer.families, &families) {
         for candidate in &v4.candidates {
             if let Some(twin) = v6.candidates.iter().find(|twin| twin.region == candidate.region) {
@@ -245,7 +267,7 @@ fn steering(model: &Model, steer: &Steer, pools: &mut Pools, plans: &mut Plans<'
             }
         }
     }
-    Steering {
+    Ok(Steering {
         owner: steer.owner.clone(),
         service: steer.service.0,
         ttl_s: steer.ttl_s,
@@ -257,10 +279,16 @@ fn steering(model: &Model, steer: &Steer, pools: &mut Pools, plans: &mut Plans<'
         balance: steer.balance.policy(),
         ecs: steer.ecs,
         families,
-    }
+    })
 }
 
-fn family_steering(model: &Model, steer: &Steer, family: Family, pools: &mut Pools, plans: &mut Plans<'_>) -> Option<FamilySteering> {
+fn family_steering(
+    model: &Model,
+    steer: &Steer,
+    family: Family,
+    pools: &mut Pools,
+    plans: &mut Plans<'_>,
+) -> Result<Option<FamilySteering>, PlanTooLarge> {
     let (mut candidates, mut ranked) = (Vec::new(), Vec::new());
     for (region_id, weight) in steer.regions.iter().zip(&steer.weights) {
         let region = &model.regions[usize::from(region_id.0)];
@@ -279,28 +307,42 @@ fn family_steering(model: &Model, steer: &Steer, family: Family, pools: &mut Poo
         ranked.push((*region_id, region.location, *weight));
     }
     if candidates.is_empty() {
-        return None;
+        return Ok(None);
     }
-    let (plan, hashes_clients) = plan(steer, ranked, plans);
-    Some(FamilySteering { plan, candidates, hashes_clients })
+    let (plan, hashes_clients) = plan(steer, family, ranked, plans)?;
+    Ok(Some(FamilySteering { plan, candidates, hashes_clients }))
 }
 
 /// The plan, and whether anything hashes clients: `balance`, or a band of several that is shared by hash (BEHAVIOUR S5).
-fn plan(steer: &Steer, candidates: Vec<(RegionId, geo::Point, Weight)>, plans: &mut Plans<'_>) -> (Arc<Plan>, bool) {
+fn plan(
+    steer: &Steer,
+    family: Family,
+    candidates: Vec<(RegionId, geo::Point, Weight)>,
+    plans: &mut Plans<'_>,
+) -> Result<(Arc<Plan>, bool), PlanTooLarge> {
     let hashes_endpoints = steer.balance.policy().hashes_client();
     let geo = plans.table.generation();
     let key = PlanKey {
         geo,
         candidates,
         order: steer.order,
-        rules: steer.rules.clone(),
+        rules: steer.rules.iter().map(|rule| of_family(rule, family)).collect(),
         spread_m: steer.spread_m,
         hashes_clients: hashes_endpoints,
     };
-    let plan = plans.plan(key.clone());
+    let plan = plans.plan(&key)?;
     let shares_by_hash = steer.share == ShareSpec::Hash && plan.has_shared_bands();
     if shares_by_hash && !hashes_endpoints {
-        return (plans.plan(PlanKey { hashes_clients: true, ..key }), true);
+        return Ok((plans.plan(&PlanKey { hashes_clients: true, ..key })?, true));
     }
-    (plan, hashes_endpoints)
+    Ok((plan, hashes_endpoints))
+}
+
+/// A rule as one address family sees it: fallback addresses of the other are no answer.
+fn of_family(rule: &Rule, family: Family) -> Rule {
+    let mut rule = rule.clone();
+    if let Action::Only(_, Fence::Hard { fallback }) = &mut rule.action {
+        fallback.retain(|address| Family::of(*address) == family);
+    }
+    rule
 }

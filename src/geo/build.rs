@@ -125,7 +125,7 @@ mod tests {
         table.locate(address.parse().unwrap(), u8::MAX)
     }
 
-    fn place<'t>(table: &'t PlaceTable, address: &str) -> &'t Place {
+    fn place<'t>(table: &'t PlaceTable, address: &str) -> Place<'t> {
         table.place(leaf(table, address).place)
     }
 
@@ -146,7 +146,7 @@ mod tests {
         let paris = place(&table, "10.1.2.3");
         assert_eq!((paris.point, paris.pin), (Point::new(2.0, 2.0).ok(), Some(RegionId(2))));
         // Fields that are not given keep the geo data's value.
-        assert_eq!((paris.country, paris.city.as_deref(), paris.source), (Code::parse("FR"), Some("Paris"), SourceId::Override));
+        assert_eq!((paris.country, paris.city, paris.source), (Code::parse("FR"), Some("Paris"), SourceId::Override));
         assert_eq!(place(&table, "10.2.0.1").pin, Some(RegionId(1)));
     }
 

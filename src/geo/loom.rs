@@ -6,11 +6,12 @@ use std::collections::HashMap;
 use super::build::{BuildError, Inputs, MAX_RANGES, Override};
 use super::intern::Interned;
 use super::place::{Fields, Kind, Place, PlaceId, RegionId, SourceId};
+use super::places::{PlaceList, Places};
 use super::prefix::Prefix;
+use super::ranges::{RangeList, Ranges};
 use super::source::{Rows, builtin};
 use super::special::{EMBEDDED, RESERVED};
 use super::sweep::{Address, Layer, NOTHING, Net, cut, sort, sweep};
-use super::table::Ranges;
 
 /// The layers in front of the geo files in every segment's values.
 const OVERRIDE: usize = 0;
@@ -23,15 +24,16 @@ const FIRST_SOURCE: usize = 4;
 pub(crate) struct Loom {
     overrides: Interned<(Fields, Option<RegionId>)>,
     override_nets: Vec<(Prefix, u32)>,
-    named: Vec<Prefix>,
     sources: Vec<Rows>,
     /// For each source: record number -> layer value, after dropping systems that nobody names.
     values: Vec<Vec<u32>>,
     /// For each source: layer value -> fields.
     fields: Vec<Interned<Fields>>,
-    places: Interned<Place>,
+    places: PlaceList,
     /// Values of a segment -> place.
     seen: HashMap<Box<[u32]>, PlaceId>,
+    /// The same for segments of which only one geo file speaks, which are nearly all: by file and value.
+    seen_alone: Vec<Vec<Option<PlaceId>>>,
 }
 
 impl Loom {
@@ -49,17 +51,18 @@ impl Loom {
         let mut loom = Loom {
             overrides: override_values,
             override_nets,
-            named: named_prefixes,
             sources,
             values: Vec::new(),
             fields: Vec::new(),
-            places: Interned::default(),
+            places: PlaceList::new(named_prefixes),
             seen: HashMap::new(),
+            seen_alone: Vec::new(),
         };
         for rows in &mut loom.sources {
             let mut distinct = Interned::default();
             let records = std::mem::take(&mut rows.records).into_iter().map(keep);
             loom.values.push(records.map(|fields| if fields.is_empty() { NOTHING } else { distinct.number(fields) }).collect());
+            loom.seen_alone.push(vec![None; distinct.list.len() + 1]);
             loom.fields.push(distinct);
         }
         loom
@@ -76,19 +79,19 @@ impl Loom {
             sources.push(nets);
         }
         let mut layers: Vec<Layer<'_, A>> = front.iter().chain(&sources).map(|nets| Layer::new(nets)).collect();
-        let mut cloth = Cloth { starts: Vec::new(), places: Vec::new(), pending: None };
+        let mut cloth = Cloth { ranges: RangeList::new(), pending: None };
         sweep(&mut layers, |first, last, values| cloth.add(first, last, self.place(values)))?;
         cloth.finish()
     }
 
     /// The places of all families woven so far, by [`PlaceId`].
-    pub(crate) fn into_places(self) -> Vec<Place> {
-        self.places.list
+    pub(crate) fn into_places(self) -> Places {
+        self.places.finish()
     }
 
     fn front_layers<A: Address>(&self) -> [Vec<Net<A>>; FIRST_SOURCE] {
         let of = |prefix: &Prefix| prefix.family() == A::FAMILY;
-        let named = (1u32..).zip(&self.named);
+        let named = (1u32..).zip(self.places.named());
         let mut layers = [
             self.override_nets.iter().filter(|(p, _)| of(p)).map(|(p, value)| Net::new(p, *value)).collect(),
             named.filter(|(_, p)| of(p)).map(|(value, p)| Net::new(p, value)).collect(),
@@ -101,19 +104,25 @@ impl Loom {
 
     /// The place of a segment by the values of its layers.
     fn place(&mut self, values: &[u32]) -> PlaceId {
-        if let Some(id) = self.seen.get(values) {
-            return *id;
+        let alone = alone(values);
+        let seen = match alone {
+            Some((source, value)) => self.seen_alone[source][value],
+            None => self.seen.get(values).copied(),
+        };
+        if let Some(id) = seen {
+            return id;
         }
-        let place = self.lay_over(values);
-        // Numbers of interned values start at 1, places at 0.
-        let id = PlaceId(self.places.number(place) - 1);
-        self.seen.insert(values.into(), id);
+        let id = self.lay_over(values);
+        match alone {
+            Some((source, value)) => self.seen_alone[source][value] = Some(id),
+            None => _ = self.seen.insert(values.into(), id),
+        }
         id
     }
 
-    fn lay_over(&self, values: &[u32]) -> Place {
+    fn lay_over(&mut self, values: &[u32]) -> PlaceId {
         if values[EMBEDMENT] != NOTHING {
-            return assemble(Fields::default(), None, None, SourceId::Embedded, Kind::Unknown);
+            return self.places.add(&Place { source: SourceId::Embedded, ..Place::default() });
         }
         let mut fields = Fields::default();
         let (mut first_source, mut point_source) = (None, None);
@@ -148,20 +157,26 @@ impl Loom {
             (None, false, true) => Kind::UsePeer,
             _ => Kind::Unknown,
         };
-        let named = (values[NAMED] as usize).checked_sub(1).and_then(|i| self.named.get(i)).copied();
-        assemble(fields, pin, named, source, kind)
+        let named = (values[NAMED] as usize).checked_sub(1).and_then(|i| self.places.named().get(i)).copied();
+        let Fields { point, continent, country, subdivision, city, asn } = &fields;
+        let (subdivision, city) = (subdivision.as_deref(), city.as_deref());
+        let (point, continent, country, asn) = (*point, *continent, *country, *asn);
+        self.places.add(&Place { point, continent, country, subdivision, city, asn, pin, named, source, kind })
     }
 }
 
-fn assemble(fields: Fields, pin: Option<RegionId>, named: Option<Prefix>, source: SourceId, kind: Kind) -> Place {
-    let Fields { point, continent, country, subdivision, city, asn } = fields;
-    Place { point, continent, country, subdivision, city, asn, pin, named, source, kind }
+/// The file and its value, where nobody else speaks of a segment.
+fn alone(values: &[u32]) -> Option<(usize, usize)> {
+    let (front, sources) = values.split_at(FIRST_SOURCE);
+    let mut speaking = sources.iter().enumerate().filter(|(_, value)| **value != NOTHING);
+    let (source, value) = speaking.next()?;
+    let is_alone = front.iter().all(|value| *value == NOTHING) && speaking.next().is_none();
+    is_alone.then_some((source, *value as usize))
 }
 
 /// The ranges of one family as they come off the sweep: equal neighbours merged, then cut into aligned blocks.
-struct Cloth<A> {
-    starts: Vec<A>,
-    places: Vec<PlaceId>,
+struct Cloth<A: Address> {
+    ranges: RangeList<A>,
     pending: Option<(u128, u128, PlaceId)>,
 }
 
@@ -174,23 +189,18 @@ impl<A: Address> Cloth<A> {
                 self.pending = Some((first, last, place));
             }
         }
-        if self.starts.len() > MAX_RANGES { Err(BuildError::TooManyRanges) } else { Ok(()) }
+        if self.ranges.len() > MAX_RANGES { Err(BuildError::TooManyRanges) } else { Ok(()) }
     }
 
     fn flush(&mut self) {
         if let Some((first, last, place)) = self.pending.take() {
-            cut(A::FAMILY, first, last, |block, _| {
-                self.starts.push(A::narrow(block));
-                self.places.push(place);
-            });
+            cut(A::FAMILY, first, last, |block, _| self.ranges.push(A::narrow(block), place));
         }
     }
 
     fn finish(mut self) -> Result<Ranges<A>, BuildError> {
         self.flush();
-        self.starts.shrink_to_fit();
-        self.places.shrink_to_fit();
-        Ok(Ranges::new(self.starts, self.places))
+        Ok(self.ranges.finish())
     }
 }
 

@@ -11,7 +11,9 @@ mod loom;
 #[cfg(test)]
 mod oracle;
 pub mod place;
+mod places;
 pub mod prefix;
+mod ranges;
 pub mod source;
 pub mod special;
 mod sweep;

@@ -130,7 +130,7 @@ fn world() -> impl Strategy<Value = World> {
 /// What the table says, in the words of the oracle.
 fn seen(table: &PlaceTable, address: IpAddr) -> Seen {
     let place = table.place(table.locate(address, u8::MAX).place);
-    (place.country, place.city.as_deref().map(str::to_owned), place.pin, place.named, place.kind)
+    (place.country, place.city.map(str::to_owned), place.pin, place.named, place.kind)
 }
 
 proptest! {
@@ -179,7 +179,7 @@ proptest! {
         // A plan that looks at little, and one that looks at everything.
         let reduce = |seen: Seen| if kinds_only { (None, None, None, None, seen.4) } else { seen };
         let key = |address: IpAddr| world.see(address).map(reduce);
-        let keys: Vec<Seen> = table.places().iter().map(|p| reduce((p.country, p.city.as_deref().map(str::to_owned), p.pin, p.named, p.kind))).collect();
+        let keys: Vec<Seen> = table.places().map(|p| reduce((p.country, p.city.map(str::to_owned), p.pin, p.named, p.kind))).collect();
         let number = |place: super::PlaceId| keys.iter().position(|key| *key == keys[place.0 as usize]);
         let scopes = table.scopes(number);
         for family in [Family::V4, Family::V6] {

@@ -110,6 +110,11 @@ impl Code {
         Code::parse(text).filter(|code| CONTINENTS.contains(&code.as_str()))
     }
 
+    /// The two letters, as octets.
+    pub(crate) fn letters(self) -> [u8; 2] {
+        self.0
+    }
+
     /// The two letters.
     pub fn as_str(&self) -> &str {
         // Letters by construction, so this never falls back.
@@ -191,9 +196,9 @@ pub enum SourceId {
     None,
 }
 
-/// One place: the fields of all sources laid over each other. Interned: two networks with equal content share one.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Place {
+/// One place: the fields of all sources laid over each other, as its table tells them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Place<'t> {
     /// Coordinates; where no source has them, the country's point from the built-in table (G5).
     pub point: Option<Point>,
     /// Continent; where no source has it, that of the country.
@@ -201,9 +206,9 @@ pub struct Place {
     /// Country, ISO 3166-1 alpha-2.
     pub country: Option<Code>,
     /// Subdivision, the part of ISO 3166-2 behind the hyphen.
-    pub subdivision: Option<Box<str>>,
+    pub subdivision: Option<&'t str>,
     /// City, in English.
-    pub city: Option<Box<str>>,
+    pub city: Option<&'t str>,
     /// Autonomous system; kept only where a rule or a table names it.
     pub asn: Option<u32>,
     /// The region that an override ranks first.
@@ -216,9 +221,9 @@ pub struct Place {
     pub kind: Kind,
 }
 
-impl Default for Place {
+impl Default for Place<'_> {
     /// Of this place nobody says anything.
-    fn default() -> Place {
+    fn default() -> Self {
         Place {
             point: None,
             continent: None,
@@ -234,18 +239,18 @@ impl Default for Place {
     }
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for Place<'_> {
     /// One line for people: `Paris, FR-IDF, EU (48.8534, 2.3488)`, `unknown`, `reserved (the peer counts)`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.kind == Kind::UsePeer {
             return f.write_str("reserved (the peer counts)");
         }
-        let country = match (self.country, &self.subdivision) {
+        let country = match (self.country, self.subdivision) {
             (Some(country), Some(subdivision)) => Some(format!("{country}-{subdivision}")),
             (Some(country), None) => Some(country.to_string()),
-            (None, subdivision) => subdivision.as_ref().map(ToString::to_string),
+            (None, subdivision) => subdivision.map(str::to_owned),
         };
-        let city = self.city.as_ref().map(ToString::to_string);
+        let city = self.city.map(str::to_owned);
         let asn = self.asn.map(|asn| format!("AS{asn}"));
         let parts: Vec<String> = [city, country, self.continent.map(|c| c.to_string()), asn].into_iter().flatten().collect();
         let text = parts.join(", ");
@@ -262,9 +267,10 @@ impl fmt::Display for Place {
 mod tests {
     use super::*;
 
-    fn place(fields: Fields, kind: Kind) -> Place {
+    fn place(fields: &Fields, kind: Kind) -> Place<'_> {
         let Fields { point, continent, country, subdivision, city, asn } = fields;
-        Place { point, continent, country, subdivision, city, asn, pin: None, named: None, source: SourceId::None, kind }
+        let (subdivision, city) = (subdivision.as_deref(), city.as_deref());
+        Place { point: *point, continent: *continent, country: *country, subdivision, city, asn: *asn, kind, ..Place::default() }
     }
 
     #[test]
@@ -300,11 +306,11 @@ mod tests {
             city: Some("Paris".into()),
             ..Fields::default()
         };
-        assert_eq!(place(paris.clone(), Kind::Located).to_string(), "Paris, FR, EU (48.8534, 2.3488)");
+        assert_eq!(place(&paris, Kind::Located).to_string(), "Paris, FR, EU (48.8534, 2.3488)");
         let subdivision = Fields { subdivision: Some("IDF".into()), asn: Some(64500), ..paris };
-        assert_eq!(place(subdivision, Kind::Located).to_string(), "Paris, FR-IDF, EU, AS64500 (48.8534, 2.3488)");
-        assert_eq!(place(Fields::default(), Kind::Unknown).to_string(), "unknown");
-        assert_eq!(place(Fields::default(), Kind::UsePeer).to_string(), "reserved (the peer counts)");
-        assert_eq!(place(Fields { continent: Code::parse("EU"), ..Fields::default() }, Kind::Unknown).to_string(), "EU (no coordinates)");
+        assert_eq!(place(&subdivision, Kind::Located).to_string(), "Paris, FR-IDF, EU, AS64500 (48.8534, 2.3488)");
+        assert_eq!(place(&Fields::default(), Kind::Unknown).to_string(), "unknown");
+        assert_eq!(place(&Fields::default(), Kind::UsePeer).to_string(), "reserved (the peer counts)");
+        assert_eq!(place(&Fields { continent: Code::parse("EU"), ..Fields::default() }, Kind::Unknown).to_string(), "EU (no coordinates)");
     }
 }

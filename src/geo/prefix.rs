@@ -90,7 +90,7 @@ impl Prefix {
     }
 
     /// Length of the prefix in bits: 0 to 32, or 0 to 128.
-    pub fn length(&self) -> u8 {
+    pub const fn length(&self) -> u8 {
         self.length
     }
 
@@ -115,8 +115,8 @@ impl Prefix {
     }
 
     /// First address as a number.
-    pub(crate) fn first_bits(&self) -> u128 {
-        u128::from(self.first[0]) << 64 | u128::from(self.first[1])
+    pub(crate) const fn first_bits(&self) -> u128 {
+        (self.first[0] as u128) << 64 | self.first[1] as u128
     }
 
     /// Last address as a number.

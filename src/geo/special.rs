@@ -1,7 +1,7 @@
 //! Addresses with a meaning of their own: reserved and private blocks, and the IPv6 blocks that hold IPv4 addresses.
 //! This room only names them; whether they matter for a client is decided where the table is built.
 
-use super::prefix::{Family, Prefix};
+use super::prefix::{Family, Prefix, mask};
 
 /// One reserved block and the document that reserves it.
 #[derive(Debug, Clone, Copy)]
@@ -64,6 +64,18 @@ pub const EMBEDDED: [Embedded; 3] = [
     Embedded { prefix: block([0x2002, 0, 0, 0], 16), rfc: "RFC 3056", purpose: "6to4" },
 ];
 
+/// The upper half of each of [`EMBEDDED`], and which of its bits are fixed.
+const EMBEDDED_TOPS: [(u64, u64); 3] = {
+    let mut tops = [(0, 0); 3];
+    let mut index = 0;
+    while index < tops.len() {
+        let prefix = EMBEDDED[index].prefix;
+        tops[index] = ((prefix.first_bits() >> 64) as u64, (mask(Family::V6, prefix.length()) >> 64) as u64);
+        index += 1;
+    }
+    tops
+};
+
 /// True if the whole block lies inside one of [`EMBEDDED`]: an entry for it would never be looked up; write it as IPv4.
 pub fn is_embedded(prefix: &Prefix) -> bool {
     EMBEDDED.iter().any(|block| block.prefix.covers(prefix))
@@ -73,6 +85,10 @@ pub fn is_embedded(prefix: &Prefix) -> bool {
 /// a source prefix of `source_length` bits holds none of its bits.
 #[inline]
 pub(crate) fn embedded_v4(bits: u128, source_length: u8) -> Option<(u32, u8)> {
+    // Nearly all addresses are in none of the blocks, and half of their bits tell.
+    if EMBEDDED_TOPS.iter().all(|(top, mask)| (bits >> 64) as u64 & mask != *top) {
+        return None;
+    }
     EMBEDDED.iter().find_map(|block| {
         let length = block.prefix.length();
         let inside = (bits ^ block.prefix.first_bits()) >> (128 - length) == 0;

@@ -2,6 +2,7 @@
 //! It never decides what a segment means; it hands out the most specific network's number for each stretch of addresses.
 
 use super::prefix::{Family, Prefix, bits_address};
+use super::ranges::Key;
 
 /// An address as a number of its own width, so that a million IPv4 networks do not pay for IPv6.
 pub(crate) trait Address: Copy + Ord {
@@ -13,6 +14,12 @@ pub(crate) trait Address: Copy + Ord {
     fn wide(self) -> u128;
     /// From a 128-bit number that fits.
     fn narrow(bits: u128) -> Self;
+    /// What ranges are searched by.
+    type Key: Key;
+    /// The key and the rest: nothing for IPv4, the low half for IPv6.
+    fn split(self) -> (Self::Key, u64);
+    /// Both together again.
+    fn join(key: Self::Key, low: u64) -> Self;
 }
 
 impl Address for u32 {
@@ -23,6 +30,13 @@ impl Address for u32 {
     fn narrow(bits: u128) -> u32 {
         bits as u32
     }
+    type Key = u32;
+    fn split(self) -> (u32, u64) {
+        (self, 0)
+    }
+    fn join(key: u32, _: u64) -> u32 {
+        key
+    }
 }
 
 impl Address for u128 {
@@ -32,6 +46,13 @@ impl Address for u128 {
     }
     fn narrow(bits: u128) -> u128 {
         bits
+    }
+    type Key = u64;
+    fn split(self) -> (u64, u64) {
+        ((self >> 64) as u64, self as u64)
+    }
+    fn join(key: u64, low: u64) -> u128 {
+        u128::from(key) << 64 | u128::from(low)
     }
 }
 

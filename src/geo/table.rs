@@ -1,16 +1,14 @@
 //! The place table: every address of both families falls into exactly one range, and every range has exactly one place.
 //! Total and disjoint by construction; a look-up never allocates, never locks and never fails.
 
-use std::mem::size_of;
 use std::net::IpAddr;
 
 use super::place::{Kind, Place, PlaceId, SourceId};
-use super::prefix::{Family, Prefix, bits_address};
+use super::places::{PlaceList, Places};
+use super::prefix::{Family, Prefix};
+use super::ranges::Ranges;
 use super::special::embedded_v4;
 use super::sweep::Address;
-
-/// Ranges are found by the top bits first: 64 Ki entries (256 KiB a family) stay in the second-level cache.
-const INDEX_BITS: u32 = 16;
 
 /// Scope of a block that cannot be judged because the source is too short to hold its IPv4 bits: the answer holds for
 /// exactly that source, so it must not be shared (RFC 7871 section 7.2.1).
@@ -36,17 +34,21 @@ pub struct Leaf {
 pub struct PlaceTable {
     v4: Ranges<u32>,
     v6: Ranges<u128>,
-    places: Box<[Place]>,
+    places: Places,
     /// The kind of each place once more: an octet that stays in the cache where a whole place would not.
     kinds: Box<[Kind]>,
+    /// The place of the v6 blocks that hold IPv4 addresses.
+    embedded: Option<PlaceId>,
     generation: u64,
 }
 
 impl PlaceTable {
-    pub(crate) fn new(v4: Ranges<u32>, v6: Ranges<u128>, places: Vec<Place>) -> PlaceTable {
-        let generation = content_hash(&v4, &v6, &places);
-        let kinds = places.iter().map(|place| place.kind).collect();
-        PlaceTable { v4, v6, places: places.into_boxed_slice(), kinds, generation }
+    pub(crate) fn new(v4: Ranges<u32>, v6: Ranges<u128>, places: Places) -> PlaceTable {
+        let all = || (0..places.len() as u32).map(PlaceId);
+        let embedded = all().find(|id| places.get(*id).source == SourceId::Embedded);
+        let generation = content_hash(&v4, &v6, all().map(|id| places.get(id)));
+        let kinds = places.kinds().collect();
+        PlaceTable { v4, v6, places, kinds, embedded, generation }
     }
 
     /// The leaf of an address. `source_length` is the number of its bits that are known: the ECS source prefix, or 32 or 128
@@ -67,13 +69,14 @@ impl PlaceTable {
 
     /// A table that knows nothing: every address is unknown.
     pub fn empty() -> PlaceTable {
-        let unknown = Place::default();
-        PlaceTable::new(Ranges::new(vec![0], vec![PlaceId(0)]), Ranges::new(vec![0], vec![PlaceId(0)]), vec![unknown])
+        let mut places = PlaceList::new(Vec::new());
+        let unknown = places.add(&Place::default());
+        PlaceTable::new(Ranges::one(unknown), Ranges::one(unknown), places.finish())
     }
 
     /// A place by its index; every [`PlaceId`] that this table gave is valid.
-    pub fn place(&self, id: PlaceId) -> &Place {
-        &self.places[id.0 as usize]
+    pub fn place(&self, id: PlaceId) -> Place<'_> {
+        self.places.get(id)
     }
 
     /// How far a place can be used.
@@ -83,8 +86,13 @@ impl PlaceTable {
     }
 
     /// All places, by index.
-    pub fn places(&self) -> &[Place] {
-        &self.places
+    pub fn places(&self) -> impl ExactSizeIterator<Item = Place<'_>> {
+        (0..self.kinds.len()).map(|index| self.places.get(PlaceId(index as u32)))
+    }
+
+    /// How many places there are.
+    pub fn place_count(&self) -> usize {
+        self.kinds.len()
     }
 
     /// The aligned block that a range covers.
@@ -119,17 +127,15 @@ impl PlaceTable {
     pub fn scopes<K: PartialEq + Copy>(&self, key: impl Fn(PlaceId) -> K) -> Box<[u8]> {
         let mut scopes = vec![0u8; (self.v4.count() + self.v6.count()) as usize];
         let (v4, v6) = scopes.split_at_mut(self.v4.count() as usize);
-        let key = |place| (self.place(place).source != SourceId::Embedded).then(|| key(place));
-        self.v4.scopes(v4, &key);
-        self.v6.scopes(v6, &key);
+        let key = |place| (Some(place) != self.embedded).then(|| key(place));
+        fill_scopes(&self.v4, v4, &key);
+        fill_scopes(&self.v6, v6, &key);
         scopes.into_boxed_slice()
     }
 
     /// Memory of the table in octets, texts of places included.
     pub fn memory_bytes(&self) -> usize {
-        let text = |text: &Option<Box<str>>| text.as_ref().map_or(0, |text| text.len());
-        let texts: usize = self.places.iter().map(|place| text(&place.city) + text(&place.subdivision)).sum();
-        self.v4.memory_bytes() + self.v6.memory_bytes() + self.places.len() * size_of::<Place>() + texts
+        self.v4.memory_bytes() + self.v6.memory_bytes() + self.places.memory_bytes() + self.kinds.len()
     }
 
     /// A hash of the content: tables with equal ranges and places have equal generations, so plans over them can be shared.
@@ -144,86 +150,32 @@ impl PlaceTable {
 
     fn place_of(&self, range: RangeId) -> PlaceId {
         match range.0.checked_sub(self.v4.count()) {
-            None => self.v4.places[range.0 as usize],
-            Some(index) => self.v6.places[index as usize],
+            None => self.v4.place(range.0),
+            Some(index) => self.v6.place(index),
         }
     }
 }
 
-/// The ranges of one family: sorted first addresses and their places. The first starts at 0, each is one aligned block.
-#[derive(Debug)]
-pub(crate) struct Ranges<A> {
-    starts: Box<[A]>,
-    places: Box<[PlaceId]>,
-    /// For each value of the top bits the first range that starts there or later; one more entry at the end.
-    index: Box<[u32]>,
-}
-
-impl<A: Address> Ranges<A> {
-    /// From the blocks in order; the caller guarantees that they are aligned, disjoint and total.
-    pub(crate) fn new(starts: Vec<A>, places: Vec<PlaceId>) -> Ranges<A> {
-        let mut index = Vec::with_capacity((1 << INDEX_BITS) + 1);
-        let mut range = 0u32;
-        for top in 0..=1u128 << INDEX_BITS {
-            while starts.get(range as usize).is_some_and(|start| top_bits(*start) < top) {
-                range += 1;
-            }
-            index.push(range);
+/// The ranges are the leaves of a binary trie, seen from left to right: whenever the two newest blocks are siblings they
+/// become their parent. A parent with equal children goes on as one block; an unequal pair fixes the scope of both sides.
+fn fill_scopes<A: Address, K: PartialEq + Copy>(ranges: &Ranges<A>, scopes: &mut [u8], key: &impl Fn(PlaceId) -> Option<K>) {
+    let mut stack: Vec<Block<K>> = Vec::with_capacity(usize::from(A::FAMILY.bits()) + 2);
+    for range in 0..ranges.count() {
+        let key = key(ranges.place(range));
+        if key.is_none() {
+            scopes[range as usize] = SCOPE_OF_EMBEDDED;
         }
-        Ranges { starts: starts.into_boxed_slice(), places: places.into_boxed_slice(), index: index.into_boxed_slice() }
-    }
-
-    fn count(&self) -> u32 {
-        self.starts.len() as u32
-    }
-
-    #[inline]
-    fn find(&self, address: A) -> (u32, PlaceId) {
-        let top = top_bits(address) as usize;
-        let (low, high) = (self.index[top], self.index[top + 1]);
-        let inside = self.starts[low as usize..high as usize].partition_point(|start| *start <= address);
-        // Range 0 starts at address 0, so there is always one at or before the address.
-        let range = (low + inside as u32).saturating_sub(1);
-        (range, self.places[range as usize])
-    }
-
-    /// The last address of a range is the one before the next.
-    fn prefix(&self, range: u32) -> Prefix {
-        let first = self.starts[range as usize].wide();
-        let last = self.starts.get(range as usize + 1).map_or(A::MAX, |next| next.wide() - 1);
-        let free = (last - first).checked_add(1).map_or(128, u128::trailing_zeros);
-        Prefix::masked(bits_address(A::FAMILY, first), A::FAMILY.bits() - free as u8)
-    }
-
-    /// The ranges are the leaves of a binary trie, seen from left to right: whenever the two newest blocks are siblings they
-    /// become their parent. A parent with equal children goes on as one block; an unequal pair fixes the scope of both sides.
-    fn scopes<K: PartialEq + Copy>(&self, scopes: &mut [u8], key: &impl Fn(PlaceId) -> Option<K>) {
-        let mut stack: Vec<Block<K>> = Vec::with_capacity(A::FAMILY.bits() as usize + 2);
-        for range in 0..self.count() {
-            let key = key(self.places[range as usize]);
-            if key.is_none() {
-                scopes[range as usize] = SCOPE_OF_EMBEDDED;
-            }
-            stack.push(Block { length: self.prefix(range).length(), key, first: range, last: range });
-            while let [.., left, right] = stack[..]
-                && left.length == right.length
-                && right.length > 0
-                && self.is_right(&right)
-            {
-                stack.truncate(stack.len() - 2);
-                stack.push(join(left, right, scopes));
-            }
+        stack.push(Block { length: ranges.length(range), key, first: range, last: range });
+        while let [.., left, right] = stack[..]
+            && left.length == right.length
+            && right.length > 0
+            && ranges.first(right.first) >> (A::FAMILY.bits() - right.length) & 1 == 1
+        {
+            stack.truncate(stack.len() - 2);
+            stack.push(join(left, right, scopes));
         }
-        stack.iter().for_each(|block| block.fix(scopes));
     }
-
-    fn is_right<K>(&self, block: &Block<K>) -> bool {
-        self.starts[block.first as usize].wide() >> (A::FAMILY.bits() - block.length) & 1 == 1
-    }
-
-    fn memory_bytes(&self) -> usize {
-        self.starts.len() * (size_of::<A>() + size_of::<PlaceId>()) + self.index.len() * size_of::<u32>()
-    }
+    stack.iter().for_each(|block| block.fix(scopes));
 }
 
 /// An aligned block of ranges `first..=last`; `key` is `None` where it is not constant.
@@ -253,23 +205,20 @@ fn join<K: PartialEq + Copy>(left: Block<K>, right: Block<K>, scopes: &mut [u8])
     Block { length: left.length - 1, key: left.key.filter(|_| equal), first: left.first, last: right.last }
 }
 
-fn top_bits<A: Address>(address: A) -> u128 {
-    address.wide() >> (u32::from(A::FAMILY.bits()) - INDEX_BITS)
-}
-
 /// FNV-1a over 64-bit words with a final mix: the same on every machine, and quick enough for millions of ranges.
-fn content_hash(v4: &Ranges<u32>, v6: &Ranges<u128>, places: &[Place]) -> u64 {
+fn content_hash<'t>(v4: &Ranges<u32>, v6: &Ranges<u128>, places: impl Iterator<Item = Place<'t>>) -> u64 {
     let mut hash = Fnv(0xcbf2_9ce4_8422_2325);
-    for (start, place) in v4.starts.iter().zip(&v4.places) {
-        hash.word(u64::from(*start) << 32 | u64::from(place.0));
+    for range in 0..v4.count() {
+        hash.word((v4.first(range) as u64) << 32 | u64::from(v4.place(range).0));
     }
-    for (start, place) in v6.starts.iter().zip(&v6.places) {
-        hash.word((start >> 64) as u64);
-        hash.word(*start as u64);
-        hash.word(u64::from(place.0));
+    for range in 0..v6.count() {
+        let first = v6.first(range);
+        hash.word((first >> 64) as u64);
+        hash.word(first as u64);
+        hash.word(u64::from(v6.place(range).0));
     }
     for place in places {
-        std::hash::Hash::hash(place, &mut hash);
+        std::hash::Hash::hash(&place, &mut hash);
     }
     std::hash::Hasher::finish(&hash)
 }

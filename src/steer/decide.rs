@@ -69,10 +69,10 @@ impl Default for HashFloor {
 /// What is answered.
 #[derive(Debug, Clone, Copy)]
 pub struct Decision<'w> {
-    /// The region; none = NODATA.
+    /// The region; none = the fallback addresses of a hard fence, or NODATA.
     pub chosen: Option<&'w Candidate>,
-    /// The endpoints to answer, in order.
-    pub endpoints: Endpoints,
+    endpoints: Endpoints,
+    fallback: &'w [IpAddr],
     /// TTL of the answer, or of the negative answer's SOA at most, in seconds.
     pub ttl_s: u32,
     /// ECS scope prefix length; 0 where nothing depends on the client.
@@ -81,9 +81,24 @@ pub struct Decision<'w> {
     pub reason: Reason,
 }
 
+impl Decision<'_> {
+    /// The addresses to answer, in order; none = NODATA.
+    #[inline]
+    pub fn addresses(&self) -> impl Iterator<Item = IpAddr> {
+        let endpoints = self.chosen.map_or(&[][..], |chosen| &chosen.endpoints);
+        self.endpoints.iter().map(|position| endpoints[position].address).chain(self.fallback.iter().copied())
+    }
+
+    /// Whether there is no address to answer.
+    #[inline]
+    pub fn is_negative(&self) -> bool {
+        self.chosen.is_none() && self.fallback.is_empty()
+    }
+}
+
 /// What is answered of a region: a rotation of its living endpoints.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Endpoints {
+struct Endpoints {
     living: Positions,
     start: usize,
     count: usize,
@@ -91,7 +106,7 @@ pub struct Endpoints {
 
 impl Endpoints {
     /// Positions of endpoints in their region, in the order of the answer.
-    pub fn iter(&self) -> impl Iterator<Item = usize> {
+    fn iter(&self) -> impl Iterator<Item = usize> {
         self.living.rotation(self.start, self.count)
     }
 }
@@ -116,13 +131,15 @@ pub enum Reason {
     Failover,
     /// Nothing is up.
     FailOpen,
+    /// Everything inside a hard fence is forced down: its fallback addresses.
+    Fallback,
     /// Nothing is up, or nothing is allowed, and so nothing is answered.
     NoData,
 }
 
 impl Reason {
     /// All, in the order of their numbers.
-    pub const ALL: [Reason; 9] = [
+    pub const ALL: [Reason; 10] = [
         Reason::None,
         Reason::Order,
         Reason::Listed,
@@ -131,6 +148,7 @@ impl Reason {
         Reason::Shared,
         Reason::Failover,
         Reason::FailOpen,
+        Reason::Fallback,
         Reason::NoData,
     ];
 
@@ -145,6 +163,7 @@ impl Reason {
             Reason::Shared => "shared",
             Reason::Failover => "failover",
             Reason::FailOpen => "fail-open",
+            Reason::Fallback => "fallback",
             Reason::NoData => "nodata",
         }
     }
@@ -218,16 +237,34 @@ pub fn decide<'w, T: Trace>(question: &Question<'w>, trace: &mut T) -> Decision<
             let candidate = &question.family.candidates[usize::from(entry.candidate)];
             let endpoints = pick(question, candidate, client, *standard);
             let ttl_s = ttl(question.steering, *standard, choice.ttl_cap_s);
-            return Decision { chosen: Some(candidate), endpoints, ttl_s, scope, reason: reason(&choice, entry.why, *standard) };
+            let reason = reason(&choice, entry.why, *standard);
+            return Decision { chosen: Some(candidate), endpoints, fallback: &[], ttl_s, scope, reason };
         }
     }
-    // A negative answer never depends on the client (BEHAVIOUR S6): nothing is up for anyone.
-    Decision {
+    nothing(question, place, scope)
+}
+
+/// No region can be chosen: NODATA, the same for everyone (BEHAVIOUR S6), unless a hard fence keeps this client from regions that others may have.
+#[cold]
+fn nothing<'w>(question: &Question<'w>, place: PlaceId, scope: u8) -> Decision<'w> {
+    let steering = question.steering;
+    let is_forced_down = |candidate: &Candidate| question.health.pool(candidate.pool).state == PoolState::ForcedDown;
+    let fallback = question.family.plan.ranking(place).fallback().filter(|_| !question.family.candidates.iter().all(is_forced_down));
+    let nobody = Decision {
         chosen: None,
         endpoints: Endpoints::default(),
-        ttl_s: question.steering.ttl_s.min(NODATA_TTL_S),
+        fallback: &[],
+        ttl_s: steering.ttl_s.min(NODATA_TTL_S),
         scope: 0,
         reason: Reason::NoData,
+    };
+    match fallback {
+        Some(all @ [_, ..]) => {
+            let fallback = &all[..all.len().min(usize::from(steering.answers))];
+            let ttl_s = steering.ttl_s.min(steering.fail_open_ttl_s);
+            Decision { fallback, ttl_s, scope, reason: Reason::Fallback, ..nobody }
+        }
+        _ => nobody,
     }
 }
 

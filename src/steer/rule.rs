@@ -1,6 +1,8 @@
 //! Rules: which clients get some regions first, or only some regions.
 //! Matching happens at load against places, never per query; networks and ASNs that rules name are carved into the place table.
 
+use std::net::IpAddr;
+
 use crate::geo::{Code, Place, Prefix, RegionId};
 
 /// One rule: if the client matches, some regions first, or these only. The first that matches wins.
@@ -32,14 +34,36 @@ pub struct When {
 pub enum Action {
     /// These first, in listed order, each its own band; the rest follow by `order`.
     Prefer(Vec<RegionId>),
-    /// These by `order`; the others only when none of these is left (a soft fence).
-    Only(Vec<RegionId>),
+    /// These by `order`; what becomes of the others says the fence.
+    Only(Vec<RegionId>, Fence),
+}
+
+/// What `only` means when all inside is out.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Fence {
+    /// The others follow.
+    Soft,
+    /// The others never follow (BEHAVIOUR S6): inside, fail open holds; where the operator has forced all of it down, these addresses are answered.
+    Hard {
+        /// Of the plan's address family; at least one where the name offers the family.
+        fallback: Vec<IpAddr>,
+    },
+}
+
+impl Rule {
+    /// The regions that are never left, and what is answered when all of them are forced down.
+    pub fn hard_fence(&self) -> Option<(&[RegionId], &[IpAddr])> {
+        match &self.action {
+            Action::Only(regions, Fence::Hard { fallback }) => Some((regions, fallback)),
+            _ => None,
+        }
+    }
 }
 
 impl When {
     /// Whether clients at `place` match. The place of a leaf knows the longest named prefix around it, so
     /// membership in every named network follows from that one.
-    pub fn matches(&self, place: &Place) -> bool {
+    pub fn matches(&self, place: &Place<'_>) -> bool {
         let any = |list_is_empty: bool, hit: bool| list_is_empty || hit;
         any(self.networks.is_empty(), place.named.is_some_and(|named| self.networks.iter().any(|network| network.covers(&named))))
             && any(self.asns.is_empty(), place.asn.is_some_and(|asn| self.asns.contains(&asn)))
@@ -50,8 +74,8 @@ impl When {
 }
 
 /// `US-CA` needs the country as well, `CA` only the subdivision.
-fn subdivision_matches(wanted: &str, place: &Place) -> bool {
-    let Some(have) = place.subdivision.as_deref() else { return false };
+fn subdivision_matches(wanted: &str, place: &Place<'_>) -> bool {
+    let Some(have) = place.subdivision else { return false };
     match wanted.split_once('-') {
         Some((country, part)) => {
             part.eq_ignore_ascii_case(have) && place.country.is_some_and(|code| code.as_str().eq_ignore_ascii_case(country))

@@ -1,11 +1,13 @@
 //! The rules of a steered name: which clients get some regions first, or some regions only.
 //! It resolves names and codes; matching happens when plans are compiled.
 
+use super::fences::fence;
 use super::networks::{asn, continent, country, subdivision};
 use super::{Regions, prefix, reference_hint};
+use crate::config::model::ServiceId;
 use crate::config::spec::{Field, Fields};
 use crate::diag::{Diagnostics, Mark};
-use crate::geo::RegionId;
+use crate::geo::{Family, RegionId};
 use crate::steer::rule::{Action, Rule, When};
 
 /// Rules of one name: each is tried for every place at load.
@@ -15,7 +17,7 @@ const MAX_RULES: usize = 256;
 const MAX_VALUES: usize = 4096;
 
 /// Keys of a rule.
-const KEYS: [&str; 3] = ["when", "prefer", "only"];
+const KEYS: [&str; 5] = ["when", "prefer", "only", "fence", "fallback"];
 
 /// Keys of `when`.
 const WHEN_KEYS: [&str; 5] = ["network", "asn", "country", "continent", "subdivision"];
@@ -27,6 +29,8 @@ pub(super) struct Candidates<'c> {
     pub(super) regions: &'c Regions,
     /// Those of this name, in listed order.
     pub(super) list: &'c [RegionId],
+    /// What the name serves; none after an error.
+    pub(super) service: Option<ServiceId>,
 }
 
 /// The rules in order.
@@ -44,8 +48,15 @@ fn rule(item: &Field<'_>, candidates: Candidates<'_>, out: &mut Diagnostics) -> 
     let fields = item.fields(EXAMPLE, &KEYS, out)?;
     let when = fields.need("when", "{country: DE}", out).and_then(|field| when(&field, out));
     let action = match (fields.get("prefer"), fields.get("only")) {
-        (Some(field), None) => Action::Prefer(candidates.resolve(&field, out)),
-        (None, Some(field)) => Action::Only(candidates.resolve(&field, out)),
+        (Some(field), None) => {
+            fence(&fields, None, candidates, out);
+            Action::Prefer(candidates.resolve(&field, out))
+        }
+        (None, Some(field)) => {
+            let inside = candidates.resolve(&field, out);
+            let fence = fence(&fields, Some(&inside), candidates, out);
+            Action::Only(inside, fence)
+        }
         (None, None) if fields.misspells("prefer") || fields.misspells("only") => return None,
         (None, None) => {
             out.error_hint(item.mark(), "this rule does nothing", "add `prefer:` or `only:` with a region or a list of regions");
@@ -88,6 +99,12 @@ fn values<T>(fields: &Fields<'_>, key: &str, out: &mut Diagnostics, read: impl F
 }
 
 impl Candidates<'_> {
+    /// Whether any of `regions` has an endpoint of the family.
+    pub(super) fn have(&self, regions: &[RegionId], family: Family) -> bool {
+        let offers = regions.iter().filter_map(|id| self.regions.offer(*id, self.service?));
+        offers.flat_map(|offer| &offer.endpoints).any(|endpoint| Family::of(endpoint.address) == family)
+    }
+
     /// One region or a list of them, none twice, all of them candidates.
     fn resolve(&self, field: &Field<'_>, out: &mut Diagnostics) -> Vec<RegionId> {
         let mut ids = Vec::new();

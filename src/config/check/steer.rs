@@ -11,7 +11,7 @@ use crate::health::MinHealthy;
 use crate::name::Name;
 use crate::steer::balance::{BalanceSpec, MAX_ENDPOINTS};
 use crate::steer::order::OrderSpec;
-use crate::steer::{Families, MAX_ANSWERS, Weight};
+use crate::steer::{Families, MAX_ANSWERS, OnAllDown, Weight};
 
 /// Keys of `steer:`.
 const KEYS: [&str; 16] = [
@@ -73,7 +73,7 @@ fn assemble(
 ) -> Option<(Steer, [bool; 2])> {
     let get = |key: &str| fields.and_then(|fields| fields.get(key));
     let candidates = candidates(get("regions"), service, regions, out);
-    let known = Candidates { regions, list: &candidates };
+    let known = Candidates { regions, list: &candidates, service };
     let seconds = |key: &str, out: &mut Diagnostics| get(key).and_then(|field| field.seconds(0..=MAX_TTL_S, out));
     let ttl_s = seconds("ttl", out).unwrap_or(zone_ttl_s.min(DEFAULT_TTL_S));
     let steer = Steer {
@@ -89,15 +89,33 @@ fn assemble(
         ttl_min_s: get("ttl_min").and_then(|field| ttl_min_s(&field, ttl_s, out)).unwrap_or(DEFAULT_TTL_MIN_S.min(ttl_s)),
         fail_open_ttl_s: seconds("fail_open_ttl", out).unwrap_or(DEFAULT_FAIL_OPEN_TTL_S),
         min_healthy: get("min_healthy").and_then(|field| min_healthy(&field, out)).unwrap_or(MinHealthy::Count(1)),
-        on_all_down: get("on_all_down").and_then(|field| field.typed(out)).unwrap_or_default(),
+        on_all_down: get("on_all_down").and_then(|field| on_all_down(&field, out)).unwrap_or_default(),
         families: get("families").and_then(|field| field.typed(out)).unwrap_or(Families::Apart),
         ecs: get("ecs").and_then(|field| field.flag(out)).unwrap_or(true),
         // Last, so that every key above was read.
         service: service?,
         regions: candidates.clone(),
     };
+    if let Some(field) = get("on_all_down").filter(|_| steer.on_all_down == OnAllDown::Nodata && has_hard_fence(&steer)) {
+        let text = "`on_all_down: nodata` does not go with a hard fence: what is empty for clients inside is not for others, and resolvers mix them up";
+        out.error_hint(field.mark(), text, "write `on_all_down: open`, or make the fence soft");
+    }
     let has = |v4: bool| endpoints(&candidates, service, regions).any(|endpoint| endpoint.address.is_ipv4() == v4);
     Some((steer, [has(true), has(false)]))
+}
+
+fn has_hard_fence(steer: &Steer) -> bool {
+    steer.rules.iter().any(|rule| rule.hard_fence().is_some())
+}
+
+/// What is answered when nothing is up; words of later releases are told apart from slips.
+fn on_all_down(field: &Field<'_>, out: &mut Diagnostics) -> Option<OnAllDown> {
+    if let Some(word @ ("last-good" | "servfail" | "refuse" | "fallback")) = field.scalar() {
+        let hint = "write `open` (any region that is not forced down) or `nodata`";
+        out.error_hint(field.mark(), format!("`on_all_down: {word}` is not in this release"), hint);
+        return None;
+    }
+    field.typed(out)
 }
 
 /// All endpoints of the service in the candidates.

@@ -18,6 +18,10 @@ impl Order for Latency {
         true
     }
 
+    fn distance_floor_m(&self) -> Option<u32> {
+        Nearest.distance_floor_m()
+    }
+
     fn judge(&self, client: Option<Point>, index: usize, candidate: &Candidate) -> Judged {
         Nearest.judge(client, index, candidate)
     }

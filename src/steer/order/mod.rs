@@ -35,6 +35,11 @@ pub trait Order: std::fmt::Debug + Sync {
     fn name(&self) -> &'static str;
     /// Whether the client's point enters; if not, every place has the same ranking and the scope is 0.
     fn uses_place(&self) -> bool;
+    /// Where the score is max(distance, this) / weight and the measure is the distance, in metres: then a plan judges only those that can be
+    /// near enough. `None`: every candidate is judged for every place.
+    fn distance_floor_m(&self) -> Option<u32> {
+        None
+    }
     /// Judges the candidate that stands at `index` of the list for a client at `client` (`None`: unknown place).
     fn judge(&self, client: Option<Point>, index: usize, candidate: &Candidate) -> Judged;
 }

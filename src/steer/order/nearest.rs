@@ -20,6 +20,10 @@ impl Order for Nearest {
         true
     }
 
+    fn distance_floor_m(&self) -> Option<u32> {
+        Some(NEAR_M)
+    }
+
     fn judge(&self, client: Option<Point>, index: usize, candidate: &Candidate) -> Judged {
         match client {
             Some(point) => {

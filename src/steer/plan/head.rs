@@ -1,0 +1,236 @@
+//! Heads of rankings: the regions that are worked out for one place, best first, in bands.
+//! Whatever depends on health is not known here; what follows a head is for `tail`.
+
+use std::collections::HashMap;
+
+use super::{Entry, PlanKey, RANKED_REGIONS, Why};
+use crate::geo::distance::{ESTIMATE_ERROR_M, Vector};
+use crate::geo::{Code, Place, Point, Prefix, RegionId};
+use crate::steer::Weight;
+use crate::steer::order::{self, Order};
+use crate::steer::rule::{Action, Fence};
+
+/// What of a place enters its ranking: equal ingredients are ranked once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Ingredients {
+    point: Option<Point>,
+    pin: Option<RegionId>,
+    pub(super) rule: Option<u16>,
+}
+
+/// Reads places as a key sees them. Rules are tried once for all places that are alike to them: there are far fewer of those than points.
+pub(super) struct PlaceReader<'k, 't> {
+    key: &'k PlanKey,
+    rules: HashMap<SeenByRules<'t>, Option<u16>>,
+}
+
+type SeenByRules<'t> = (Option<Code>, Option<Code>, Option<&'t str>, Option<u32>, Option<Prefix>);
+
+impl<'k, 't> PlaceReader<'k, 't> {
+    /// Nothing read yet.
+    pub(super) fn new(key: &'k PlanKey) -> PlaceReader<'k, 't> {
+        PlaceReader { key, rules: HashMap::new() }
+    }
+
+    /// What of a place matters.
+    pub(super) fn read(&mut self, place: &Place<'t>) -> Ingredients {
+        let key = self.key;
+        // A reserved place has a ranking too: of a peer that asks from there itself. For a client subnet nobody reads it.
+        Ingredients {
+            point: place.point.filter(|_| key.order.policy().uses_place()),
+            pin: place.pin.filter(|pin| key.candidates.iter().any(|(region, ..)| region == pin)),
+            rule: if key.rules.is_empty() { None } else { self.rule(place) },
+        }
+    }
+
+    /// The first rule that matches.
+    fn rule(&mut self, place: &Place<'t>) -> Option<u16> {
+        let seen = (place.country, place.continent, place.subdivision, place.asn, place.named);
+        let first = || self.key.rules.iter().position(|rule| rule.when.matches(place)).map(|index| index as u16);
+        *self.rules.entry(seen).or_insert_with(first)
+    }
+}
+
+/// Ranks the candidates of one key for client after client.
+pub(super) struct Ranker<'k> {
+    key: &'k PlanKey,
+    policy: &'static dyn Order,
+    /// Where the candidates stand, in their order.
+    vectors: Vec<Vector>,
+    /// Whether all candidates but the standby ones have the same weight.
+    equal_weights: bool,
+    /// Estimated metres from the client to each candidate; empty where every candidate is judged.
+    estimates_m: Vec<f64>,
+}
+
+/// With fewer candidates than this all are judged: an estimate would save nothing.
+const MIN_TO_ESTIMATE: usize = 2 * RANKED_REGIONS;
+
+impl<'k> Ranker<'k> {
+    /// Prepares what is the same for all clients.
+    pub(super) fn new(key: &'k PlanKey) -> Ranker<'k> {
+        let vectors = key.candidates.iter().map(|(_, point, _)| Vector::of(*point)).collect();
+        let mut weights = key.candidates.iter().map(|(.., weight)| *weight).filter(|weight| *weight != Weight::ZERO);
+        let first = weights.next();
+        let equal_weights = weights.all(|weight| Some(weight) == first);
+        Ranker { key, policy: key.order.policy(), vectors, equal_weights, estimates_m: Vec::new() }
+    }
+
+    /// The regions that are ranked for this client, best first.
+    pub(super) fn head(&mut self, client: &Ingredients) -> Vec<Entry> {
+        self.estimate(client.point);
+        let key = self.key;
+        let rule = client.rule.map(|index| (index, &key.rules[usize::from(index)]));
+        let mut head = Head { ranker: self, point: client.point, entries: Vec::new(), next_band: 0 };
+        let fence = rule.and_then(|(_, rule)| rule.hard_fence()).map(|(regions, _)| regions);
+        // A hard fence is stronger than a pin (BEHAVIOUR S6).
+        if let Some(pin) = client.pin.filter(|pin| fence.is_none_or(|inside| inside.contains(pin))) {
+            head.push_listed(&[pin], Why::Pinned);
+        }
+        match rule.map(|(index, rule)| (index, &rule.action)) {
+            Some((index, Action::Prefer(regions))) => head.push_listed(regions, Why::Preferred(index)),
+            Some((index, Action::Only(regions, fence))) => {
+                head.push_ordered(|region| regions.contains(&region), Some(Why::Inside(index)));
+                if *fence != Fence::Soft {
+                    return head.entries;
+                }
+                head.push_ordered(|_| true, Some(Why::Outside(index)));
+            }
+            None => {}
+        }
+        head.push_ordered(|_| true, None);
+        head.entries
+    }
+
+    /// Estimates how far all candidates are, where that can spare exact distances: with 1,000 regions and 200,000 places they would take minutes.
+    fn estimate(&mut self, client: Option<Point>) {
+        self.estimates_m.clear();
+        if let Some(client) = client.filter(|_| self.vectors.len() >= MIN_TO_ESTIMATE && self.policy.distance_floor_m().is_some()) {
+            let client = Vector::of(client);
+            self.estimates_m.extend(self.vectors.iter().map(|candidate| client.estimate_m(candidate)));
+        }
+    }
+
+    fn weight(&self, candidate: u16) -> Weight {
+        let (.., weight) = self.key.candidates[usize::from(candidate)];
+        if weight == Weight::ZERO { Weight::ONE } else { weight }
+    }
+
+    /// Those of `waiting` that can be in the bands that will be ranked; the others cannot, however wrong the estimates are.
+    ///
+    /// A band is opened by the best score that is left, and while fewer than [`RANKED_REGIONS`] are ranked that is one of as many best
+    /// scores. Whoever else is in a band is within `spread` of the one that opened it.
+    fn shortlist(&self, waiting: Vec<u16>) -> Vec<u16> {
+        let Some(floor_m) = self.policy.distance_floor_m().filter(|_| !self.estimates_m.is_empty() && waiting.len() >= MIN_TO_ESTIMATE)
+        else {
+            return waiting;
+        };
+        let estimate_m = |candidate: u16| self.estimates_m[usize::from(candidate)];
+        let score = |candidate: u16, metres: f64| metres.max(f64::from(floor_m)) / f64::from(self.weight(candidate).milli());
+        let limit = at_most_the_nth(waiting.iter().map(|candidate| score(*candidate, estimate_m(*candidate) + ESTIMATE_ERROR_M)));
+        let opens = |candidate: &u16| score(*candidate, estimate_m(*candidate) - ESTIMATE_ERROR_M) <= limit;
+        let openers: Vec<u16> = waiting.iter().copied().filter(opens).collect();
+        if self.key.spread_m == 0 && self.equal_weights {
+            // Equal distance is equal score.
+            return openers;
+        }
+        let near_m = f64::from(self.key.spread_m) + 2.0 * ESTIMATE_ERROR_M;
+        let joins = |candidate: &u16| openers.iter().any(|opener| (estimate_m(*candidate) - estimate_m(*opener)).abs() <= near_m);
+        waiting.iter().copied().filter(joins).collect()
+    }
+}
+
+/// The [`RANKED_REGIONS`]th lowest of the scores; infinite where there are fewer.
+fn at_most_the_nth(scores: impl Iterator<Item = f64>) -> f64 {
+    let mut lowest = [f64::INFINITY; RANKED_REGIONS];
+    for score in scores.filter(|score| *score < f64::INFINITY) {
+        if score < lowest[RANKED_REGIONS - 1] {
+            let at = lowest.partition_point(|other| *other <= score);
+            lowest[at..].rotate_right(1);
+            lowest[at] = score;
+        }
+    }
+    lowest[RANKED_REGIONS - 1]
+}
+
+/// The head of a ranking under construction.
+struct Head<'r, 'k> {
+    ranker: &'r Ranker<'k>,
+    point: Option<Point>,
+    entries: Vec<Entry>,
+    next_band: u16,
+}
+
+/// A candidate with what its order said of it.
+struct Scored {
+    candidate: u16,
+    judged: order::Judged,
+}
+
+impl Head<'_, '_> {
+    fn is_ranked(&self, candidate: u16) -> bool {
+        self.entries.iter().any(|entry| entry.candidate == candidate)
+    }
+
+    /// Members of a band stand in listed order: which of them is nearer does not matter any more, and equal bands must be equal.
+    fn push_band(&mut self, mut candidates: Vec<u16>, why: Why) {
+        candidates.sort_unstable();
+        let band = self.next_band;
+        self.entries.extend(candidates.iter().map(|candidate| Entry { candidate: *candidate, band, why }));
+        self.next_band += 1;
+    }
+
+    /// Those of `regions` that are candidates, in this order, each its own band.
+    fn push_listed(&mut self, regions: &[RegionId], why: Why) {
+        for wanted in regions {
+            let candidate = self.ranker.key.candidates.iter().position(|(region, ..)| region == wanted).map(|index| index as u16);
+            if let Some(candidate) = candidate.filter(|candidate| !self.is_ranked(*candidate)) {
+                self.push_band(vec![candidate], why);
+            }
+        }
+    }
+
+    /// The candidates that are not ranked yet and that `include` admits: positive weights first, standby regions behind them.
+    fn push_ordered(&mut self, include: impl Fn(RegionId) -> bool, why: Option<Why>) {
+        for standby in [false, true] {
+            if self.entries.len() >= RANKED_REGIONS {
+                return;
+            }
+            let waits = |candidate: &u16| {
+                let (region, _, weight) = self.ranker.key.candidates[usize::from(*candidate)];
+                (weight == Weight::ZERO) == standby && include(region) && !self.is_ranked(*candidate)
+            };
+            let waiting: Vec<u16> = (0..self.ranker.key.candidates.len() as u16).filter(waits).collect();
+            let why = if standby { Some(Why::Standby) } else { why };
+            self.push_bands(self.scored(self.ranker.shortlist(waiting)), why);
+        }
+    }
+
+    /// Judged by the order, best first; standby regions as of weight 1. Ties keep the listed order.
+    fn scored(&self, waiting: Vec<u16>) -> Vec<Scored> {
+        let judge = |candidate: u16| {
+            let (_, point, _) = self.ranker.key.candidates[usize::from(candidate)];
+            let seen = order::Candidate { point, weight: self.ranker.weight(candidate) };
+            Scored { candidate, judged: self.ranker.policy.judge(self.point, usize::from(candidate), &seen) }
+        };
+        let mut scored: Vec<Scored> = waiting.into_iter().map(judge).collect();
+        scored.sort_by(|a, b| a.judged.score.total_cmp(&b.judged.score));
+        scored
+    }
+
+    /// Whole bands, best first, until enough regions are ranked.
+    fn push_bands(&mut self, mut waiting: Vec<Scored>, why: Option<Why>) {
+        let in_the_dark = self.point.is_none() && self.ranker.policy.uses_place();
+        let why = why.unwrap_or(if in_the_dark { Why::Listed } else { Why::Order });
+        while !waiting.is_empty() && self.entries.len() < RANKED_REGIONS {
+            let best = waiting.remove(0);
+            let near = |scored: &mut Scored| match (best.judged.measure, scored.judged.measure) {
+                (Some(best), Some(measure)) => best.abs_diff(measure) <= u64::from(self.ranker.key.spread_m),
+                _ => false,
+            };
+            let others = waiting.extract_if(.., near).map(|scored| scored.candidate);
+            let band: Vec<u16> = std::iter::once(best.candidate).chain(others).collect();
+            self.push_band(band, why);
+        }
+    }
+}
