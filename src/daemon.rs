@@ -8,6 +8,7 @@ use std::sync::Arc;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use crate::api::{self, Control};
 use crate::clock::Clock;
 use crate::config::compile::{Compiled, Earlier, compile};
 use crate::config::load;
@@ -78,6 +79,8 @@ struct Daemon {
     server: Server,
     earlier: Earlier,
     keeper: Keeper,
+    /// Held so that the socket goes with the daemon.
+    control: Option<Control>,
     prober: Prober,
     running: Running,
     registry: Arc<Registry>,
@@ -91,17 +94,23 @@ impl Daemon {
         let clock = Clock::system();
         let earlier = Earlier::of(&compiled);
         let targets = targets(&compiled.layout);
-        let keeper = Keeper::start(compiled, clock.clone()).map_err(system("start the keeper"))?;
+        let keeper = Keeper::start(compiled, server.state_dir.clone(), clock.clone()).map_err(system("start the keeper"))?;
 
         let health = keeper.health();
         let report = move |target: TargetKey, report| health.report(NodeId::LOCAL, &target, report);
         let mut prober = Prober::start(runtime.handle(), clock.clone(), clock.wall_s(), targets, report);
-        if !runtime.block_on(prober.first_round()) {
+        if keeper.knew_all() {
+            tracing::info!("the health of every target was saved a moment ago; its probes are not waited for");
+        } else if !runtime.block_on(prober.first_round()) {
             tracing::warn!("the first round of probes is not complete; targets that were not heard of are served as up");
         }
         keeper.world().settle();
 
         let registry = Registry::new();
+        let control = match server.control_path() {
+            None => None,
+            Some(path) => Some(api::listen(&path, keeper.health(), clock.clone()).map_err(system("open the control socket"))?),
+        };
         let now: NowS = Arc::new(move || clock.wall_s());
         let config = server::Config::new(server.listen.clone(), server.workers);
         let running = server::start(config, keeper.shared(), &registry, &now).map_err(|error| DaemonError::System(error.to_string()))?;
@@ -111,7 +120,7 @@ impl Daemon {
             tracing::info!(%address, "serving");
         }
         tracing::info!(zones, steered_names = names, regions, targets = prober.target_count(), "ready");
-        Ok(Daemon { path: path.to_owned(), server, earlier, keeper, prober, running, registry })
+        Ok(Daemon { path: path.to_owned(), server, earlier, keeper, control, prober, running, registry })
     }
 
     /// All or nothing: with any error the world in force stays (BEHAVIOUR R1).
@@ -139,6 +148,7 @@ impl Daemon {
     fn stop(self) {
         tracing::info!("draining");
         self.running.stop();
+        drop(self.control);
         drop(self.prober);
         self.keeper.stop();
         tracing::info!("stopped; {}", self.registry.totals());
@@ -147,7 +157,7 @@ impl Daemon {
 
 /// Every distinct target of a layout is probed.
 fn targets(layout: &Layout) -> Vec<TargetKey> {
-    layout.endpoints.iter().filter_map(|endpoint| endpoint.target.clone()).collect()
+    layout.endpoints.iter().flat_map(|endpoint| endpoint.targets()).cloned().collect()
 }
 
 fn log_warnings(warnings: &Diagnostics) {

@@ -5,6 +5,7 @@
 //! and last what carries it (`server`, `metrics`, `daemon`, `cli`). ARCHITECTURE.md says who may import whom.
 
 pub mod answer;
+pub mod api;
 pub mod cli;
 pub mod clock;
 pub mod config;

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use meridian::config::model::{Model, Steer};
 use meridian::config::{Loaded, load};
 use meridian::geo::{Code, Point, RegionId};
-use meridian::health::{MinHealthy, Override, Request};
+use meridian::health::{Combine, MinHealthy, Override, Recovery, Request};
 use meridian::name::Name;
 use meridian::steer::balance::BalanceSpec;
 use meridian::steer::decide::HashFloor;
@@ -126,7 +126,7 @@ fn the_example_of_the_design_is_read_as_it_says() {
     let endpoints = &us_east.offers[0].endpoints;
     assert_eq!(endpoints.iter().map(|e| e.address.to_string()).collect::<Vec<_>>(), ["192.0.2.10", "192.0.2.11", "2001:db8:1::10"]);
     assert_eq!(endpoints[1].weight, weight(2.0));
-    let monitor = endpoints[0].monitor.as_ref().unwrap();
+    let monitor = &us_east.offers[0].monitors[0];
     assert_eq!((monitor.port, monitor.interval_ms, monitor.timeout_ms, monitor.fall, monitor.rise), (8080, 5000, 2000, 3, 5));
     assert!(matches!(&monitor.request, Request::Http(request) if &*request.path == "/health"));
     assert_eq!(model.services, ["web", "api"]);
@@ -212,7 +212,7 @@ fn every_region_and_endpoint_key_is_honoured() {
     assert_eq!((region.weight, region.state), (weight(0.5), Some(Override::Drain)));
     let endpoint = &region.offers[0].endpoints[0];
     assert_eq!((endpoint.weight, endpoint.state), (weight(3.0), Some(Override::Down)));
-    let monitor = endpoint.monitor.as_ref().unwrap();
+    let monitor = &region.offers[0].monitors[0];
     assert_eq!((monitor.address, monitor.port, &monitor.request), (Some("192.0.2.9".parse().unwrap()), 25, &Request::Tcp));
     assert_eq!((monitor.interval_ms, monitor.timeout_ms, monitor.fall, monitor.rise), (1000, 500, 3, 5));
     assert_eq!(steered(&model, "www.example.com").weights, [weight(0.5)]);
@@ -291,8 +291,8 @@ fn anchors_aliases_and_merge_keys_save_typing() {
                    b:\n    location: {latitude: 3, longitude: 4}\n    services:\n      web: {<<: *web, endpoints: 192.0.2.2}\n";
     let files = [("meridian.yaml", PLAIN_SERVER), ("regions.yaml", regions), ("example.com.zone.yaml", PLAIN_ZONE)];
     let model = model_of(load_files("merge", &files));
-    let endpoint = &model.regions[1].offers[0].endpoints[0];
-    assert_eq!((endpoint.address.to_string().as_str(), endpoint.monitor.is_some()), ("192.0.2.2", true));
+    let offer = &model.regions[1].offers[0];
+    assert_eq!((offer.endpoints[0].address.to_string().as_str(), offer.monitors.len()), ("192.0.2.2", 1));
 }
 
 /// Paths as seen from the folder of the case.
@@ -344,4 +344,50 @@ fn rdata(record_type: u16, text: &str) -> Vec<u8> {
 
 fn weight(decimal: f64) -> Weight {
     Weight::from_decimal(decimal).unwrap()
+}
+
+#[test]
+fn several_monitors_required_checks_and_recovery_are_read() {
+    let regions = "checks:\n  db: {tcp: 5432, address: 192.0.2.5}\n  link: {tcp: 179, address: 192.0.2.6}\n\
+                   regions:\n  a:\n    location: {latitude: 1, longitude: 2}\n    requires: link\n    services:\n      web:\n        \
+                   endpoints: [192.0.2.1, 192.0.2.2]\n        monitor: [{tcp: 80}, {http: /, slow_ms: 500}, {tcp: 22, observe_only: true}]\n        \
+                   combine: 2\n        requires: [db]\n        failback: manual\n        ramp: 5m\n        degraded_admit: 25%\n";
+    let files = [("meridian.yaml", PLAIN_SERVER), ("regions.yaml", regions), ("example.com.zone.yaml", PLAIN_ZONE)];
+    let model = model_of(load_files("monitors", &files));
+    let offer = &model.regions[0].offers[0];
+    assert_eq!((offer.monitors.len(), offer.combine, offer.degraded_admit), (3, Combine::AtLeast(2), 256));
+    assert_eq!(offer.recovery, Recovery { manual: true, ramp_ms: 300_000 });
+    let required: Vec<String> = offer.requires.iter().map(ToString::to_string).collect();
+    assert_eq!(required, ["tcp://192.0.2.5:5432", "tcp://192.0.2.6:179"]);
+    assert!(offer.can_admit_less());
+}
+
+#[test]
+fn what_is_wrong_with_checks_is_reported_with_its_place() {
+    let regions = "checks:\n  db: {tcp: 5432}\nregions:\n  a:\n    location: {latitude: 1, longitude: 2}\n    services:\n      web:\n        \
+                   endpoints: [192.0.2.1]\n        monitor: {tcp: 80}\n        combine: 2\n        requires: [dv]\n        \
+                   failback: never\n        degraded_admit: 0%\n";
+    let files = [("meridian.yaml", PLAIN_SERVER), ("regions.yaml", regions), ("example.com.zone.yaml", PLAIN_ZONE)];
+    let text = load_files("bad-monitors", &files).diagnostics.to_string();
+    for expected in [
+        "regions.yaml:2:7: error: the check `db` has no address",
+        "regions.yaml:10:18: error: `combine` must be",
+        "regions.yaml:11:20: error: there is no check `dv`",
+        "regions.yaml:12:19: error: `failback` must be",
+        "regions.yaml:13:25: error: `degraded_admit` must be",
+    ] {
+        assert!(text.contains(expected), "{expected}\n{text}");
+    }
+}
+
+#[test]
+fn programs_run_only_where_the_server_file_allows_it() {
+    let regions = "regions:\n  a:\n    location: {latitude: 1, longitude: 2}\n    services:\n      web: {endpoints: 192.0.2.1, monitor: {exec: {command: [/bin/true]}}}\n";
+    let load_with = |server: &str| {
+        load_files("exec", &[("meridian.yaml", server), ("regions.yaml", regions), ("example.com.zone.yaml", PLAIN_ZONE)])
+            .diagnostics
+            .to_string()
+    };
+    assert!(load_with(PLAIN_SERVER).contains("regions.yaml:2:3: error: region `a` has an `exec` monitor"), "{}", load_with(PLAIN_SERVER));
+    assert_eq!(load_with(&format!("{PLAIN_SERVER}exec_probes: true\n")), "");
 }

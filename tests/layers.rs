@@ -44,18 +44,20 @@ enum Sideways {
 const FIRST_LAYER_WITH_TIME: usize = 5;
 
 /// Crates (by the name that `use` has) and the files or folders that may name them; what is not listed may stand anywhere.
-const CRATES: [(&str, &[&str]); 13] = [
+const CRATES: [(&str, &[&str]); 15] = [
     ("arc_swap", &["snapshot.rs"]),
     ("clap", &["cli/"]),
     ("fastrand", &[]),
     ("getrandom", &[]),
-    ("hickory_proto", &["zone/rrset.rs", "config/", "cli/", "api/"]),
+    ("hickory_proto", &["zone/rrset.rs", "config/", "cli/", "api/", "prober/dns.rs"]),
     ("libc", &["server/", "prober/"]),
     ("maxminddb", &["geo/source/mmdb.rs"]),
     ("rand", &[]),
+    ("regex", &["health/monitor/", "prober/"]),
     ("reqwest", &["prober/"]),
     ("rustls", &["prober/", "server/"]),
     ("serde", &["config/", "steer/mod.rs", "steer/order/", "steer/balance/", "health/monitor/", "api/", "cluster/"]),
+    ("serde_json", &["health/monitor/", "api/", "cluster/", "cli/"]),
     ("serde_saphyr", &["config/", "health/monitor/"]),
     ("tokio", &["server/", "prober/", "api/", "cluster/", "daemon.rs"]),
 ];

@@ -72,7 +72,7 @@ fn print_regions(compiled: &Compiled, out: &mut impl Write) -> Result<(), Failur
     for (index, region) in catalog.regions.iter().enumerate() {
         let pools = compiled.pools.iter().zip(&compiled.layout.pools).filter(|(name, _)| usize::from(name.region.0) == index);
         let described = pools.map(|(name, pool)| {
-            let probed = pool.endpoints.clone().filter(|id| compiled.layout.endpoints[*id as usize].target.is_some()).count();
+            let probed = pool.endpoints.clone().filter(|id| compiled.layout.endpoints[*id as usize].targets().next().is_some()).count();
             let service = &catalog.services[usize::from(name.service.0)];
             format!("{service} {} x {} ({probed} probed)", name.family, pool.endpoints.len())
         });

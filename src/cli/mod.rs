@@ -2,6 +2,7 @@
 //! Exit codes: 0 ok, 1 failed, 2 usage, 3 configuration refused.
 
 mod check;
+mod ctl;
 mod explain;
 mod geo;
 mod serve;
@@ -31,6 +32,11 @@ enum Command {
     Check(check::Check),
     /// Say step by step what a client would be answered, and why
     Explain(explain::Explain),
+    /// Show what is up, since when and why; exit code 1 where a region is not available
+    Status(ctl::Status),
+    /// Force regions, services or endpoints up, down or to drain by hand
+    #[command(subcommand)]
+    Ctl(ctl::Ctl),
     /// Ask the geo data
     #[command(subcommand)]
     Geo(geo::Geo),
@@ -94,6 +100,8 @@ pub fn run() -> ExitCode {
         Command::Serve(serve) => serve.run(),
         Command::Check(check) => check.run(&mut out),
         Command::Explain(explain) => explain.run(&mut out),
+        Command::Status(status) => status.run(&mut out),
+        Command::Ctl(ctl) => ctl.run(&mut out),
         Command::Geo(geo) => geo.run(&mut out),
         Command::Zone(zone) => zone.run(&mut out),
     };

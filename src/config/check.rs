@@ -3,6 +3,7 @@
 
 mod endpoints;
 mod fences;
+mod monitors;
 mod networks;
 mod records;
 mod regions;

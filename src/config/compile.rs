@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::model::{Endpoint, Model, Offer, Region, ServiceId, Steer};
 use crate::diag::{Diagnostics, Mark};
 use crate::geo::{self, Family, PlaceTable, RegionId, Rows, source};
-use crate::health::{EndpointId, EndpointLayout, Layout, MinHealthy, Monitor, PoolId, PoolLayout};
+use crate::health::{Checks, EndpointId, EndpointLayout, Layout, MinHealthy, PoolId, PoolKey as PoolNames, PoolLayout};
 use crate::name::Name;
 use crate::snapshot::{self, Catalog, Settings};
 use crate::steer::hash::identity;
@@ -215,28 +215,39 @@ struct Pools {
 
 impl Pools {
     /// The pool of a region's service in one family; `None` where the region has no endpoint of the family.
-    fn pool(&mut self, region: &Region, offer: &Offer, key: PoolKey) -> Option<(PoolId, Arc<[steer::Endpoint]>)> {
+    fn pool(&mut self, model: &Model, region: &Region, offer: &Offer, key: PoolKey) -> Option<(PoolId, Arc<[steer::Endpoint]>)> {
         if let Some(known) = self.known.get(&key) {
             return Some(known.clone());
         }
         let (service, region_id, family, min_healthy, _) = key;
         let first = self.layout.endpoints.len() as u32;
         let of_family = offer.endpoints.iter().filter(|endpoint| Family::of(endpoint.address) == family);
-        let endpoints: Arc<[steer::Endpoint]> = (first..).zip(of_family).map(|(id, endpoint)| self.endpoint(id, endpoint)).collect();
+        let endpoints: Arc<[steer::Endpoint]> = (first..).zip(of_family).map(|(id, endpoint)| self.endpoint(id, endpoint, offer)).collect();
         if endpoints.is_empty() {
             return None;
         }
         let id = PoolId(self.layout.pools.len() as u32);
         let last = self.layout.endpoints.len() as u32;
-        self.layout.pools.push(PoolLayout { endpoints: first..last, min_healthy, region_state: region.state, together_with: None });
+        let name = model.services.get(usize::from(service.0)).map_or("", String::as_str);
+        self.layout.pools.push(PoolLayout {
+            key: PoolNames { service: name.into(), region: region.name.as_str().into(), ipv6: family == Family::V6 },
+            endpoints: first..last,
+            min_healthy,
+            region_state: region.state,
+            together_with: None,
+            other_family: None,
+            degraded_admit: offer.degraded_admit,
+            recovery: offer.recovery,
+        });
         self.names.push(PoolName { service, region: region_id, family });
         self.known.insert(key, (id, Arc::clone(&endpoints)));
         Some((id, endpoints))
     }
 
-    fn endpoint(&mut self, id: u32, endpoint: &Endpoint) -> steer::Endpoint {
-        let target = endpoint.monitor.as_deref().map(|monitor: &Monitor| monitor.target(endpoint.address));
-        self.layout.endpoints.push(EndpointLayout { target, state: endpoint.state });
+    fn endpoint(&mut self, id: u32, endpoint: &Endpoint, offer: &Offer) -> steer::Endpoint {
+        let targets = offer.monitors.iter().map(|monitor| monitor.target(endpoint.address)).collect();
+        let checks = Checks { targets, combine: offer.combine, requires: offer.requires.as_slice().into() };
+        self.layout.endpoints.push(EndpointLayout { checks, state: endpoint.state });
         steer::Endpoint {
             address: endpoint.address,
             id: EndpointId(id),
@@ -245,10 +256,14 @@ impl Pools {
         }
     }
 
-    /// Both families of a region are needed (BEHAVIOUR P5).
-    fn tie(&mut self, a: PoolId, b: PoolId) {
-        self.layout.pools[a.0 as usize].together_with = Some(b);
-        self.layout.pools[b.0 as usize].together_with = Some(a);
+    /// The two families of one region stand in for each other where one cannot be measured (BEHAVIOUR H5); `together`: both are
+    /// needed (BEHAVIOUR P5).
+    fn tie(&mut self, a: PoolId, b: PoolId, together: bool) {
+        for (one, other) in [(a, b), (b, a)] {
+            let pool = &mut self.layout.pools[one.0 as usize];
+            pool.other_family = Some(other);
+            pool.together_with = together.then_some(other);
+        }
     }
 
     fn next_slot(&mut self) -> u32 {
@@ -260,10 +275,10 @@ impl Pools {
 fn steering(model: &Model, steer: &Steer, pools: &mut Pools, plans: &mut Plans<'_>) -> Result<Steering, PlanTooLarge> {
     let mut of = |family| family_steering(model, steer, family, pools, plans);
     let families = [of(Family::V4)?, of(Family::V6)?];
-    if let (Families::Together, [Some(v4), Some(v6)]) = (steer.families, &families) {
+    if let [Some(v4), Some(v6)] = &families {
         for candidate in &v4.candidates {
             if let Some(twin) = v6.candidates.iter().find(|twin| twin.region == candidate.region) {
-                pools.tie(candidate.pool, twin.pool);
+                pools.tie(candidate.pool, twin.pool, steer.families == Families::Together);
             }
         }
     }
@@ -289,12 +304,13 @@ fn family_steering(
     pools: &mut Pools,
     plans: &mut Plans<'_>,
 ) -> Result<Option<FamilySteering>, PlanTooLarge> {
-    let (mut candidates, mut ranked) = (Vec::new(), Vec::new());
+    let (mut candidates, mut ranked, mut can_admit_less) = (Vec::new(), Vec::new(), false);
     for (region_id, weight) in steer.regions.iter().zip(&steer.weights) {
         let region = &model.regions[usize::from(region_id.0)];
         let Some(offer) = region.offers.iter().find(|offer| offer.service == steer.service) else { continue };
+        can_admit_less |= offer.can_admit_less();
         let key = (steer.service, *region_id, family, steer.min_healthy, steer.families);
-        let Some((pool, endpoints)) = pools.pool(region, offer, key) else { continue };
+        let Some((pool, endpoints)) = pools.pool(model, region, offer, key) else { continue };
         let service = &model.services[usize::from(steer.service.0)];
         candidates.push(Candidate {
             region: *region_id,
@@ -309,18 +325,20 @@ fn family_steering(
     if candidates.is_empty() {
         return Ok(None);
     }
-    let (plan, hashes_clients) = plan(steer, family, ranked, plans)?;
+    let (plan, hashes_clients) = plan(steer, family, ranked, can_admit_less, plans)?;
     Ok(Some(FamilySteering { plan, candidates, hashes_clients }))
 }
 
-/// The plan, and whether anything hashes clients: `balance`, or a band of several that is shared by hash (BEHAVIOUR S5).
+/// The plan, and whether anything hashes clients: `balance`, a region that may take a part of its clients only, or a band of several
+/// that is shared by hash (BEHAVIOUR S5).
 fn plan(
     steer: &Steer,
     family: Family,
     candidates: Vec<(RegionId, geo::Point, Weight)>,
+    can_admit_less: bool,
     plans: &mut Plans<'_>,
 ) -> Result<(Arc<Plan>, bool), PlanTooLarge> {
-    let hashes_endpoints = steer.balance.policy().hashes_client();
+    let hashes_endpoints = steer.balance.policy().hashes_client() || can_admit_less;
     let geo = plans.table.generation();
     let key = PlanKey {
         geo,

@@ -41,7 +41,10 @@ fn read(path: &Path, out: &mut Diagnostics) -> Option<Model> {
     let files = check::geo_files(&fields, out);
     let mut regions = Regions::default();
     let complete = each_file(&fields, "regions", "regions.yaml", out, |node, out| regions.add_file(node, out));
-    regions.finish(complete);
+    regions.finish(complete, out);
+    if server.as_ref().is_some_and(|server| !server.exec_probes) {
+        regions.refuse_programs(out);
+    }
     let overrides = check::networks(&fields, &regions, out);
     let mut zones = Zones::new(&regions);
     each_file(&fields, "zones", "\"*.zone.yaml\"", out, |node, out| zones.add_file(node, out));

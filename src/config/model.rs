@@ -3,10 +3,10 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use crate::geo::{Override, Point, Prefix, RegionId};
-use crate::health::{self, MinHealthy, Monitor};
+use crate::health::view::ADMIT_ALL;
+use crate::health::{self, Combine, MinHealthy, Monitor, PoolLayout, Recovery, TargetKey};
 use crate::name::Name;
 use crate::steer::balance::BalanceSpec;
 use crate::steer::decide::HashFloor;
@@ -55,6 +55,17 @@ pub struct Server {
     pub version_text: Option<String>,
     /// Where state that outlives the process is kept.
     pub state_dir: Option<PathBuf>,
+    /// The control socket, where one is named; see [`Server::control_path`].
+    pub control: Option<PathBuf>,
+    /// Whether monitors may run programs (`exec_probes`, default false).
+    pub exec_probes: bool,
+}
+
+impl Server {
+    /// Where the control socket is: as named, else in `state_dir`; none without either.
+    pub fn control_path(&self) -> Option<PathBuf> {
+        self.control.clone().or_else(|| Some(self.state_dir.as_ref()?.join("control.sock")))
+    }
 }
 
 /// EDNS client subnet (RFC 7871): used or not, and from whom.
@@ -97,6 +108,31 @@ pub struct Offer {
     pub service: ServiceId,
     /// Its endpoints in the order of the file; addresses are distinct.
     pub endpoints: Vec<Endpoint>,
+    /// How each endpoint is probed; none = always up.
+    pub monitors: Vec<Monitor>,
+    /// How many of the monitors must be up.
+    pub combine: Combine,
+    /// Named checks that must be up besides.
+    pub requires: Vec<TargetKey>,
+    /// How the service comes back in this region after it was down.
+    pub recovery: Recovery,
+    /// The share of its clients that it takes while degraded, of 1024.
+    pub degraded_admit: u16,
+}
+
+impl Offer {
+    /// No endpoints yet, and every setting as when nothing is typed.
+    pub fn new(service: ServiceId) -> Offer {
+        let PoolLayout { degraded_admit, recovery, .. } = PoolLayout::default();
+        let (endpoints, monitors, requires) = (Vec::new(), Vec::new(), Vec::new());
+        Offer { service, endpoints, monitors, combine: Combine::All, requires, recovery, degraded_admit }
+    }
+
+    /// True if the region may at times take only a part of its clients: it comes back in steps, or a monitor can find it degraded.
+    pub fn can_admit_less(&self) -> bool {
+        let required = self.requires.iter().map(|target| &target.monitor);
+        self.recovery.ramp_ms > 0 || self.degraded_admit < ADMIT_ALL && self.monitors.iter().chain(required).any(Monitor::can_degrade)
+    }
 }
 
 /// One target of a service in a region.
@@ -108,8 +144,6 @@ pub struct Endpoint {
     pub weight: Weight,
     /// Set by hand in the file.
     pub state: Option<health::Override>,
-    /// How it is probed; none = always up.
-    pub monitor: Option<Arc<Monitor>>,
 }
 
 /// One steered name.

@@ -1,13 +1,19 @@
 //! The book of health: takes reports, keeps what is measured of each target, and says what changed and what the hot path shall read.
-//! It is pure: time is an argument, and it never probes, logs or publishes; whoever keeps the book does.
+//! It is pure: time is an argument, and it never probes, logs or publishes; whoever keeps the book does, and wakes it when it asks.
 
-use std::collections::BTreeMap;
+mod entry;
+mod pool;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::monitor::{Monitor, TargetKey};
-use super::report::{NodeId, Outcome, Report};
-use super::view::{HealthView, Layout, Measured, PoolState, Verdict};
+use super::monitor::TargetKey;
+use super::network::{self, Family, Others, Trust};
+use super::report::{NodeId, Report};
+use super::view::{Checks, HealthView, Layout, Measured, PoolNote, PoolState, Verdict, pool_health};
 use super::{EndpointId, PoolId};
+use entry::Entry;
+use pool::Memory;
 
 /// All measured state and the view that follows from it and from the overrides of the layout.
 #[derive(Debug)]
@@ -17,10 +23,31 @@ pub struct HealthBook {
     index: BTreeMap<TargetKey, usize>,
     /// One entry a distinct target, in the order in which the layout names them first.
     entries: Vec<Entry>,
-    /// For each endpoint, its entry; none = no monitor.
-    entry_of: Vec<Option<usize>>,
+    /// For each endpoint, the entries of its monitors and of the checks that it requires.
+    probes: Vec<Probes>,
+    /// By pool: what outlives its state of the moment, and what follows for the view.
+    memories: Vec<Memory>,
+    notes: Vec<PoolNote>,
+    /// IPv4 and IPv6.
+    families: [Family; 2],
+    /// What changes by the mere passing of time.
+    wakes: BTreeSet<(u64, Wake)>,
     view: HealthView,
     revision: u64,
+}
+
+/// Entries of one endpoint.
+#[derive(Debug, Default)]
+struct Probes {
+    own: Box<[usize]>,
+    required: Box<[usize]>,
+}
+
+/// What is to be looked at when its time has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Wake {
+    Entry(usize),
+    Pool(PoolId),
 }
 
 /// Something that changed, with its evidence; to be logged once (H6).
@@ -41,6 +68,15 @@ pub enum Change {
         /// When, in milliseconds of the caller's clock.
         at_ms: u64,
     },
+    /// Why the served state of a target is not simply what was measured last.
+    Flag {
+        /// Which target.
+        target: TargetKey,
+        /// The reason; none = it is again.
+        flag: Option<Flag>,
+        /// When, in milliseconds of the caller's clock.
+        at_ms: u64,
+    },
     /// Whether a (service, region, family) may be chosen; follows the change of a target.
     Pool {
         /// Which.
@@ -49,9 +85,39 @@ pub enum Change {
         from: PoolState,
         /// State now.
         to: PoolState,
+        /// It is well again and waits for an operator (`failback: manual`).
+        waits: bool,
         /// When, in milliseconds of the caller's clock.
         at_ms: u64,
     },
+}
+
+/// Why the served state of a target is not what was measured last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Flag {
+    /// It has not been in this state for its least time (`min_up`, `min_down`).
+    HeldDown,
+    /// It flaps.
+    Suppressed,
+    /// It is silent, and so far nothing shows that our own network works.
+    Doubted,
+    /// Every target is silent: our own network is out, the last state is held.
+    Held,
+    /// Only the prober's own faults have come for long: the other family is believed.
+    Unmeasurable,
+}
+
+impl Flag {
+    /// In words, for logs and tables.
+    pub fn text(self) -> &'static str {
+        match self {
+            Flag::HeldDown => "in this state for less than its least time",
+            Flag::Suppressed => "suppressed for flapping",
+            Flag::Doubted => "silent, and nothing else was heard yet",
+            Flag::Held => "held: every target is silent, our own network may be out",
+            Flag::Unmeasurable => "cannot be measured from here, the other family is believed",
+        }
+    }
 }
 
 /// What the book knows of one target.
@@ -63,8 +129,19 @@ pub struct TargetHealth<'a> {
     pub since_ms: u64,
     /// Outcomes in a row that speak against the local verdict.
     pub contrary: u32,
+    /// Why the state is not simply what was measured last.
+    pub flag: Option<Flag>,
     /// The last local report, prober faults included, and when it came.
     pub last: Option<(u64, &'a Report)>,
+}
+
+/// What the book knows of one pool beyond the view.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PoolStanding {
+    /// Since when its state is what it is.
+    pub since_ms: u64,
+    /// It is well again and waits for an operator.
+    pub waits: bool,
 }
 
 impl HealthBook {
@@ -74,7 +151,11 @@ impl HealthBook {
             layout: Arc::default(),
             index: BTreeMap::new(),
             entries: Vec::new(),
-            entry_of: Vec::new(),
+            probes: Vec::new(),
+            memories: Vec::new(),
+            notes: Vec::new(),
+            families: [Family::default(); 2],
+            wakes: BTreeSet::new(),
             view: HealthView::default(),
             revision: 0,
         };
@@ -83,54 +164,77 @@ impl HealthBook {
     }
 
     /// Takes a new layout: targets that are in it again keep their health (R1), new ones are unknown, the others are forgotten.
-    /// Overrides are those of the new layout.
-    pub fn reconcile(&mut self, layout: Arc<Layout>, now_ms: u64) {
-        let mut old = std::mem::take(&mut self.index);
-        let mut old_entries: Vec<Option<Entry>> = std::mem::take(&mut self.entries).into_iter().map(Some).collect();
-        for key in layout.endpoints.iter().filter_map(|endpoint| endpoint.target.as_ref()) {
-            if !self.index.contains_key(key) {
-                let kept = old.remove(key).and_then(|at| old_entries[at].take());
-                self.index.insert(key.clone(), self.entries.len());
-                self.entries.push(kept.unwrap_or_else(|| Entry::new(now_ms)));
-            }
-        }
-        self.entry_of = layout.endpoints.iter().map(|endpoint| self.index.get(endpoint.target.as_ref()?).copied()).collect();
-        self.entries.iter_mut().for_each(|entry| entry.pools.clear());
-        for (id, pool) in (0..).map(PoolId).zip(&layout.pools) {
-            for entry in pool.endpoints.clone().filter_map(|endpoint| *self.entry_of.get(endpoint as usize)?) {
-                let pools = &mut self.entries[entry].pools;
-                if pools.last() != Some(&id) {
-                    pools.push(id);
-                }
-            }
-        }
-        for (key, at) in &self.index {
-            self.entries[*at].judge(&key.monitor);
-        }
+    /// Overrides are those of the new layout. Gives back what changed by it in pools that stay.
+    pub fn reconcile(&mut self, layout: Arc<Layout>, now_ms: u64) -> Vec<Change> {
+        self.take_entries(&layout, now_ms);
+        let old: BTreeMap<_, Memory> = self.layout.pools.iter().map(Memory::key).zip(std::mem::take(&mut self.memories)).collect();
+        self.memories = layout.pools.iter().map(|pool| old.get(&Memory::key(pool)).copied().unwrap_or(Memory::new(now_ms))).collect();
+        drop(old);
         self.layout = layout;
-        self.view = HealthView::new(&self.layout, |id| measured(&self.entries, &self.entry_of, id));
+        self.notes = vec![PoolNote::default(); self.layout.pools.len()];
+        self.view = HealthView::new(&self.layout, |id| measured(&self.entries, &self.probes, &self.layout, id));
+        let mut changes = Vec::new();
+        self.wakes.clear();
+        (0..self.entries.len()).for_each(|at| self.settle(at, now_ms, &mut changes));
+        let all: Vec<PoolId> = (0..self.layout.pools.len() as u32).map(PoolId).collect();
+        self.judge_pools(&all, now_ms, &mut changes);
         self.revision += 1;
+        changes
     }
 
-    /// Takes what `node` found at `target`; gives back what changed by it, the target before its pools.
+    /// Takes what `node` found at `target`; gives back what changed by it, targets before their pools.
     /// A report on a target that is not in the book (it went with a reload) changes nothing.
     pub fn report(&mut self, node: NodeId, target: &TargetKey, report: Report, now_ms: u64) -> Vec<Change> {
         let Some(&at) = self.index.get(target) else { return Vec::new() };
-        let entry = &mut self.entries[at];
-        let before = entry.measured;
-        let outcomes = entry.votes.entry(node).or_insert_with(Vote::new).count(report.clone(), &target.monitor, now_ms);
-        entry.judge(&target.monitor);
-        let (from, to) = (before.verdict, entry.measured.verdict);
-        if before == entry.measured {
-            return Vec::new();
-        }
+        let heard = node == NodeId::LOCAL && !network::is_silent(&report);
+        self.entries[at].take(node, report, now_ms);
         let mut changes = Vec::new();
-        if from != to {
-            entry.since_ms = now_ms;
-            changes.push(Change::Target { target: target.clone(), from, to, outcomes, report, at_ms: now_ms });
+        self.settle(at, now_ms, &mut changes);
+        if heard {
+            let family = family_of(target);
+            self.families[family] = Family { heard_ms: Some(now_ms), held_since_ms: None };
+            // Whoever waits for a sign of life from anywhere has it now.
+            let doubted = |(other, entry): (usize, &Entry)| (entry.is_doubted() && family_of(&entry.target) == family).then_some(other);
+            let waiting: Vec<usize> = self.entries.iter().enumerate().filter_map(doubted).collect();
+            waiting.into_iter().for_each(|other| self.settle(other, now_ms, &mut changes));
         }
-        self.judge_pools(at, now_ms, &mut changes);
         changes
+    }
+
+    /// Does what is due by now without any report; gives back what changed.
+    pub fn tick(&mut self, now_ms: u64) -> Vec<Change> {
+        let mut changes = Vec::new();
+        while let Some((_, wake)) = self.wakes.first().copied().filter(|(due_ms, _)| *due_ms <= now_ms) {
+            self.wakes.pop_first();
+            match wake {
+                Wake::Entry(at) => self.settle(at, now_ms, &mut changes),
+                Wake::Pool(id) => self.judge_pools(&[id], now_ms, &mut changes),
+            }
+        }
+        changes
+    }
+
+    /// When [`HealthBook::tick`] has something to do, in milliseconds of the caller's clock.
+    pub fn next_event_ms(&self) -> Option<u64> {
+        self.wakes.first().map(|(due_ms, _)| *due_ms)
+    }
+
+    /// Lets the pools that wait for an operator (`failback: manual`) and that `chosen` names take clients again.
+    pub fn fail_back(&mut self, chosen: impl Fn(PoolId) -> bool, now_ms: u64) -> Vec<Change> {
+        let waiting = |id: &PoolId| self.memories[id.0 as usize].waits && chosen(*id);
+        let ids: Vec<PoolId> = (0..self.memories.len() as u32).map(PoolId).filter(waiting).collect();
+        ids.iter().for_each(|id| self.memories[id.0 as usize].fail_back(&self.layout.pools[id.0 as usize], now_ms));
+        let mut changes = Vec::new();
+        self.judge_pools(&ids, now_ms, &mut changes);
+        changes
+    }
+
+    /// Takes a verdict over that was measured before this book was made, where the target is still unknown.
+    pub fn restore(&mut self, target: &TargetKey, verdict: Verdict, now_ms: u64) {
+        let Some(&at) = self.index.get(target) else { return };
+        if self.entries[at].restore(verdict, now_ms) {
+            self.settle(at, now_ms, &mut Vec::new());
+        }
     }
 
     /// What the hot path shall read now.
@@ -155,135 +259,135 @@ impl HealthBook {
 
     /// What is known of a target; none if it is not in the layout.
     pub fn target(&self, target: &TargetKey) -> Option<TargetHealth<'_>> {
-        let entry = &self.entries[*self.index.get(target)?];
-        let local = entry.votes.get(&NodeId::LOCAL);
-        Some(TargetHealth {
-            verdict: entry.measured.verdict,
-            since_ms: entry.since_ms,
-            contrary: local.map_or(0, |vote| vote.contrary),
-            last: local.and_then(|vote| vote.last.as_ref()).map(|(at_ms, report)| (*at_ms, report)),
-        })
+        Some(self.entries[*self.index.get(target)?].health())
+    }
+
+    /// What is known of a pool beyond the view; none if it is not in the layout.
+    pub fn pool(&self, id: PoolId) -> Option<PoolStanding> {
+        self.memories.get(id.0 as usize).map(Memory::standing)
     }
 
     /// The measurement of an endpoint, overrides left aside; up where nothing is probed.
     pub fn measured(&self, id: EndpointId) -> Measured {
-        measured(&self.entries, &self.entry_of, id)
+        measured(&self.entries, &self.probes, &self.layout, id)
     }
 
-    /// Works out again the pools that the entry at `at` has a part in, and those tied to them.
-    fn judge_pools(&mut self, at: usize, now_ms: u64, changes: &mut Vec<Change>) {
-        let HealthBook { layout, entries, entry_of, view, revision, .. } = self;
-        let tied = |id: &PoolId| layout.pools.get(id.0 as usize).and_then(|pool| pool.together_with);
-        let mut concerned: Vec<PoolId> = entries[at].pools.iter().flat_map(|id| std::iter::once(*id).chain(tied(id))).collect();
+    /// Builds index, entries and the ways between entries, endpoints and pools for a new layout.
+    fn take_entries(&mut self, layout: &Layout, now_ms: u64) {
+        let mut old = std::mem::take(&mut self.index);
+        let mut old_entries: Vec<Option<Entry>> = std::mem::take(&mut self.entries).into_iter().map(Some).collect();
+        for key in layout.endpoints.iter().flat_map(|endpoint| endpoint.targets()) {
+            if !self.index.contains_key(key) {
+                let kept = old.remove(key).and_then(|at| old_entries[at].take());
+                self.index.insert(key.clone(), self.entries.len());
+                self.entries.push(kept.unwrap_or_else(|| Entry::new(key, now_ms)));
+            }
+        }
+        let of = |targets: &[TargetKey]| targets.iter().filter_map(|key| self.index.get(key).copied()).collect();
+        let probes = |checks: &Checks| Probes { own: of(&checks.targets), required: of(&checks.requires) };
+        self.probes = layout.endpoints.iter().map(|endpoint| probes(&endpoint.checks)).collect();
+        self.entries.iter_mut().for_each(Entry::leave_pools);
+        for (id, pool) in (0..).map(PoolId).zip(&layout.pools) {
+            for probes in pool.endpoints.clone().filter_map(|endpoint| self.probes.get(endpoint as usize)) {
+                for at in probes.own.iter().chain(&probes.required) {
+                    self.entries[*at].enter_pool(id, &pool.key.region);
+                }
+            }
+        }
+    }
+
+    /// Works out what is served of the target at `at`, and what follows for its pools.
+    fn settle(&mut self, at: usize, now_ms: u64, changes: &mut Vec<Change>) {
+        let trust = self.entries[at].doubt(now_ms).map(|_| self.trust(at, now_ms));
+        if let Some(Trust::Out { .. }) = trust {
+            self.families[family_of(&self.entries[at].target)].held_since_ms.get_or_insert(now_ms);
+        }
+        let entry = &mut self.entries[at];
+        let old_wake_ms = entry.wake_ms;
+        let before = entry.measured;
+        entry.settle(trust, now_ms, changes);
+        if old_wake_ms != entry.wake_ms {
+            old_wake_ms.iter().for_each(|due_ms| _ = self.wakes.remove(&(*due_ms, Wake::Entry(at))));
+        }
+        let entry = &self.entries[at];
+        entry.wake_ms.iter().for_each(|due_ms| _ = self.wakes.insert((*due_ms, Wake::Entry(at))));
+        if before != entry.measured {
+            let pools = entry.pools.clone();
+            self.judge_pools(&pools, now_ms, changes);
+        }
+    }
+
+    /// Whether the silence of a target that is about to fall may be our own (H5).
+    fn trust(&self, at: usize, now_ms: u64) -> Trust {
+        let entry = &self.entries[at];
+        let Some(silence) = entry.silence else { return Trust::Works };
+        let family = family_of(&entry.target);
+        let mut others = Others::default();
+        let (mut regions, mut reported_regions) = (BTreeSet::new(), BTreeSet::new());
+        let peers = self.entries.iter().filter(|other| other.measured.verdict.serves() && family_of(&other.target) == family);
+        for peer in peers.filter(|other| other.measured.verdict != Verdict::Unknown) {
+            others.targets += 1;
+            regions.extend(peer.regions.iter());
+            if peer.reported_since(silence.first_start_ms) {
+                others.reported += 1;
+                reported_regions.extend(peer.regions.iter());
+            }
+        }
+        others.regions = regions.len();
+        others.reported_regions = reported_regions.len();
+        let monitor = &entry.target.monitor;
+        let deadline_ms = silence.deadline_ms(monitor.fall, monitor.interval_ms, monitor.timeout_ms);
+        network::judge(self.families[family], silence, others, deadline_ms, now_ms)
+    }
+
+    /// Works out these pools again, and those tied to them.
+    fn judge_pools(&mut self, ids: &[PoolId], now_ms: u64, changes: &mut Vec<Change>) {
+        let mut concerned: Vec<PoolId> = ids.iter().flat_map(|id| self.layout.concerned(*id)).collect();
         concerned.sort_unstable();
         concerned.dedup();
+        let HealthBook { layout, entries, probes, view, memories, notes, wakes, .. } = self;
+        let measured = |id: EndpointId| measured(entries, probes, layout, id);
         let before: Vec<PoolState> = concerned.iter().map(|id| view.pool(*id).state).collect();
-        entries[at].pools.iter().for_each(|id| view.judge(layout, *id, &|endpoint| measured(entries, entry_of, endpoint)));
-        *revision += 1;
+        for id in &concerned {
+            let (memory, pool) = (&mut memories[id.0 as usize], &layout.pools[id.0 as usize]);
+            let wake_ms = memory.take(pool_health(layout, *id, &measured).state, pool, now_ms);
+            notes[id.0 as usize] = memory.note(pool, now_ms);
+            wake_ms.iter().for_each(|due_ms| _ = wakes.insert((*due_ms, Wake::Pool(*id))));
+        }
+        concerned.iter().for_each(|id| view.judge(layout, *id, &measured, notes));
+        self.revision += 1;
         for (pool, from) in concerned.into_iter().zip(before) {
-            let to = view.pool(pool).state;
+            let to = self.view.pool(pool).state;
+            let memory = &mut self.memories[pool.0 as usize];
+            let news = memory.news();
             if from != to {
-                changes.push(Change::Pool { pool, from, to, at_ms: now_ms });
+                memory.since_ms = now_ms;
+            }
+            if from != to || news {
+                changes.push(Change::Pool { pool, from, to, waits: memory.waits, at_ms: now_ms });
             }
         }
     }
 }
 
-/// What is kept of one target.
-#[derive(Debug)]
-struct Entry {
-    votes: BTreeMap<NodeId, Vote>,
-    /// What follows from the votes.
-    measured: Measured,
-    since_ms: u64,
-    /// The pools with an endpoint that this target stands for, ascending.
-    pools: Vec<PoolId>,
+/// 0 for IPv4, 1 for IPv6.
+fn family_of(target: &TargetKey) -> usize {
+    usize::from(target.socket.is_ipv6())
 }
 
-impl Entry {
-    fn new(now_ms: u64) -> Entry {
-        let measured = Measured { verdict: Verdict::Unknown, pending_ms: None };
-        Entry { votes: BTreeMap::new(), measured, since_ms: now_ms, pools: Vec::new() }
+/// What the monitors of an endpoint say together.
+fn measured(entries: &[Entry], probes: &[Probes], layout: &Layout, id: EndpointId) -> Measured {
+    let at = id.0 as usize;
+    let (Some(probes), Some(endpoint)) = (probes.get(at), layout.endpoints.get(at)) else { return Measured::UP };
+    let voting = || probes.own.iter().chain(&probes.required).map(|at| &entries[*at]).filter(|entry| entry.has_say());
+    let own = probes.own.iter().map(|at| &entries[*at]).filter(|entry| entry.has_say());
+    let mut verdicts: Vec<Verdict> = own.map(|entry| entry.measured.verdict).collect();
+    let required = probes.required.iter().map(|at| entries[*at].measured.verdict).min().unwrap_or(Verdict::Up);
+    Measured {
+        verdict: endpoint.checks.combine.judge(&mut verdicts).min(required),
+        pending_ms: voting().filter_map(|entry| entry.measured.pending_ms).min(),
+        unmeasurable: voting().count() > 0 && voting().all(|entry| entry.measured.unmeasurable),
     }
-
-    fn judge(&mut self, monitor: &Monitor) {
-        self.measured = judge(self.votes.values(), monitor);
-    }
-}
-
-/// What one node measures of one target.
-#[derive(Debug)]
-struct Vote {
-    verdict: Verdict,
-    /// Outcomes in a row that speak against the verdict; always fewer than it takes to turn it.
-    contrary: u32,
-    last: Option<(u64, Report)>,
-}
-
-impl Vote {
-    fn new() -> Vote {
-        Vote { verdict: Verdict::Unknown, contrary: 0, last: None }
-    }
-
-    /// Takes one outcome (H1, H2, H5); gives how many in a row now speak for what the vote says.
-    fn count(&mut self, report: Report, monitor: &Monitor, now_ms: u64) -> u32 {
-        let seen = match report.outcome {
-            Outcome::Success => Some(Verdict::Up),
-            Outcome::Failure => Some(Verdict::Down),
-            Outcome::ProberFault => None,
-        };
-        self.last = Some((now_ms, report));
-        let Some(seen) = seen else { return 0 };
-        if seen == self.verdict {
-            self.contrary = 0;
-            return 0;
-        }
-        self.contrary += 1;
-        let outcomes = self.contrary;
-        if outcomes >= threshold(self.verdict, monitor) {
-            self.verdict = seen;
-            self.contrary = 0;
-        }
-        outcomes
-    }
-
-    /// Milliseconds until this vote could turn, while something speaks against it (T1).
-    fn pending_ms(&self, monitor: &Monitor) -> Option<u32> {
-        (self.contrary > 0).then(|| (threshold(self.verdict, monitor) - self.contrary).saturating_mul(monitor.interval_ms))
-    }
-}
-
-/// How many contrary outcomes in a row turn a verdict; from unknown the first real one decides (H1).
-fn threshold(verdict: Verdict, monitor: &Monitor) -> u32 {
-    match verdict {
-        Verdict::Unknown => 1,
-        Verdict::Up => monitor.fall.max(1),
-        Verdict::Down => monitor.rise.max(1),
-    }
-}
-
-/// The verdict of all votes: the majority of those who know, and up when they are even. With the local vote alone it is that vote.
-fn judge<'a>(votes: impl ExactSizeIterator<Item = &'a Vote>, monitor: &Monitor) -> Measured {
-    if votes.len() == 0 {
-        // Nobody has asked yet, and the first outcome decides: until then no answer may live longer than it takes to ask.
-        return Measured { verdict: Verdict::Unknown, pending_ms: Some(monitor.interval_ms) };
-    }
-    let (mut up, mut down, mut pending_ms) = (0, 0, None::<u32>);
-    for vote in votes {
-        up += u32::from(vote.verdict == Verdict::Up);
-        down += u32::from(vote.verdict == Verdict::Down);
-        pending_ms = pending_ms.into_iter().chain(vote.pending_ms(monitor)).min();
-    }
-    let verdict = match (up, down) {
-        (0, 0) => Verdict::Unknown,
-        _ if down > up => Verdict::Down,
-        _ => Verdict::Up,
-    };
-    Measured { verdict, pending_ms }
-}
-
-fn measured(entries: &[Entry], entry_of: &[Option<usize>], id: EndpointId) -> Measured {
-    entry_of.get(id.0 as usize).copied().flatten().and_then(|at| entries.get(at)).map_or(Measured::UP, |entry| entry.measured)
 }
 
 #[cfg(test)]

@@ -1,15 +1,23 @@
-//! Health: what is probed (`monitor`), what a probe found (`report`), what follows from it (`book`) and what the hot path reads (`view`).
+//! Health: what is probed (`monitor`), what a probe found (`report`), what follows from it (`book`) what keeps it quiet (`damp`, `network`) and what the hot path reads (`view`).
 //! All of it is data and pure functions; nothing here opens a socket, asks the time or draws a random number.
 
 pub mod book;
+pub mod damp;
 pub mod monitor;
+mod network;
+pub mod overrides;
 pub mod report;
 pub mod view;
+pub mod vote;
 
-pub use book::{Change, HealthBook, TargetHealth};
+pub use book::{Change, Flag, HealthBook, PoolStanding, TargetHealth};
 pub use monitor::{Monitor, MonitorSpec, Request, TargetKey};
+pub use network::HOLD_MAX_MS;
 pub use report::{Evidence, NodeId, Outcome, Report};
-pub use view::{EndpointLayout, HealthView, Layout, Measured, MinHealthy, Override, PoolHealth, PoolLayout, PoolState, Verdict};
+pub use view::{
+    Checks, Combine, EndpointLayout, HealthView, Layout, Measured, MinHealthy, Override, PoolHealth, PoolKey, PoolLayout, PoolState,
+    Recovery, Verdict,
+};
 
 /// Index of a pool: one (service, region, address family) that exists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

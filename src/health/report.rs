@@ -31,6 +31,8 @@ pub struct Report {
 pub enum Outcome {
     /// The target answered as the monitor demands.
     Success,
+    /// It did, but is slow or not well.
+    Degraded,
     /// The target did not.
     Failure,
     /// This machine could not ask (no descriptor, no local route); says nothing about the target.
@@ -44,6 +46,8 @@ pub enum Evidence {
     Connected,
     /// An HTTP status line.
     Status(u16),
+    /// An HTTP status, and what its body lacks.
+    Content(u16, Box<str>),
     /// The status was fine but the body had not arrived in time.
     BodyTimeout(u16),
     /// Nothing was heard within the timeout.
@@ -80,6 +84,7 @@ impl fmt::Display for Evidence {
         match self {
             Evidence::Connected => f.write_str("connected"),
             Evidence::Status(status) => write!(f, "HTTP {status}"),
+            Evidence::Content(status, why) => write!(f, "HTTP {status}, {why}"),
             Evidence::BodyTimeout(status) => write!(f, "HTTP {status}, but its body timed out"),
             Evidence::Timeout => f.write_str("timed out"),
             Evidence::Refused => f.write_str("connection refused"),

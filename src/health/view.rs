@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::ops::Range;
+use std::sync::Arc;
 
 use super::monitor::TargetKey;
 use super::{EndpointId, PoolId};
@@ -22,9 +23,43 @@ pub struct Layout {
     pub endpoints: Vec<EndpointLayout>,
 }
 
+impl Layout {
+    /// A pool and those that follow it: the other family of its region, where that is tied to it or stands in for it.
+    pub(super) fn concerned(&self, id: PoolId) -> impl Iterator<Item = PoolId> + use<> {
+        let of = |other: fn(&PoolLayout) -> Option<PoolId>| self.pools.get(id.0 as usize).and_then(other);
+        let (tied, other) = (of(|pool| pool.together_with), of(|pool| pool.other_family));
+        let len = self.pools.len();
+        [Some(id), tied, other.filter(|other| Some(*other) != tied)].into_iter().flatten().filter(move |id| (id.0 as usize) < len)
+    }
+}
+
+/// What the book remembers of a pool beyond its measurements.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct PoolNote {
+    /// It is well again but waits for an operator.
+    pub(super) waits: bool,
+    /// It comes back in steps: the share of 1024 now, and milliseconds until the next step.
+    pub(super) ramp: Option<(u16, u32)>,
+}
+
+impl PoolNote {
+    fn applied(self, mut health: PoolHealth) -> PoolHealth {
+        if self.waits && health.state == PoolState::Available {
+            health.state = PoolState::Down;
+        }
+        if let Some((admit, next_ms)) = self.ramp {
+            health.admit = health.admit.min(admit);
+            health.ttl_cap_s = health.ttl_cap_s.min((next_ms / 1000).max(1));
+        }
+        health
+    }
+}
+
 /// One (service, region, address family).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PoolLayout {
+    /// What it is called, so that what is remembered of it survives a reload.
+    pub key: PoolKey,
     /// The endpoint ids of this pool; no other pool has any of them.
     pub endpoints: Range<u32>,
     /// How many of them must be up for the pool to be available (P4).
@@ -33,15 +68,105 @@ pub struct PoolLayout {
     pub region_state: Option<Override>,
     /// The pool of the other family in the same region, where both are needed (`families: together`, P5).
     pub together_with: Option<PoolId>,
+    /// The pool of the other family in the same region, whose verdict stands in while this family cannot be measured (H5).
+    pub other_family: Option<PoolId>,
+    /// The share of its clients that it takes while all its endpoints are degraded, of 1024.
+    pub degraded_admit: u16,
+    /// How it comes back after it was down.
+    pub recovery: Recovery,
+}
+
+impl Default for PoolLayout {
+    /// No endpoints, every setting as when nothing is typed.
+    fn default() -> PoolLayout {
+        PoolLayout {
+            key: PoolKey::default(),
+            endpoints: 0..0,
+            min_healthy: MinHealthy::Count(1),
+            region_state: None,
+            together_with: None,
+            other_family: None,
+            degraded_admit: ADMIT_ALL / 2,
+            recovery: Recovery::default(),
+        }
+    }
+}
+
+/// The names of a pool.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PoolKey {
+    /// The service.
+    pub service: Arc<str>,
+    /// The region.
+    pub region: Arc<str>,
+    /// The address family.
+    pub ipv6: bool,
+}
+
+/// How a pool comes back after it was down.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub struct Recovery {
+    /// It waits for an operator (`failback: manual`).
+    pub manual: bool,
+    /// Its share of clients grows from a tenth to all of them in this time, in milliseconds; 0 = at once.
+    pub ramp_ms: u32,
 }
 
 /// One (service, region, address).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct EndpointLayout {
-    /// What is probed for it; an endpoint without a monitor counts as up.
-    pub target: Option<TargetKey>,
+    /// What is probed for it.
+    pub checks: Checks,
     /// The operator's word on this endpoint.
     pub state: Option<Override>,
+}
+
+impl EndpointLayout {
+    /// An endpoint with at most one monitor.
+    pub fn probed_by(target: Option<TargetKey>) -> EndpointLayout {
+        EndpointLayout { checks: Checks { targets: target.into_iter().collect(), ..Checks::default() }, state: None }
+    }
+
+    /// Everything that is probed for it: its own monitors and the checks that it requires.
+    pub fn targets(&self) -> impl Iterator<Item = &TargetKey> {
+        self.checks.targets.iter().chain(&self.checks.requires)
+    }
+}
+
+/// The monitors of an endpoint and what they must say together. Without any the endpoint counts as up.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Checks {
+    /// Its own monitors; those that only observe have no say.
+    pub targets: Box<[TargetKey]>,
+    /// How many of them must be up.
+    pub combine: Combine,
+    /// Named checks, each of which must be up besides.
+    pub requires: Box<[TargetKey]>,
+}
+
+/// How many of several monitors must be up.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub enum Combine {
+    /// Every one.
+    #[default]
+    All,
+    /// One of them.
+    Any,
+    /// This many, or all where there are fewer; at least 1.
+    AtLeast(u32),
+}
+
+impl Combine {
+    /// The verdict of `verdicts` together: that of the worst which is needed. Up where there are none.
+    pub fn judge(self, verdicts: &mut [Verdict]) -> Verdict {
+        verdicts.sort_unstable_by(|a, b| b.cmp(a));
+        let needed = match self {
+            Combine::All => verdicts.len(),
+            Combine::Any => 1,
+            Combine::AtLeast(count) => (count as usize).clamp(1, verdicts.len().max(1)),
+        };
+        needed.checked_sub(1).and_then(|at| verdicts.get(at)).copied().unwrap_or(Verdict::Up)
+    }
 }
 
 /// An operator's override; kept apart from measurement, and stronger. `Down` or `Drain` on either the region or the endpoint
@@ -65,15 +190,26 @@ pub enum MinHealthy {
     Percent(u8),
 }
 
-/// The judged measurement of a target.
+/// The judged measurement of a target, from worst to best.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Verdict {
+    /// Measured down.
+    Down,
+    /// Measured up, but it flaps and is not trusted for now; not served.
+    Suppressed,
+    /// Measured up, but slow or not well: served to fewer.
+    Degraded,
     /// Not measured yet; served as up (H1).
     Unknown,
     /// Measured up.
     Up,
-    /// Measured down.
-    Down,
+}
+
+impl Verdict {
+    /// True if clients may be sent there.
+    pub fn serves(self) -> bool {
+        !matches!(self, Verdict::Down | Verdict::Suppressed)
+    }
 }
 
 /// What a view needs to know of one endpoint's measurement.
@@ -83,13 +219,15 @@ pub struct Measured {
     pub verdict: Verdict,
     /// Milliseconds after which the verdict could change, while a contrary outcome is pending (T1).
     pub pending_ms: Option<u32>,
+    /// For so long only the prober's own faults came that the other family is believed instead (H5).
+    pub unmeasurable: bool,
 }
 
 impl Measured {
     /// Up, and nothing is pending.
-    pub const UP: Measured = Measured { verdict: Verdict::Up, pending_ms: None };
+    pub const UP: Measured = Measured { verdict: Verdict::Up, pending_ms: None, unmeasurable: false };
     /// Down, and nothing is pending.
-    pub const DOWN: Measured = Measured { verdict: Verdict::Down, pending_ms: None };
+    pub const DOWN: Measured = Measured { verdict: Verdict::Down, pending_ms: None, unmeasurable: false };
 }
 
 /// Whether a pool may be chosen.
@@ -139,7 +277,7 @@ impl HealthView {
             allowed: Bits::all_set(layout.endpoints.len()),
         };
         let of = |id: EndpointId| measured.get(id.0 as usize).copied().unwrap_or(Measured::UP);
-        (0..layout.pools.len() as u32).for_each(|id| view.judge(layout, PoolId(id), &of));
+        (0..layout.pools.len() as u32).for_each(|id| view.judge(layout, PoolId(id), &of, &[]));
         view
     }
 
@@ -168,17 +306,17 @@ impl HealthView {
         self.allowed.get(id.0)
     }
 
-    /// Works out one pool and its endpoints again, and every pool that is tied to it.
-    pub(super) fn judge(&mut self, layout: &Layout, id: PoolId, measured: &impl Fn(EndpointId) -> Measured) {
+    /// Works out one pool and its endpoints again, and every pool that is tied to it. `notes` are by pool; what lacks has none.
+    pub(super) fn judge(&mut self, layout: &Layout, id: PoolId, measured: &impl Fn(EndpointId) -> Measured, notes: &[PoolNote]) {
         let Some(pool) = layout.pools.get(id.0 as usize) else { return };
         for endpoint in pool.endpoints.clone() {
             let (serving, allowed) = standing(layout, pool, endpoint, measured(EndpointId(endpoint)).verdict);
             self.up.set(endpoint, serving);
             self.allowed.set(endpoint, allowed);
         }
-        self.pools[id.0 as usize] = pool_health(layout, id, measured);
-        if let Some(other) = pool.together_with.filter(|other| (other.0 as usize) < layout.pools.len()) {
-            self.pools[other.0 as usize] = pool_health(layout, other, measured);
+        for id in layout.concerned(id) {
+            let note = notes.get(id.0 as usize).copied().unwrap_or_default();
+            self.pools[id.0 as usize] = note.applied(pool_health(layout, id, measured));
         }
     }
 }
@@ -195,11 +333,13 @@ impl fmt::Display for Override {
 }
 
 impl fmt::Display for Verdict {
-    /// `unknown`, `up`, `down`.
+    /// `unknown`, `up`, `degraded`, `suppressed`, `down`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Verdict::Unknown => "unknown",
             Verdict::Up => "up",
+            Verdict::Degraded => "degraded",
+            Verdict::Suppressed => "suppressed",
             Verdict::Down => "down",
         })
     }
@@ -221,7 +361,7 @@ fn standing(layout: &Layout, pool: &PoolLayout, endpoint: u32, verdict: Verdict)
     match forced(layout, pool, endpoint) {
         Some(Override::Up) => (true, true),
         Some(Override::Down | Override::Drain) => (false, false),
-        None => (verdict != Verdict::Down, true),
+        None => (verdict.serves(), true),
     }
 }
 
@@ -231,12 +371,20 @@ fn forced(layout: &Layout, pool: &PoolLayout, endpoint: u32) -> Option<Override>
     own.max(pool.region_state)
 }
 
-/// The health of a pool, with that of the family that it is tied to.
-fn pool_health(layout: &Layout, id: PoolId, measured: &impl Fn(EndpointId) -> Measured) -> PoolHealth {
+/// The health of a pool, with that of the family that it is tied to or that stands in for it.
+pub(super) fn pool_health(layout: &Layout, id: PoolId, measured: &impl Fn(EndpointId) -> Measured) -> PoolHealth {
     let pool = &layout.pools[id.0 as usize];
-    let mut health = own_health(layout, pool, measured);
+    let (mut health, measurable) = own_health(layout, pool, measured);
+    if !measurable
+        && health.state != PoolState::ForcedDown
+        && let Some((other, true)) =
+            pool.other_family.and_then(|other| layout.pools.get(other.0 as usize)).map(|other| own_health(layout, other, measured))
+        && other.state != PoolState::ForcedDown
+    {
+        health.state = other.state;
+    }
     if let Some(other) = pool.together_with.and_then(|other| layout.pools.get(other.0 as usize)) {
-        let other = own_health(layout, other, measured);
+        let (other, _) = own_health(layout, other, measured);
         if health.state == PoolState::Available && other.state != PoolState::Available {
             health.state = PoolState::Down;
         }
@@ -245,9 +393,10 @@ fn pool_health(layout: &Layout, id: PoolId, measured: &impl Fn(EndpointId) -> Me
     health
 }
 
-/// The health of a pool by its own endpoints alone.
-fn own_health(layout: &Layout, pool: &PoolLayout, measured: &impl Fn(EndpointId) -> Measured) -> PoolHealth {
-    let (mut counted, mut up, mut allowed, mut pending_ms) = (0_u32, 0_u32, 0_u32, None::<u32>);
+/// The health of a pool by its own endpoints alone, and whether any of it can be measured.
+fn own_health(layout: &Layout, pool: &PoolLayout, measured: &impl Fn(EndpointId) -> Measured) -> (PoolHealth, bool) {
+    let (mut counted, mut up, mut allowed, mut degraded, mut pending_ms) = (0_u32, 0_u32, 0_u32, 0_u32, None::<u32>);
+    let mut measurable = pool.endpoints.is_empty();
     for endpoint in pool.endpoints.clone() {
         let forced = forced(layout, pool, endpoint);
         let now = measured(EndpointId(endpoint));
@@ -255,7 +404,9 @@ fn own_health(layout: &Layout, pool: &PoolLayout, measured: &impl Fn(EndpointId)
         counted += u32::from(forced != Some(Override::Drain));
         up += u32::from(serves);
         allowed += u32::from(may_serve);
+        measurable |= forced.is_some() || !now.unmeasurable;
         if forced.is_none() {
+            degraded += u32::from(now.verdict == Verdict::Degraded);
             pending_ms = pending_ms.into_iter().chain(now.pending_ms).min();
         }
     }
@@ -266,7 +417,10 @@ fn own_health(layout: &Layout, pool: &PoolLayout, measured: &impl Fn(EndpointId)
     };
     // Whole seconds, at least one: a TTL of 0 would turn every client's query into ours.
     let ttl_cap_s = pending_ms.map_or(NO_TTL_CAP, |ms| (ms / 1000).max(1));
-    PoolHealth { state, any_up: up > 0, admit: ADMIT_ALL, ttl_cap_s }
+    // Each degraded endpoint gives up its part; what is down is not counted, its share went to the others.
+    let given_up = u32::from(ADMIT_ALL.saturating_sub(pool.degraded_admit)) * degraded / up.max(1);
+    let admit = ADMIT_ALL.saturating_sub(u16::try_from(given_up).unwrap_or(ADMIT_ALL));
+    (PoolHealth { state, any_up: up > 0, admit, ttl_cap_s }, measurable)
 }
 
 impl MinHealthy {
@@ -303,123 +457,4 @@ impl Bits {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// One pool over `states`, every endpoint measured as told.
-    fn view(min_healthy: MinHealthy, region_state: Option<Override>, endpoints: &[(Option<Override>, Measured)]) -> HealthView {
-        let pool = PoolLayout { endpoints: 0..endpoints.len() as u32, min_healthy, region_state, together_with: None };
-        let endpoint = |state: &Option<Override>| EndpointLayout { target: None, state: *state };
-        let layout = Layout { pools: vec![pool], endpoints: endpoints.iter().map(|(state, _)| endpoint(state)).collect() };
-        HealthView::new(&layout, |id| endpoints[id.0 as usize].1)
-    }
-
-    fn pool_state(min_healthy: MinHealthy, endpoints: &[(Option<Override>, Measured)]) -> PoolState {
-        view(min_healthy, None, endpoints).pool(PoolId(0)).state
-    }
-
-    const UP: (Option<Override>, Measured) = (None, Measured::UP);
-    const DOWN: (Option<Override>, Measured) = (None, Measured::DOWN);
-    const DRAINED: (Option<Override>, Measured) = (Some(Override::Drain), Measured::UP);
-    const FORCED_DOWN: (Option<Override>, Measured) = (Some(Override::Down), Measured::UP);
-    const FORCED_UP: (Option<Override>, Measured) = (Some(Override::Up), Measured::DOWN);
-
-    #[test]
-    fn p4_a_pool_needs_min_healthy_of_its_endpoints_rounded_up() {
-        use MinHealthy::{Count, Percent};
-        for (min_healthy, up, down, available) in [
-            (Count(1), 1, 3, true),
-            (Count(1), 0, 4, false),
-            (Count(3), 2, 2, false),
-            (Count(3), 3, 1, true),
-            (Count(9), 4, 0, true),
-            (Count(0), 0, 4, false),
-            (Percent(50), 2, 2, true),
-            (Percent(50), 1, 2, false),
-            (Percent(51), 2, 2, false),
-            (Percent(0), 0, 4, false),
-            (Percent(100), 4, 0, true),
-        ] {
-            let endpoints: Vec<_> = std::iter::repeat_n(UP, up).chain(std::iter::repeat_n(DOWN, down)).collect();
-            let expected = if available { PoolState::Available } else { PoolState::Down };
-            assert_eq!(pool_state(min_healthy, &endpoints), expected, "{min_healthy:?} {up} {down}");
-        }
-    }
-
-    #[test]
-    fn p4_drained_endpoints_leave_the_count_and_forced_down_ones_stay_in_it() {
-        assert_eq!(pool_state(MinHealthy::Percent(100), &[UP, DRAINED]), PoolState::Available);
-        assert_eq!(pool_state(MinHealthy::Percent(100), &[UP, FORCED_DOWN]), PoolState::Down);
-        assert_eq!(pool_state(MinHealthy::Count(2), &[UP, DRAINED]), PoolState::Available);
-        assert_eq!(pool_state(MinHealthy::Count(2), &[UP, FORCED_DOWN]), PoolState::Down);
-    }
-
-    #[test]
-    fn overrides_beat_measurements_and_out_beats_in() {
-        let view = view(MinHealthy::Count(1), Some(Override::Up), &[UP, DOWN, FORCED_DOWN, DRAINED]);
-        let up: Vec<bool> = (0..4).map(|id| view.endpoint_up(EndpointId(id))).collect();
-        let allowed: Vec<bool> = (0..4).map(|id| view.endpoint_allowed(EndpointId(id))).collect();
-        assert_eq!((up, allowed), (vec![true, true, false, false], vec![true, true, false, false]));
-        assert_eq!(pool_state(MinHealthy::Count(1), &[FORCED_UP, DOWN]), PoolState::Available);
-    }
-
-    #[test]
-    fn p2_a_pool_is_forced_down_only_when_nothing_else_is_left() {
-        assert_eq!(pool_state(MinHealthy::Count(1), &[FORCED_DOWN, DRAINED]), PoolState::ForcedDown);
-        assert_eq!(pool_state(MinHealthy::Count(1), &[FORCED_DOWN, DOWN]), PoolState::Down);
-        for state in [Override::Down, Override::Drain] {
-            let view = view(MinHealthy::Count(1), Some(state), &[UP, FORCED_UP]);
-            assert_eq!(view.pool(PoolId(0)).state, PoolState::ForcedDown);
-            assert!(!view.endpoint_allowed(EndpointId(1)) && !view.pool_any_up(PoolId(0)));
-        }
-    }
-
-    #[test]
-    fn a_pool_with_too_few_endpoints_up_still_tells_fail_open_which_are() {
-        let view = view(MinHealthy::Count(2), None, &[DOWN, UP]);
-        assert_eq!(view.pool(PoolId(0)).state, PoolState::Down);
-        assert!(view.pool_any_up(PoolId(0)) && view.endpoint_up(EndpointId(1)) && !view.endpoint_up(EndpointId(0)));
-        assert!(view.endpoint_allowed(EndpointId(0)));
-    }
-
-    fn two_families(together: bool, v4: Measured, v6: Measured) -> [PoolState; 2] {
-        let pool = |id: u32| PoolLayout {
-            endpoints: id..id + 1,
-            min_healthy: MinHealthy::Count(1),
-            region_state: None,
-            together_with: together.then_some(PoolId(1 - id)),
-        };
-        let layout = Layout { pools: vec![pool(0), pool(1)], endpoints: vec![EndpointLayout::default(); 2] };
-        let view = HealthView::new(&layout, |id| [v4, v6][id.0 as usize]);
-        [view.pool(PoolId(0)).state, view.pool(PoolId(1)).state]
-    }
-
-    #[test]
-    fn p5_families_are_judged_apart_or_together_as_configured() {
-        use PoolState::{Available, Down};
-        assert_eq!(two_families(false, Measured::UP, Measured::DOWN), [Available, Down]);
-        assert_eq!(two_families(true, Measured::UP, Measured::DOWN), [Down, Down]);
-        assert_eq!(two_families(true, Measured::UP, Measured::UP), [Available, Available]);
-    }
-
-    #[test]
-    fn t1_the_cap_is_the_soonest_possible_change_and_at_least_a_second() {
-        let pending = |ms| (None, Measured { verdict: Verdict::Up, pending_ms: Some(ms) });
-        let cap = |endpoints: &[_]| view(MinHealthy::Count(1), None, endpoints).pool(PoolId(0)).ttl_cap_s;
-        assert_eq!(cap(&[UP, DOWN]), NO_TTL_CAP);
-        assert_eq!(cap(&[UP, pending(10_000), pending(5_999)]), 5);
-        assert_eq!(cap(&[pending(200)]), 1);
-        assert_eq!(cap(&[UP, (Some(Override::Up), pending(200).1)]), NO_TTL_CAP, "an override does not wait for probes");
-    }
-
-    #[test]
-    fn ids_that_do_not_exist_and_endpoints_past_a_word_are_told_apart() {
-        let mut endpoints = vec![UP; 130];
-        endpoints[64] = DOWN;
-        endpoints[129] = DOWN;
-        let view = view(MinHealthy::Count(1), None, &endpoints);
-        let down: Vec<u32> = (0..200).filter(|id| !view.endpoint_up(EndpointId(*id))).collect();
-        assert_eq!(down, [64, 129]);
-        assert_eq!(view.pool(PoolId(9)), PoolHealth::AVAILABLE);
-    }
-}
+mod tests;

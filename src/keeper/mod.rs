@@ -1,17 +1,22 @@
 //! The keeper: the single writer. It owns the book of health, publishes the next snapshot and frees the old ones.
 //! It gives out two narrow handles, one for health and one for new worlds; nobody else can change what is answered.
 
+mod memory;
 mod state;
+mod status;
 
+use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crate::clock::Clock;
 use crate::config::compile::Compiled;
+use crate::health::overrides::{Forced, Selector};
 use crate::health::{NodeId, Report, TargetKey};
 use crate::snapshot::Shared;
 use state::State;
+pub use status::{PoolRow, Status, TargetRow};
 
 /// Messages that may wait for the keeper: several reports for every endpoint of a large configuration. When they do not
 /// fit, the keeper is not running; a lost report is made good by the next.
@@ -25,6 +30,9 @@ enum Message {
     Report { node: NodeId, target: TargetKey, report: Report },
     World { compiled: Box<Compiled>, done: SyncSender<()> },
     Settle { done: SyncSender<()> },
+    Force { forced: Forced, done: SyncSender<Result<usize, String>> },
+    Status { done: SyncSender<Status> },
+    Clear { selector: Selector, done: SyncSender<(usize, usize)> },
     Stop,
 }
 
@@ -39,6 +47,33 @@ impl HealthHandle {
             Ok(()) | Err(TrySendError::Disconnected(_)) => {}
             Err(TrySendError::Full(_)) => tracing::warn!(target = %target, "the keeper is behind, a probe report is lost"),
         }
+    }
+}
+
+impl HealthHandle {
+    /// Forces endpoints up, down or to drain; gives back how many are concerned, or why it cannot be. Waits until it is in force.
+    pub fn force(&self, forced: Forced) -> Result<usize, String> {
+        let (done, wait) = sync_channel(1);
+        let stopped = || "the server is stopping".to_owned();
+        self.0.send(Message::Force { forced, done }).map_err(|_| stopped())?;
+        wait.recv().unwrap_or_else(|_| Err(stopped()))
+    }
+
+    /// The state of things.
+    pub fn status(&self) -> Result<Status, String> {
+        let (done, wait) = sync_channel(1);
+        let stopped = || "the server is stopping".to_owned();
+        self.0.send(Message::Status { done }).map_err(|_| stopped())?;
+        wait.recv().map_err(|_| stopped())
+    }
+
+    /// Takes overrides out of force, and lets regions that wait for an operator (`failback: manual`) take clients again;
+    /// gives back how many of each.
+    pub fn clear(&self, selector: Selector) -> Result<(usize, usize), String> {
+        let (done, wait) = sync_channel(1);
+        let stopped = || "the server is stopping".to_owned();
+        self.0.send(Message::Clear { selector, done }).map_err(|_| stopped())?;
+        wait.recv().map_err(|_| stopped())
     }
 }
 
@@ -72,21 +107,28 @@ pub struct Keeper {
     messages: SyncSender<Message>,
     thread: JoinHandle<()>,
     shared: Shared,
+    knows_all: bool,
 }
 
 impl Keeper {
     /// Publishes a first world, in which nothing is measured yet, and starts the keeper's thread.
-    pub fn start(first: Compiled, clock: Clock) -> std::io::Result<Keeper> {
+    /// `state_dir` is where overrides and verdicts outlive the process.
+    pub fn start(first: Compiled, state_dir: Option<PathBuf>, clock: Clock) -> std::io::Result<Keeper> {
         let (messages, inbox) = sync_channel(QUEUE_LIMIT);
-        let state = State::new(first, clock.now_ms());
-        let shared = state.shared().clone();
+        let state = State::new(first, state_dir, clock.now_ms(), clock.wall_s());
+        let (shared, knows_all) = (state.shared().clone(), state.knows_all());
         let thread = std::thread::Builder::new().name("keeper".into()).spawn(move || run(state, &inbox, &clock))?;
-        Ok(Keeper { messages, thread, shared })
+        Ok(Keeper { messages, thread, shared, knows_all })
     }
 
     /// Where the current world is read.
     pub fn shared(&self) -> &Shared {
         &self.shared
+    }
+
+    /// True if at the start every target had a verdict that was saved a moment ago: no probe need be waited for.
+    pub fn knew_all(&self) -> bool {
+        self.knows_all
     }
 
     /// A handle for whoever measures.
@@ -111,7 +153,7 @@ impl Keeper {
 fn run(mut state: State, inbox: &Receiver<Message>, clock: &Clock) {
     let mut waiting: Vec<SyncSender<()>> = Vec::new();
     loop {
-        let pause = state.publish_in_ms(clock.now_ms()).map_or(IDLE, Duration::from_millis);
+        let pause = state.wake_in_ms(clock.now_ms()).map_or(IDLE, |wake_ms| Duration::from_millis(wake_ms).min(IDLE));
         let first = match inbox.recv_timeout(if waiting.is_empty() { pause } else { Duration::ZERO }) {
             Ok(message) => Some(message),
             Err(RecvTimeoutError::Timeout) => None,
@@ -125,12 +167,29 @@ fn run(mut state: State, inbox: &Receiver<Message>, clock: &Clock) {
                     waiting.push(done);
                 }
                 Message::Settle { done } => waiting.push(done),
-                Message::Stop => return,
+                Message::Force { forced, done } => {
+                    let forced = state.force(forced, clock.now_ms());
+                    state.publish_if_due(clock.now_ms(), true);
+                    _ = done.send(forced);
+                }
+                Message::Status { done } => _ = done.send(state.status(clock.now_ms())),
+                Message::Clear { selector, done } => {
+                    let cleared = state.clear(&selector, clock.now_ms());
+                    state.publish_if_due(clock.now_ms(), true);
+                    _ = done.send(cleared);
+                }
+                Message::Stop => {
+                    state.save_if_due(clock.now_ms(), clock.wall_s(), true);
+                    return;
+                }
             }
         }
+        state.tick(clock.now_ms());
+        state.expire(clock.now_ms(), clock.wall_s());
         // Whoever waits is not made to wait for the next tenth of a second.
         state.publish_if_due(clock.now_ms(), !waiting.is_empty());
         waiting.drain(..).for_each(|done| _ = done.send(()));
+        state.save_if_due(clock.now_ms(), clock.wall_s(), false);
         state.free_retired();
     }
 }

@@ -1,19 +1,39 @@
 //! What the keeper knows and does, without its thread: time is an argument, so every rule here is tested on a fake clock.
 //! It logs each change once, with its evidence (BEHAVIOUR H6); it never waits.
 
+use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::memory::{self, Memory};
 use crate::config::compile::{Compiled, PoolName};
-use crate::health::book::{Change, HealthBook};
-use crate::health::{NodeId, PoolState, Report, TargetKey, Verdict};
+use crate::health::book::{Change, Flag, HealthBook};
+use crate::health::overrides::{Forced, Overrides, Selector};
+use crate::health::{Layout, NodeId, PoolId, PoolLayout, Report, TargetKey, Verdict};
 use crate::snapshot::{Catalog, Shared, Snapshot};
 
 /// The first change is published at once, the next not before this: at most ten a second, however many probes report.
 const PUBLISH_GAP_MS: u64 = 100;
 
+/// A change is saved at once, the next not before this: a flapping target is not worth a disk.
+const SAVE_GAP_MS: u64 = 1_000;
+
+/// Without a change the verdicts are saved this often, so that they are fresh whenever the process ends.
+const SAVE_EVERY_MS: u64 = 30_000;
+
 /// The book, the current catalog and what was published of them.
 pub(super) struct State {
     book: HealthBook,
+    /// What the files say; the book has it with the overrides.
+    layout: Arc<Layout>,
+    /// The address of each endpoint, for selectors.
+    addresses: Vec<String>,
+    overrides: Overrides,
+    /// Where overrides and verdicts are kept; none = only in memory.
+    folder: Option<PathBuf>,
+    /// Changed since it was saved, and when that was.
+    unsaved: bool,
+    saved_at_ms: u64,
     catalog: Arc<Catalog>,
     pools: Vec<PoolName>,
     shared: Shared,
@@ -26,12 +46,31 @@ pub(super) struct State {
 }
 
 impl State {
-    pub(super) fn new(first: Compiled, now_ms: u64) -> State {
-        let book = HealthBook::new(first.layout, now_ms);
+    /// `folder` is where what outlives the process is read from and kept.
+    pub(super) fn new(first: Compiled, folder: Option<PathBuf>, now_ms: u64, now_s: u64) -> State {
+        let memory = folder.as_deref().map(Memory::read).unwrap_or(Ok(Memory::default())).unwrap_or_else(|error| {
+            tracing::error!("{error}; no override of it is in force");
+            Memory::default()
+        });
+        let verdicts: BTreeMap<u64, Verdict> = memory.fresh(now_s).iter().copied().collect();
+        let mut overrides = memory.overrides;
+        overrides.expire(now_s);
+        let addresses = addresses(&first);
+        let applied = overrides.applied(&first.layout, |id| address(&addresses, id));
+        let mut book = HealthBook::new(Arc::new(applied), now_ms);
+        let known: Vec<(TargetKey, Verdict)> =
+            book.targets().filter_map(|target| Some((target.clone(), *verdicts.get(&memory::key(target))?))).collect();
+        known.iter().for_each(|(target, verdict)| book.restore(target, *verdict, now_ms));
         let snapshot = Snapshot { catalog: Arc::clone(&first.catalog), health: Arc::new(book.view()), generation: 1 };
         State {
             published: Some(book.revision()),
             book,
+            layout: first.layout,
+            addresses,
+            overrides,
+            folder,
+            unsaved: false,
+            saved_at_ms: now_ms,
             catalog: first.catalog,
             pools: first.pools,
             shared: Shared::new(snapshot),
@@ -41,23 +80,50 @@ impl State {
         }
     }
 
+    pub(super) fn book(&self) -> &HealthBook {
+        &self.book
+    }
+
+    pub(super) fn overrides(&self) -> &Overrides {
+        &self.overrides
+    }
+
+    pub(super) fn generation(&self) -> u64 {
+        self.generation
+    }
+
     pub(super) fn shared(&self) -> &Shared {
         &self.shared
     }
 
     /// Takes a report; what follows from it is in force with the next publication.
     pub(super) fn report(&mut self, node: NodeId, target: &TargetKey, report: Report, now_ms: u64) {
-        for change in self.book.report(node, target, report, now_ms) {
-            self.log(&change);
-        }
+        let changes = self.book.report(node, target, report, now_ms);
+        self.unsaved |= !changes.is_empty();
+        self.log_all(&changes);
+    }
+
+    /// Does what time alone has made due: ramps, hold-downs, the end of a hold.
+    pub(super) fn tick(&mut self, now_ms: u64) {
+        let changes = self.book.tick(now_ms);
+        self.log_all(&changes);
+    }
+
+    /// Milliseconds until [`State::tick`] or [`State::publish_if_due`] has something to do; none while nothing is foreseen.
+    pub(super) fn wake_in_ms(&self, now_ms: u64) -> Option<u64> {
+        let event_ms = self.book.next_event_ms().map(|due_ms| due_ms.saturating_sub(now_ms));
+        event_ms.into_iter().chain(self.publish_in_ms(now_ms)).min()
     }
 
     /// Takes a new configuration; targets that it still has keep their health (BEHAVIOUR R1).
     pub(super) fn install(&mut self, compiled: Compiled, now_ms: u64) {
-        self.book.reconcile(compiled.layout, now_ms);
+        self.addresses = addresses(&compiled);
+        self.layout = compiled.layout;
+        let changes = self.reapply(now_ms);
         self.catalog = compiled.catalog;
         self.pools = compiled.pools;
         self.published = None;
+        self.log_all(&changes);
     }
 
     /// Milliseconds until the next publication is due; none while nothing waits.
@@ -82,37 +148,132 @@ impl State {
         self.retired.retain(|snapshot| Arc::strong_count(snapshot) > 1);
     }
 
+    /// True if every target has a verdict: nothing need be waited for.
+    pub(super) fn knows_all(&self) -> bool {
+        self.book.targets().all(|target| self.book.target(target).is_some_and(|health| health.verdict != Verdict::Unknown))
+    }
+
+    /// Puts an override in force. The error says why not.
+    pub(super) fn force(&mut self, forced: Forced, now_ms: u64) -> Result<usize, String> {
+        let concerned = self.concerned(&forced.selector);
+        if concerned == 0 {
+            return Err(format!("`{}` names no endpoint", forced.selector.as_str()));
+        }
+        let (selector, state) = (forced.selector.as_str().to_owned(), forced.state);
+        let (author, reason) = (forced.author.clone(), forced.reason.clone());
+        self.overrides.force(forced)?;
+        tracing::warn!(selector, %state, author, reason, endpoints = concerned, "forced by hand");
+        self.took_overrides(now_ms);
+        Ok(concerned)
+    }
+
+    /// Takes overrides out of force, and lets regions that wait for an operator take clients again; gives back how many of each.
+    pub(super) fn clear(&mut self, selector: &Selector, now_ms: u64) -> (usize, usize) {
+        let cleared = self.overrides.clear(selector);
+        if cleared > 0 {
+            tracing::warn!(selector = selector.as_str(), cleared, "overrides cleared by hand");
+            self.took_overrides(now_ms);
+        }
+        let layout = Arc::clone(self.book.layout());
+        let chosen = |id: PoolId| {
+            let pool = &layout.pools[id.0 as usize];
+            pool.endpoints.clone().any(|id| selector.matches(&pool.key.region, &pool.key.service, &address(&self.addresses, id)))
+        };
+        let changes = self.book.fail_back(chosen, now_ms);
+        self.log_all(&changes);
+        (cleared, changes.len())
+    }
+
+    /// Takes out of force what has expired.
+    pub(super) fn expire(&mut self, now_ms: u64, now_s: u64) {
+        if self.overrides.next_expiry_s().is_none_or(|due_s| due_s > now_s) {
+            return;
+        }
+        for forced in self.overrides.expire(now_s) {
+            tracing::warn!(selector = forced.selector.as_str(), state = %forced.state, "an override has expired");
+        }
+        self.took_overrides(now_ms);
+    }
+
+    /// Saves what outlives the process, if something changed or the verdicts are about to be stale; `at_once` does not wait.
+    pub(super) fn save_if_due(&mut self, now_ms: u64, now_s: u64, at_once: bool) {
+        let Some(folder) = &self.folder else { return };
+        let gap_ms = if self.unsaved { SAVE_GAP_MS } else { SAVE_EVERY_MS };
+        if !at_once && now_ms < self.saved_at_ms + gap_ms {
+            return;
+        }
+        let verdict = |target: &TargetKey| Some((memory::key(target), self.book.target(target)?.verdict));
+        let verdicts = self.book.targets().filter_map(verdict).filter(|(_, verdict)| *verdict != Verdict::Unknown).collect();
+        let memory = Memory { saved_s: now_s, overrides: self.overrides.clone(), verdicts };
+        if let Err(error) = memory.write(folder) {
+            tracing::error!(folder = %folder.display(), %error, "health state cannot be saved; overrides are in force but will not survive a restart");
+        }
+        (self.unsaved, self.saved_at_ms) = (false, now_ms);
+    }
+
+    fn concerned(&self, selector: &Selector) -> usize {
+        let of_pool = |pool: &PoolLayout| {
+            let named = |id: &u32| selector.matches(&pool.key.region, &pool.key.service, &address(&self.addresses, *id));
+            pool.endpoints.clone().filter(named).count()
+        };
+        self.layout.pools.iter().map(of_pool).sum()
+    }
+
+    fn took_overrides(&mut self, now_ms: u64) {
+        let changes = self.reapply(now_ms);
+        self.log_all(&changes);
+        self.unsaved = true;
+    }
+
+    /// The layout of the files with the overrides, into the book.
+    fn reapply(&mut self, now_ms: u64) -> Vec<Change> {
+        let applied = self.overrides.applied(&self.layout, |id| address(&self.addresses, id));
+        self.book.reconcile(Arc::new(applied), now_ms)
+    }
+
+    fn log_all(&self, changes: &[Change]) {
+        changes.iter().for_each(|change| self.log(change));
+    }
+
     fn log(&self, change: &Change) {
         match change {
-            Change::Target { target, from, to, outcomes, report, .. } => {
-                let (from, to) = (verdict_word(*from), verdict_word(*to));
-                tracing::info!(%target, from, to, outcomes, evidence = %report, "a target changed");
+            Change::Flag { target, flag: Some(flag @ (Flag::Held | Flag::Unmeasurable | Flag::Suppressed)), .. } => {
+                tracing::warn!(%target, reason = flag.text(), "a target does not follow its probes");
             }
-            Change::Pool { pool, from, to, .. } => {
+            Change::Flag { target, flag: Some(flag), .. } => tracing::debug!(%target, reason = flag.text(), "a target waits"),
+            Change::Flag { target, flag: None, .. } => tracing::info!(%target, "a target follows its probes again"),
+            Change::Target { target, from, to, outcomes, report, .. } => {
+                tracing::info!(%target, %from, %to, outcomes, evidence = %report, "a target changed");
+            }
+            Change::Pool { pool, from, to, waits, .. } => {
                 let Some(name) = self.pools.get(pool.0 as usize) else { return };
                 let service = self.catalog.services.get(usize::from(name.service.0)).map_or("?", String::as_str);
                 let region = self.catalog.regions.get(usize::from(name.region.0)).map_or("?", |region| region.name.as_str());
-                let (from, to) = (pool_word(*from), pool_word(*to));
-                tracing::warn!(service, region, family = %name.family, from, to, "a region changed");
+                let family = name.family;
+                if *waits {
+                    tracing::warn!(service, region, %family, "a region is well again and waits for `meridian ctl clear` (failback: manual)");
+                } else {
+                    tracing::warn!(service, region, %family, %from, %to, "a region changed");
+                }
             }
         }
     }
 }
 
-fn verdict_word(verdict: Verdict) -> &'static str {
-    match verdict {
-        Verdict::Unknown => "unknown",
-        Verdict::Up => "up",
-        Verdict::Down => "down",
+/// The address of each endpoint, by its number.
+fn addresses(compiled: &Compiled) -> Vec<String> {
+    let mut addresses = vec![String::new(); compiled.layout.endpoints.len()];
+    let families = compiled.catalog.steerings.iter().flat_map(|steering| steering.families.iter().flatten());
+    for endpoint in families.flat_map(|family| &family.candidates).flat_map(|candidate| candidate.endpoints.iter()) {
+        if let Some(address) = addresses.get_mut(endpoint.id.0 as usize).filter(|address| address.is_empty()) {
+            *address = endpoint.address.to_string();
+        }
     }
+    addresses
 }
 
-fn pool_word(state: PoolState) -> &'static str {
-    match state {
-        PoolState::Available => "available",
-        PoolState::Down => "down",
-        PoolState::ForcedDown => "forced down",
-    }
+fn address(addresses: &[String], id: u32) -> String {
+    addresses.get(id as usize).cloned().unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -123,7 +284,7 @@ mod tests {
     use crate::config::compile::compile;
     use crate::config::load;
     use crate::diag::Diagnostics;
-    use crate::health::{Evidence, Outcome, PoolId};
+    use crate::health::{Evidence, Outcome, Override, PoolState};
 
     /// The sample, compiled: five regions, each probed, `fall` and `rise` of 2.
     fn sample() -> Compiled {
@@ -134,8 +295,8 @@ mod tests {
 
     fn state() -> (State, Vec<TargetKey>) {
         let compiled = sample();
-        let targets = compiled.layout.endpoints.iter().filter_map(|endpoint| endpoint.target.clone()).collect();
-        (State::new(compiled, 0), targets)
+        let targets = compiled.layout.endpoints.iter().flat_map(|endpoint| endpoint.targets()).cloned().collect();
+        (State::new(compiled, None, 0, 0), targets)
     }
 
     fn report(state: &mut State, target: &TargetKey, outcome: Outcome, now_ms: u64) {
@@ -180,6 +341,55 @@ mod tests {
         state.publish_if_due(20, true);
         assert_eq!((state.generation, pool_state(&state)), (2, PoolState::Down));
         assert!(!Arc::ptr_eq(&state.shared.load().catalog, &sample().catalog));
+    }
+
+    fn forced(selector: &str, state: Override, until_s: Option<u64>) -> Forced {
+        let (reason, author) = ("test".to_owned(), "me".to_owned());
+        Forced { selector: Selector::parse(selector).unwrap(), state, reason, author, since_s: 0, until_s }
+    }
+
+    #[test]
+    fn h4_an_override_is_published_survives_a_reload_and_expires() {
+        let (mut state, targets) = state();
+        targets.iter().for_each(|target| report(&mut state, target, Outcome::Success, 10));
+        assert!(state.force(forced("nowhere", Override::Down, None), 20).is_err());
+        assert!(state.force(forced("*", Override::Drain, Some(100)), 20).unwrap() > 0);
+        state.publish_if_due(20, true);
+        assert_eq!(pool_state(&state), PoolState::ForcedDown);
+        state.install(sample(), 30);
+        state.expire(40, 99);
+        state.publish_if_due(40, true);
+        assert_eq!(pool_state(&state), PoolState::ForcedDown);
+        state.expire(50, 100);
+        state.publish_if_due(50, true);
+        assert_eq!(pool_state(&state), PoolState::Available);
+    }
+
+    #[test]
+    fn h4_overrides_and_fresh_verdicts_survive_a_restart() {
+        let folder = std::env::temp_dir().join(format!("meridian-keeper-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&folder);
+        let start = |now_s| State::new(sample(), Some(folder.clone()), 0, now_s);
+        let (_, targets) = state();
+        let mut first = start(1_000);
+        assert!(!first.knows_all());
+        targets.iter().for_each(|target| report(&mut first, target, Outcome::Success, 10));
+        report(&mut first, &targets[0], Outcome::Failure, 20);
+        report(&mut first, &targets[0], Outcome::Failure, 30);
+        first
+            .force(forced("*/*/203.0.113.*", Override::Down, None), 40)
+            .or_else(|_| first.force(forced("*", Override::Down, Some(5_000)), 40))
+            .unwrap();
+        first.save_if_due(50, 1_000, true);
+
+        let second = start(1_060);
+        assert!(second.knows_all());
+        let verdict = |state: &State, target: &TargetKey| state.book.target(target).unwrap().verdict;
+        assert!(targets.iter().all(|target| verdict(&second, target) == verdict(&first, target)));
+        assert_eq!(second.overrides, first.overrides);
+        let late = start(2_000);
+        assert!(!late.knows_all(), "old verdicts say nothing");
+        assert_eq!(late.overrides, first.overrides);
     }
 
     #[test]

@@ -3,18 +3,14 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::header::{CONNECTION, HOST, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, ClientBuilder, Method, Response, Url, redirect};
-use rustls::client::Resumption;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, ring};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 
+use super::tls::{Configs, Policy};
 use super::{Finding, fault};
+use crate::health::monitor::content::{self, Body, Content};
 use crate::health::monitor::http::{HttpRequest, StatusRanges};
 use crate::health::report::{Evidence, Outcome};
 
@@ -31,25 +27,14 @@ pub(super) struct HttpProbe {
     url: Url,
     headers: HeaderMap,
     status: StatusRanges,
+    content: Content,
+    pattern: Option<regex::bytes::Regex>,
     socket: SocketAddr,
 }
 
-/// How the server's certificate is treated; one TLS configuration each, shared by all clients.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Policy {
-    /// No TLS at all.
-    Plain,
-    /// Checked against the trust store of the system.
-    Verified,
-    /// Taken as it is (`verify: false`).
-    Unverified,
-}
-
-/// Makes the clients of the probes. Each TLS configuration is made when the first probe needs it: a machine without a trust store
-/// is fine as long as no `https` monitor asks for one.
+/// Makes the clients of the probes.
 #[derive(Default)]
 pub(super) struct Clients {
-    configs: BTreeMap<Policy, ClientConfig>,
     /// Clients that need no name resolved; connections are never shared, only what it takes to make them.
     shared: BTreeMap<Policy, Client>,
 }
@@ -76,66 +61,83 @@ impl HttpProbe {
         if !self.status.contains(seen) {
             return Ok((Outcome::Failure, Evidence::Status(seen)));
         }
-        read_body(response).await?;
-        Ok((Outcome::Success, Evidence::Status(seen)))
+        if self.content.is_empty() {
+            read_body(response, |_| {}).await?;
+            return Ok((Outcome::Success, Evidence::Status(seen)));
+        }
+        let mut body = Vec::new();
+        let cut = read_body(response, |chunk| body.extend_from_slice(&chunk[..chunk.len().min(MAX_BODY - body.len())])).await?;
+        Ok(self.judge(seen, &body, cut))
+    }
+
+    /// What the body says once the status is fine.
+    fn judge(&self, status: u16, body: &[u8], cut: bool) -> Finding {
+        let held = match (&self.content.body, &self.pattern) {
+            (Some(Body::Contains(text)), _) => body.windows(text.len()).any(|window| window == text.as_bytes()),
+            (_, Some(pattern)) => pattern.is_match(body),
+            _ => true,
+        };
+        if !held {
+            return (Outcome::Failure, Evidence::Content(status, "the body does not hold what it must".into()));
+        }
+        match self.content.judge_json(body, cut) {
+            (outcome, Some(why)) => (outcome, Evidence::Content(status, Evidence::text(&why))),
+            (outcome, None) => (outcome, Evidence::Status(status)),
+        }
     }
 }
 
-/// Reads a body to its end or [`MAX_BODY`], and forgets it.
-async fn read_body(mut response: Response) -> reqwest::Result<()> {
+/// Reads a body to its end or [`MAX_BODY`]; true if it went on.
+async fn read_body(mut response: Response, mut take: impl FnMut(&[u8])) -> reqwest::Result<bool> {
     let mut read = 0;
     while let Some(chunk) = response.chunk().await? {
+        take(&chunk);
         read += chunk.len();
         if read >= MAX_BODY {
-            break;
+            return Ok(read > MAX_BODY || response.chunk().await?.is_some());
         }
     }
-    Ok(())
+    Ok(false)
 }
 
 impl Clients {
     /// The probe for a request to `socket`, or why this machine cannot run it.
-    pub(super) fn probe(&mut self, socket: SocketAddr, request: &HttpRequest) -> Result<HttpProbe, Evidence> {
-        let policy = match &request.tls {
-            None => Policy::Plain,
-            Some(tls) if tls.verify => Policy::Verified,
-            Some(_) => Policy::Unverified,
-        };
+    pub(super) fn probe(&mut self, socket: SocketAddr, request: &HttpRequest, configs: &mut Configs) -> Result<HttpProbe, Evidence> {
+        let policy = Policy::of(request.tls.as_ref());
         let sni = request.tls.as_ref().and_then(|tls| tls.sni.as_deref());
+        let pattern = match &request.content.body {
+            Some(Body::Matches(pattern)) => Some(content::pattern(pattern).map_err(setup_error)?),
+            _ => None,
+        };
         Ok(HttpProbe {
-            client: self.client(policy, sni, socket)?,
+            url: url(&policy, sni, socket, &request.path)?,
+            headers: headers(socket, &policy, request)?,
+            client: self.client(policy, sni, socket, configs)?,
             method: Method::from_bytes(request.method.as_str().as_bytes()).map_err(setup_error)?,
-            url: url(policy, sni, socket, &request.path)?,
-            headers: headers(socket, policy, request)?,
             status: request.status.clone(),
+            content: request.content.clone(),
+            pattern,
             socket,
         })
     }
 
-    fn client(&mut self, policy: Policy, sni: Option<&str>, socket: SocketAddr) -> Result<Client, Evidence> {
+    fn client(&mut self, policy: Policy, sni: Option<&str>, socket: SocketAddr, configs: &mut Configs) -> Result<Client, Evidence> {
         if let Some(sni) = sni {
             // The name is for TLS only: it leads to the probed address, and no resolver is asked.
-            return self.builder(policy)?.resolve(sni, socket).build().map_err(setup_error);
+            return builder(&policy, configs)?.resolve(sni, socket).build().map_err(setup_error);
         }
-        if !self.shared.contains_key(&policy) {
-            let client = self.builder(policy)?.build().map_err(setup_error)?;
-            self.shared.insert(policy, client);
+        if let Some(client) = self.shared.get(&policy) {
+            return Ok(client.clone());
         }
-        self.shared.get(&policy).cloned().ok_or_else(|| Evidence::Other("no HTTP client".into()))
+        let client = builder(&policy, configs)?.build().map_err(setup_error)?;
+        self.shared.insert(policy, client.clone());
+        Ok(client)
     }
+}
 
-    fn builder(&mut self, policy: Policy) -> Result<ClientBuilder, Evidence> {
-        let config = match self.configs.get(&policy) {
-            Some(config) => config.clone(),
-            None => {
-                let config = tls_config(policy).map_err(|error| Evidence::Tls(Evidence::text(&error.to_string())))?;
-                self.configs.insert(policy, config.clone());
-                config
-            }
-        };
-        let builder = Client::builder().tls_backend_preconfigured(config).no_proxy().redirect(redirect::Policy::none());
-        Ok(builder.retry(reqwest::retry::never()).pool_max_idle_per_host(0).http1_only().referer(false).user_agent(USER_AGENT))
-    }
+fn builder(policy: &Policy, configs: &mut Configs) -> Result<ClientBuilder, Evidence> {
+    let builder = Client::builder().tls_backend_preconfigured(configs.config(policy)?).no_proxy().redirect(redirect::Policy::none());
+    Ok(builder.retry(reqwest::retry::never()).pool_max_idle_per_host(0).http1_only().referer(false).user_agent(USER_AGENT))
 }
 
 fn setup_error(error: impl std::error::Error) -> Evidence {
@@ -143,8 +145,8 @@ fn setup_error(error: impl std::error::Error) -> Evidence {
 }
 
 /// The URL holds what goes into SNI (or the address); the Host header is set apart from it.
-fn url(policy: Policy, sni: Option<&str>, socket: SocketAddr, path: &str) -> Result<Url, Evidence> {
-    let scheme = if policy == Policy::Plain { "http" } else { "https" };
+fn url(policy: &Policy, sni: Option<&str>, socket: SocketAddr, path: &str) -> Result<Url, Evidence> {
+    let scheme = if *policy == Policy::Plain { "http" } else { "https" };
     let text = match sni {
         Some(sni) => format!("{scheme}://{sni}:{}{path}", socket.port()),
         None => format!("{scheme}://{socket}{path}"),
@@ -152,14 +154,14 @@ fn url(policy: Policy, sni: Option<&str>, socket: SocketAddr, path: &str) -> Res
     Url::parse(&text).map_err(setup_error)
 }
 
-fn headers(socket: SocketAddr, policy: Policy, request: &HttpRequest) -> Result<HeaderMap, Evidence> {
+fn headers(socket: SocketAddr, policy: &Policy, request: &HttpRequest) -> Result<HeaderMap, Evidence> {
     let mut headers = HeaderMap::new();
     for (name, value) in &request.headers {
         let name = HeaderName::from_bytes(name.as_bytes()).map_err(setup_error)?;
         headers.insert(name, HeaderValue::from_str(value).map_err(setup_error)?);
     }
     // Without a host of its own the target is asked for its address; the port is left out where it is the usual one (RFC 9110 7.2).
-    let usual = if policy == Policy::Plain { 80 } else { 443 };
+    let usual = if *policy == Policy::Plain { 80 } else { 443 };
     let address = || if socket.port() == usual { host_of(socket) } else { socket.to_string() };
     let host = request.host.as_deref().map_or_else(address, str::to_owned);
     headers.insert(HOST, HeaderValue::from_str(&host).map_err(setup_error)?);
@@ -171,72 +173,6 @@ fn host_of(socket: SocketAddr) -> String {
     match socket {
         SocketAddr::V4(v4) => v4.ip().to_string(),
         SocketAddr::V6(v6) => format!("[{}]", v6.ip()),
-    }
-}
-
-fn tls_config(policy: Policy) -> Result<ClientConfig, rustls::Error> {
-    let provider = provider();
-    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions()?;
-    let builder = match policy {
-        Policy::Plain => builder.with_root_certificates(RootCertStore::empty()),
-        Policy::Verified => {
-            let verifier = rustls_platform_verifier::Verifier::new(provider)?;
-            builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier))
-        }
-        Policy::Unverified => builder.dangerous().with_custom_certificate_verifier(Arc::new(AnyCertificate(provider))),
-    };
-    Ok(without_resumption(builder.with_no_client_auth()))
-}
-
-/// A resumed session shows no certificate, so that an expired one would go unseen: every probe shakes hands in full.
-fn without_resumption(mut config: ClientConfig) -> ClientConfig {
-    config.resumption = Resumption::disabled();
-    config
-}
-
-/// ring, installed as the provider of the process by whoever comes first.
-fn provider() -> Arc<CryptoProvider> {
-    // An error only says that one is installed already.
-    let _ = ring::default_provider().install_default();
-    CryptoProvider::get_default().cloned().unwrap_or_else(|| Arc::new(ring::default_provider()))
-}
-
-/// Takes every certificate, but still checks that the peer holds its key.
-#[derive(Debug)]
-struct AnyCertificate(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for AnyCertificate {
-    fn verify_server_cert(
-        &self,
-        _end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        rustls::crypto::verify_tls12_signature(message, cert, dss, &self.0.signature_verification_algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        rustls::crypto::verify_tls13_signature(message, cert, dss, &self.0.signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
     }
 }
 

@@ -1,13 +1,19 @@
 //! The prober: runs the monitors, one task a target, and hands each outcome to whoever asked for reports.
 //! It judges nothing, knows no region or zone, and never holds the book of health: it gets a report function and nothing else.
 
+mod dns;
+mod exec;
 mod fault;
+mod grpc;
+mod handshake;
 mod http;
+mod icmp;
 mod schedule;
 mod tcp;
+mod tls;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +22,8 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::task::AbortHandle;
 
 use crate::clock::Clock;
-use crate::health::monitor::{Request, TargetKey};
+use crate::health::monitor::dns::Question;
+use crate::health::monitor::{Monitor, Request, TargetKey};
 use crate::health::report::{Evidence, Outcome, Report};
 use schedule::{Pace, Rng};
 
@@ -42,6 +49,7 @@ pub struct Prober {
     runtime: Handle,
     shared: Arc<Shared>,
     clients: http::Clients,
+    configs: tls::Configs,
     rng: Rng,
     tasks: BTreeMap<TargetKey, Task>,
     /// Closes when every target of the start has reported once.
@@ -58,20 +66,44 @@ struct Task {
 /// What one run of a probe found.
 type Finding = (Outcome, Evidence);
 
+/// What a finding means to this monitor: a good one may have come slowly, and `invert` turns good and bad around.
+fn judged(monitor: &Monitor, (outcome, evidence): Finding, took_ms: u32) -> Finding {
+    let slow_ms = monitor.slow_ms.filter(|slow_ms| outcome == Outcome::Success && took_ms >= *slow_ms);
+    let (outcome, evidence) = match slow_ms {
+        Some(slow_ms) => (Outcome::Degraded, Evidence::Other(Evidence::text(&format!("{evidence}, slower than {slow_ms} ms")))),
+        None => (outcome, evidence),
+    };
+    match outcome {
+        Outcome::Failure if monitor.invert => (Outcome::Success, evidence),
+        Outcome::Success | Outcome::Degraded if monitor.invert => (Outcome::Failure, evidence),
+        _ => (outcome, evidence),
+    }
+}
+
 /// A probe that is ready to run; one variant per kind.
 enum Probe {
     Http(Box<http::HttpProbe>),
     Tcp(SocketAddr),
+    Tls(Box<handshake::HandshakeProbe>),
+    Dns(SocketAddr, Question),
+    Grpc(Box<grpc::GrpcProbe>),
+    Icmp(IpAddr),
+    Exec(SocketAddr, Box<[Box<str>]>),
     /// It cannot be set up on this machine: every run is a prober fault with this reason.
     Broken(Evidence),
 }
 
 impl Probe {
-    /// Runs once, for at most `timeout`.
-    async fn run(&self, timeout: Duration) -> Finding {
+    /// Runs once, for at most `timeout`. `number` tells this run's packets from those of others.
+    async fn run(&self, number: u16, timeout: Duration) -> Finding {
         match self {
             Probe::Http(probe) => probe.run(timeout).await,
             Probe::Tcp(socket) => tcp::run(*socket, timeout).await,
+            Probe::Tls(probe) => probe.run(timeout).await,
+            Probe::Dns(socket, question) => dns::run(*socket, question, number, timeout).await,
+            Probe::Grpc(probe) => probe.run(timeout).await,
+            Probe::Icmp(address) => icmp::run(*address, number, timeout).await,
+            Probe::Exec(socket, command) => exec::run(*socket, command, timeout).await,
             Probe::Broken(evidence) => (Outcome::ProberFault, evidence.clone()),
         }
     }
@@ -94,6 +126,7 @@ impl Prober {
             runtime: runtime.clone(),
             shared: Arc::new(shared),
             clients: http::Clients::default(),
+            configs: tls::Configs::default(),
             rng: Rng::new(seed),
             tasks: BTreeMap::new(),
             first_round,
@@ -146,9 +179,21 @@ impl Prober {
     fn probe(&mut self, target: &TargetKey) -> Probe {
         match &target.monitor.request {
             Request::Tcp => Probe::Tcp(target.socket),
-            Request::Http(request) => {
-                self.clients.probe(target.socket, request).map_or_else(Probe::Broken, |probe| Probe::Http(Box::new(probe)))
+            Request::Tls(request) => {
+                let probe = handshake::HandshakeProbe::new(target.socket, request, &mut self.configs, &self.shared.clock);
+                probe.map_or_else(Probe::Broken, |probe| Probe::Tls(Box::new(probe)))
             }
+            Request::Dns(question) => Probe::Dns(target.socket, question.clone()),
+            Request::Grpc(request) => {
+                let probe = grpc::GrpcProbe::new(target.socket, request, &mut self.configs);
+                probe.map_or_else(Probe::Broken, |probe| Probe::Grpc(Box::new(probe)))
+            }
+            Request::Icmp => Probe::Icmp(target.socket.ip()),
+            Request::Exec(command) => Probe::Exec(target.socket, command.clone()),
+            Request::Http(request) => self
+                .clients
+                .probe(target.socket, request, &mut self.configs)
+                .map_or_else(Probe::Broken, |probe| Probe::Http(Box::new(probe))),
         }
     }
 }

@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use super::{Probe, Shared};
+use super::{Probe, Shared, judged};
 use crate::health::monitor::TargetKey;
 use crate::health::report::Report;
+use crate::health::vote::Vote;
 
 /// The first probes of a new set of targets start within this time, so that a thousand of them are no burst, yet within the second that
 /// the first round has beyond the longest timeout.
@@ -26,20 +27,26 @@ pub(super) async fn watch(
     mut first_report: Option<mpsc::Sender<()>>,
 ) {
     let timeout = Duration::from_millis(u64::from(target.monitor.timeout_ms));
+    let mut vote = Vote::new();
     let mut start_ms = shared.clock.now_ms() + u64::from(pace.next_ms());
     loop {
         tokio::time::sleep(Duration::from_millis(start_ms.saturating_sub(shared.clock.now_ms()))).await;
         // The semaphore is never closed; if it were, the probe would run without a permit rather than not at all.
         let permit = shared.in_flight.acquire().await.ok();
         let began_ms = shared.clock.now_ms();
-        let (outcome, evidence) = probe.run(timeout).await;
+        let found = probe.run(pace.number(), timeout).await;
         drop(permit);
         let ended_ms = shared.clock.now_ms();
         let took_ms = u32::try_from(ended_ms.saturating_sub(began_ms)).unwrap_or(u32::MAX);
+        let (outcome, evidence) = judged(&target.monitor, found, took_ms);
         (shared.reports)(target.clone(), Report { outcome, evidence, took_ms });
+        vote.count(outcome, &target.monitor);
         drop(first_report.take());
         // Counted from the planned start, so that being late once does not delay all that follow; what was missed is not made up for.
-        start_ms = (start_ms + u64::from(pace.next_ms())).max(ended_ms);
+        let gap_ms = pace.next_ms();
+        // While outcomes speak against the verdict the next one is asked for soon: a change is found fast, and settled states cost little.
+        let gap_ms = if vote.missing(&target.monitor).is_some() { gap_ms.min(target.monitor.recheck_ms) } else { gap_ms };
+        start_ms = (start_ms + u64::from(gap_ms)).max(ended_ms);
     }
 }
 
@@ -54,6 +61,12 @@ pub(super) struct Pace {
 impl Pace {
     pub(super) fn new(interval_ms: u32, rng: Rng) -> Pace {
         Pace { interval_ms, rng, given: 0 }
+    }
+
+    /// A number for the packets of one run.
+    pub(super) fn number(&mut self) -> u16 {
+        // The high bits are the best mixed; the cast keeps sixteen of them.
+        (self.rng.next() >> 48) as u16
     }
 
     /// Milliseconds to the first start, then to each next one. The second gap is anything from half the interval, which

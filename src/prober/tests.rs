@@ -1,16 +1,18 @@
 //! The prober against targets on loopback: the first round, schedules, reloads, and what is whose fault.
 //! The tests wait for reports, never for time to pass.
 
-use std::net::IpAddr;
-
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::task::JoinHandle;
 
 use super::*;
-use crate::health::monitor::http::{HttpRequest, Method, StatusRanges, Tls};
-use crate::health::{EndpointLayout, HealthBook, Layout, MinHealthy, Monitor, NodeId, PoolLayout, Verdict};
+use crate::health::monitor::content::Content;
+use crate::health::monitor::http::{HttpRequest, Method, StatusRanges};
+use crate::health::monitor::tls::Tls;
+use crate::health::{EndpointLayout, HealthBook, Layout, Monitor, NodeId, PoolLayout, Verdict};
+
+mod kinds;
 
 const LOOPBACK: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
 /// Far beyond anything that these tests wait for; reached only when they fail.
@@ -18,7 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A target that is probed often.
 fn often(port: u16, request: Request) -> TargetKey {
-    Monitor { address: None, port, request, interval_ms: 200, timeout_ms: 190, fall: 2, rise: 2 }.target(LOOPBACK)
+    Monitor { interval_ms: 200, timeout_ms: 190, fall: 2, rise: 2, ..Monitor::new(port, request) }.target(LOOPBACK)
 }
 
 /// A target that is probed once in the time of a test, and that may hang for the whole of it.
@@ -28,7 +30,15 @@ fn once(port: u16, request: Request) -> TargetKey {
 
 fn http(tls: Option<Tls>) -> Request {
     let status = StatusRanges::success_or_redirect();
-    Request::Http(HttpRequest { method: Method::Get, path: "/".into(), host: None, headers: Box::default(), status, tls })
+    Request::Http(Box::new(HttpRequest {
+        method: Method::Get,
+        path: "/".into(),
+        host: None,
+        headers: Box::default(),
+        status,
+        content: Content::default(),
+        tls,
+    }))
 }
 
 /// An HTTP server that answers every connection, and its port; 0 asks for a free one.
@@ -54,6 +64,25 @@ fn start(targets: &[TargetKey]) -> (Prober, UnboundedReceiver<(TargetKey, Report
 
 async fn next(reports: &mut UnboundedReceiver<(TargetKey, Report)>) -> (TargetKey, Report) {
     tokio::time::timeout(PATIENCE, reports.recv()).await.expect("a report in time").expect("a prober")
+}
+
+#[test]
+fn a_good_answer_may_be_slow_and_invert_turns_good_and_bad_around() {
+    use Outcome::{Degraded, Failure, ProberFault, Success};
+    let slow = Monitor { slow_ms: Some(500), ..Monitor::new(1, Request::Tcp) };
+    let inverted = Monitor { invert: true, ..slow.clone() };
+    for (outcome, took_ms, seen, turned) in [
+        (Success, 499, Success, Failure),
+        (Success, 500, Degraded, Failure),
+        (Degraded, 1, Degraded, Failure),
+        (Failure, 1, Failure, Success),
+        (ProberFault, 900, ProberFault, ProberFault),
+    ] {
+        let judge = |monitor: &Monitor| judged(monitor, (outcome, Evidence::Connected), took_ms).0;
+        assert_eq!((judge(&slow), judge(&inverted)), (seen, turned), "{outcome:?} {took_ms}");
+    }
+    let (_, evidence) = judged(&slow, (Success, Evidence::Status(200)), 812);
+    assert_eq!(evidence.to_string(), "HTTP 200, slower than 500 ms");
 }
 
 #[tokio::test]
@@ -118,7 +147,7 @@ async fn h2_equal_targets_are_probed_once() {
 async fn r1_new_targets_start_old_ones_stop_and_unchanged_ones_go_on() {
     let (port, server) = good_server(0).await;
     let (kept, gone) = (often(port, http(None)), often(port, Request::Tcp));
-    let new = often(port, http(Some(Tls { sni: None, verify: false })));
+    let new = often(port, http(Some(Tls { verify: false, ..Tls::verified(None) })));
     let (mut prober, mut reports) = start(&[kept.clone(), gone.clone()]);
     assert!(prober.first_round().await);
     let id = prober.tasks[&kept].abort.id();
@@ -139,7 +168,7 @@ async fn r1_new_targets_start_old_ones_stop_and_unchanged_ones_go_on() {
 #[tokio::test]
 async fn h5_a_probe_that_cannot_be_set_up_is_a_prober_fault_and_is_tried_again_at_the_next_reload() {
     // A name that no URL can hold: an address in disguise.
-    let target = once(443, http(Some(Tls { sni: Some("no.999".into()), verify: false })));
+    let target = once(443, http(Some(Tls { verify: false, ..Tls::verified(Some("no.999".into())) })));
     let (mut prober, mut reports) = start(std::slice::from_ref(&target));
     let (_, report) = next(&mut reports).await;
     assert_eq!(report.outcome, Outcome::ProberFault);
@@ -152,8 +181,8 @@ async fn h5_a_probe_that_cannot_be_set_up_is_a_prober_fault_and_is_tried_again_a
 async fn a_server_that_dies_goes_down_in_the_book_and_comes_back() {
     let (port, server) = good_server(0).await;
     let target = often(port, http(None));
-    let pool = PoolLayout { endpoints: 0..1, min_healthy: MinHealthy::Count(1), region_state: None, together_with: None };
-    let endpoint = EndpointLayout { target: Some(target.clone()), state: None };
+    let pool = PoolLayout { endpoints: 0..1, ..PoolLayout::default() };
+    let endpoint = EndpointLayout::probed_by(Some(target.clone()));
     let mut book = HealthBook::new(Arc::new(Layout { pools: vec![pool], endpoints: vec![endpoint] }), 0);
     let (_prober, mut reports) = start(std::slice::from_ref(&target));
     let mut wait_for = async |wanted: Verdict| {

@@ -1,36 +1,39 @@
-//! The endpoints of one service in one region, and the monitor that watches them.
-//! It judges addresses and weights; how a probe is made is judged by the monitor's own file.
+//! The endpoints of one service in one region.
+//! It judges addresses and weights; what watches them is for `monitors`.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::Arc;
 
+use super::monitors::{self, Required};
 use super::{state, weight};
 use crate::config::model::{Endpoint, Offer, ServiceId};
 use crate::config::spec::{Field, NO_SPACE, Node, Value, lacks_space};
 use crate::diag::{Diagnostics, Mark};
-use crate::health::{Monitor, MonitorSpec};
 use crate::steer::Weight;
 use crate::steer::balance::MAX_ENDPOINTS;
 
 /// What stands in a list of endpoints.
 const WANTED: &str = "an IP address, or a map such as `{address: 192.0.2.10, weight: 2}`";
 
+/// Keys of a service in a region.
+const KEYS: [&str; 7] = ["endpoints", "monitor", "combine", "requires", "failback", "ramp", "degraded_admit"];
+
 /// One service of a region. The short form is its endpoints alone.
-pub(super) fn offer(service: ServiceId, field: &Field<'_>, out: &mut Diagnostics) -> Offer {
-    let mut offer = Offer { service, endpoints: Vec::new() };
-    let (list, monitor) = match &field.node.value {
+pub(super) fn offer(service: ServiceId, field: &Field<'_>, out: &mut Diagnostics) -> (Offer, Vec<Required>) {
+    let mut offer = Offer::new(service);
+    let mut required = Vec::new();
+    let list = match &field.node.value {
         Value::Map(_) => {
-            let Some(fields) = field.fields("a map with `endpoints` and `monitor`", &["endpoints", "monitor"], out) else { return offer };
-            let monitor = fields.get("monitor").and_then(|field| monitor(&field, out)).map(Arc::new);
+            let Some(fields) = field.fields("a map with `endpoints` and `monitor`", &KEYS, out) else { return (offer, required) };
+            required = monitors::settings(&fields, &mut offer, out);
             let Some(list) = fields.get("endpoints") else {
                 let text = format!("service `{}` has no endpoints", field.key);
                 out.error_hint(fields.mark.clone(), text, "add `endpoints: [192.0.2.10]`");
-                return offer;
+                return (offer, required);
             };
-            (list, monitor)
+            list
         }
-        _ => (*field, None),
+        _ => *field,
     };
     let items = list.filled_list("one or more addresses", out);
     if items.len() > MAX_ENDPOINTS {
@@ -39,7 +42,7 @@ pub(super) fn offer(service: ServiceId, field: &Field<'_>, out: &mut Diagnostics
     }
     let mut seen: HashMap<IpAddr, Mark> = HashMap::new();
     for item in items.iter().take(MAX_ENDPOINTS) {
-        let Some((endpoint, mark)) = endpoint(item, monitor.clone(), out) else { continue };
+        let Some((endpoint, mark)) = endpoint(item, out) else { continue };
         if let Some(first) = seen.get(&endpoint.address) {
             let text = format!("the address `{}` stands twice in this service", endpoint.address);
             out.error_hint(
@@ -52,14 +55,14 @@ pub(super) fn offer(service: ServiceId, field: &Field<'_>, out: &mut Diagnostics
         seen.insert(endpoint.address, mark);
         offer.endpoints.push(endpoint);
     }
-    offer
+    (offer, required)
 }
 
 /// `ADDRESS`, or the map.
-fn endpoint(item: &Field<'_>, monitor: Option<Arc<Monitor>>, out: &mut Diagnostics) -> Option<(Endpoint, Mark)> {
+fn endpoint(item: &Field<'_>, out: &mut Diagnostics) -> Option<(Endpoint, Mark)> {
     if let Value::Scalar { .. } = item.node.value {
         let address = address(item, out)?;
-        return Some((Endpoint { address, weight: Weight::ONE, state: None, monitor }, item.mark()));
+        return Some((Endpoint { address, weight: Weight::ONE, state: None }, item.mark()));
     }
     if let Some(text) = unquoted_ipv6(item.node) {
         out.error_hint(item.mark(), format!("YAML reads `{text}` as a map"), format!("quote it: `\"{text}\"`"));
@@ -70,7 +73,7 @@ fn endpoint(item: &Field<'_>, monitor: Option<Arc<Monitor>>, out: &mut Diagnosti
     let weight = fields.get("weight").and_then(|field| weight(&field, out)).unwrap_or(Weight::ONE);
     let state = fields.get("state").and_then(|field| state(&field, out));
     let field = field?;
-    Some((Endpoint { address: address(&field, out)?, weight, state, monitor }, field.mark()))
+    Some((Endpoint { address: address(&field, out)?, weight, state }, field.mark()))
 }
 
 fn address(field: &Field<'_>, out: &mut Diagnostics) -> Option<IpAddr> {
@@ -115,21 +118,4 @@ fn unquoted_ipv6(node: &Node) -> Option<String> {
     let [(key, value)] = &entries[..] else { return None };
     let text = format!("{}:", key.text);
     (value.is_null() && text.parse::<IpAddr>().is_ok()).then_some(text)
-}
-
-/// The monitor, as its own file reads and judges it.
-fn monitor(field: &Field<'_>, out: &mut Diagnostics) -> Option<Monitor> {
-    let spec: MonitorSpec = field.typed(out)?;
-    let problems = match spec.check() {
-        Ok(monitor) => return Some(monitor),
-        Err(problems) => problems,
-    };
-    for problem in problems {
-        let mark = problem.place.map_or_else(|| field.mark(), |(line, column)| Mark::new(&field.node.mark.source, line, column));
-        match problem.hint {
-            Some(hint) => out.error_hint(mark, problem.what, hint),
-            None => out.error(mark, problem.what),
-        }
-    }
-    None
 }

@@ -4,13 +4,14 @@
 use std::collections::HashMap;
 
 use super::endpoints::offer;
+use super::monitors::{NamedChecks, Required, required};
 use super::networks::point;
 use super::{MAX_WORD_CHARS, is_word, reference_hint, state, weight};
 use crate::config::model::{Offer, Region, ServiceId};
 use crate::config::spec::{Field, Fields, Key, Node, shortened};
 use crate::diag::{Diagnostics, Mark};
 use crate::geo::{Point, RegionId};
-use crate::health::Override;
+use crate::health::{Override, Request};
 use crate::steer::Weight;
 
 /// Regions of one configuration: plans rank all of them for every place, and sixteen bits name them.
@@ -20,7 +21,7 @@ const MAX_REGIONS: usize = 1024;
 const MAX_SERVICES: usize = 65_535;
 
 /// Keys of a region.
-const KEYS: [&str; 4] = ["location", "weight", "state", "services"];
+const KEYS: [&str; 5] = ["location", "weight", "state", "requires", "services"];
 
 /// All regions and services while the files are read.
 #[derive(Debug, Default)]
@@ -29,6 +30,7 @@ pub(in crate::config) struct Regions {
     by_name: HashMap<String, RegionId>,
     services: Vec<String>,
     service_ids: HashMap<String, ServiceId>,
+    checks: NamedChecks,
     /// Every region file was read, so that a name that is not here is nowhere.
     complete: bool,
 }
@@ -42,13 +44,19 @@ struct Draft {
     weight: Weight,
     state: Option<Override>,
     offers: Vec<Offer>,
+    /// The checks that each of them requires, and those that the region requires for all of them.
+    required: Vec<Vec<Required>>,
+    required_by_all: Vec<Required>,
 }
 
 impl Regions {
     /// Takes over one region file.
     pub(in crate::config) fn add_file(&mut self, node: &Node, out: &mut Diagnostics) {
         let root = Field { key: "the region file", node };
-        let Some(fields) = root.fields("a map with the key `regions`", &["regions"], out) else { return };
+        let Some(fields) = root.fields("a map with the key `regions`", &["regions", "checks"], out) else { return };
+        if let Some(checks) = fields.get("checks") {
+            self.checks.add(&checks, out);
+        }
         let Some(list) = fields.need("regions", "{NAME: {location: ..., services: ...}}", out) else { return };
         for (key, node) in list.map("a map of regions by name", out).unwrap_or_default() {
             self.add(key, node, out);
@@ -56,8 +64,27 @@ impl Regions {
     }
 
     /// All files are read; `complete` if none of them failed.
-    pub(in crate::config) fn finish(&mut self, complete: bool) {
+    pub(in crate::config) fn finish(&mut self, complete: bool, out: &mut Diagnostics) {
         self.complete = complete;
+        for draft in &mut self.drafts {
+            for (offer, required) in draft.offers.iter_mut().zip(&draft.required) {
+                offer.requires = self.checks.resolve(required, complete, out);
+            }
+            let of_region = self.checks.resolve(&draft.required_by_all, complete, out);
+            draft.offers.iter_mut().for_each(|offer| offer.requires.extend(of_region.iter().cloned()));
+        }
+    }
+
+    /// Reports monitors that would run programs: whoever may write region files shall not by that run commands on this machine.
+    pub(in crate::config) fn refuse_programs(&self, out: &mut Diagnostics) {
+        let runs_program = |offer: &Offer| {
+            let required = offer.requires.iter().map(|target| &target.monitor);
+            offer.monitors.iter().chain(required).any(|monitor| matches!(monitor.request, Request::Exec(_)))
+        };
+        for draft in self.drafts.iter().filter(|draft| draft.offers.iter().any(runs_program)) {
+            let text = format!("region `{}` has an `exec` monitor, and this server runs no programs", draft.name);
+            out.error_hint(draft.mark.clone(), text, "write `exec_probes: true` into the server file if it shall");
+        }
     }
 
     /// The regions, unless one was faulty, and the names of all services.
@@ -164,12 +191,22 @@ impl Regions {
 
     fn read(&mut self, key: &Key, node: &Node, out: &mut Diagnostics) -> Draft {
         let name = key.text.to_string();
-        let mut draft = Draft { name, mark: key.mark.clone(), location: None, weight: Weight::ONE, state: None, offers: Vec::new() };
+        let mut draft = Draft {
+            name,
+            mark: key.mark.clone(),
+            location: None,
+            weight: Weight::ONE,
+            state: None,
+            offers: Vec::new(),
+            required: Vec::new(),
+            required_by_all: Vec::new(),
+        };
         let region = Field { key: &key.text, node };
         let Some(fields) = region.fields("a map with `location` and `services`", &KEYS, out) else { return draft };
         draft.location = location(&fields, key, out);
         draft.weight = fields.get("weight").and_then(|field| weight(&field, out)).unwrap_or(Weight::ONE);
         draft.state = fields.get("state").and_then(|field| state(&field, out));
+        draft.required_by_all = fields.get("requires").map(|field| required(&field, out)).unwrap_or_default();
         let Some(services) = fields.get("services") else {
             let text = format!("region `{}` offers no services", key.text);
             out.warning_hint(key.mark.clone(), text, "no name is ever answered from it; add `services:`");
@@ -177,7 +214,9 @@ impl Regions {
         };
         for (key, node) in services.map("a map of services by name", out).unwrap_or_default() {
             let Some(service) = self.intern(key, out) else { continue };
-            draft.offers.push(offer(service, &Field { key: &key.text, node }, out));
+            let (offer, required) = offer(service, &Field { key: &key.text, node }, out);
+            draft.offers.push(offer);
+            draft.required.push(required);
         }
         draft
     }

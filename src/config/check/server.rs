@@ -13,7 +13,7 @@ use crate::geo::build::MAX_SOURCES;
 use crate::steer::decide::HashFloor;
 
 /// Every key of the server file.
-pub(in crate::config) const SERVER_KEYS: [&str; 13] = [
+pub(in crate::config) const SERVER_KEYS: [&str; 15] = [
     "version",
     "listen",
     "geodb",
@@ -27,6 +27,8 @@ pub(in crate::config) const SERVER_KEYS: [&str; 13] = [
     "nsid",
     "version_text",
     "state_dir",
+    "exec_probes",
+    "control",
 ];
 
 /// The one version of the file format.
@@ -71,7 +73,9 @@ pub(in crate::config) fn server(fields: &Fields<'_>, out: &mut Diagnostics) -> O
         Some(field) => bounded_text(&field, MAX_VERSION_OCTETS, out).map(str::to_owned),
     };
     let state_dir = fields.get("state_dir").and_then(|field| Some(files::resolve(field.text("a folder", out)?, &field.node.mark)));
-    Some(Server { listen: listen?, workers, udp_size, ecs, hash, nsid, version_text, state_dir })
+    let control = fields.get("control").and_then(|field| Some(files::resolve(field.text("the path of a socket", out)?, &field.node.mark)));
+    let exec_probes = fields.get("exec_probes").and_then(|field| field.flag(out)).unwrap_or(false);
+    Some(Server { listen: listen?, workers, udp_size, ecs, hash, nsid, version_text, state_dir, control, exec_probes })
 }
 
 /// `geodb:`, each file there and of a known kind.

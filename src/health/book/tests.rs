@@ -6,15 +6,21 @@ use std::net::IpAddr;
 use proptest::prelude::*;
 
 use super::*;
-use crate::health::monitor::Request;
-use crate::health::report::Evidence;
-use crate::health::view::{EndpointLayout, MinHealthy, NO_TTL_CAP, Override, PoolLayout};
+use crate::health::monitor::{Monitor, Request};
+use crate::health::report::{Evidence, Outcome};
+use crate::health::view::{EndpointLayout, MinHealthy, NO_TTL_CAP, Override, PoolKey, PoolLayout};
+
+mod stories;
 
 const POOL: PoolId = PoolId(0);
 
 fn target(last_octet: u8, fall: u32, rise: u32) -> TargetKey {
-    let monitor = Monitor { address: None, port: 80, request: Request::Tcp, interval_ms: 5000, timeout_ms: 2000, fall, rise };
+    let monitor = Monitor { fall, rise, ..Monitor::new(80, Request::Tcp) };
     monitor.target(IpAddr::from([192, 0, 2, last_octet]))
+}
+
+fn key(pool: usize) -> PoolKey {
+    PoolKey { service: "web".into(), region: format!("r{pool}").into(), ipv6: false }
 }
 
 /// One pool a list, each of endpoints with these targets.
@@ -22,9 +28,9 @@ fn layout(pools: &[&[TargetKey]]) -> Layout {
     let mut layout = Layout::default();
     for pool in pools {
         let start = layout.endpoints.len() as u32;
-        layout.endpoints.extend(pool.iter().map(|target| EndpointLayout { target: Some(target.clone()), state: None }));
+        layout.endpoints.extend(pool.iter().map(|target| EndpointLayout::probed_by(Some(target.clone()))));
         let endpoints = start..layout.endpoints.len() as u32;
-        layout.pools.push(PoolLayout { endpoints, min_healthy: MinHealthy::Count(1), region_state: None, together_with: None });
+        layout.pools.push(PoolLayout { key: key(layout.pools.len()), endpoints, ..PoolLayout::default() });
     }
     layout
 }
@@ -60,7 +66,7 @@ fn verdicts(fall: u32, rise: u32, letters: &str) -> String {
             .iter()
             .filter_map(|change| match change {
                 Change::Target { from, to, at_ms, .. } => Some((*from, *to, *at_ms)),
-                Change::Pool { .. } => None,
+                _ => None,
             })
             .collect();
         let expected = if before == health.verdict { vec![] } else { vec![(before, health.verdict, at_ms)] };
@@ -70,6 +76,7 @@ fn verdicts(fall: u32, rise: u32, letters: &str) -> String {
             Verdict::Unknown => 'u',
             Verdict::Up => 'U',
             Verdict::Down => 'D',
+            verdict => panic!("{verdict}"),
         });
     }
     shown
@@ -126,7 +133,7 @@ fn h6_a_change_carries_its_evidence_and_is_given_once() {
     let changes = book.report(NodeId::LOCAL, &target, report('-'), 7000);
     let of_target =
         Change::Target { target: target.clone(), from: Verdict::Up, to: Verdict::Down, outcomes: 2, report: report('-'), at_ms: 7000 };
-    let of_pool = Change::Pool { pool: POOL, from: PoolState::Available, to: PoolState::Down, at_ms: 7000 };
+    let of_pool = Change::Pool { pool: POOL, from: PoolState::Available, to: PoolState::Down, waits: false, at_ms: 7000 };
     assert_eq!(changes, [of_target, of_pool]);
     assert_eq!(book.target(&target).unwrap().since_ms, 7000);
     assert_eq!(feed(&mut book, &target, "---"), []);
@@ -156,7 +163,7 @@ fn p5_families_that_are_needed_together_fall_and_rise_together() {
     let pools = |changes: Vec<Change>| {
         let states = changes.into_iter().filter_map(|change| match change {
             Change::Pool { pool, to, .. } => Some((pool.0, to)),
-            Change::Target { .. } => None,
+            _ => None,
         });
         states.collect::<Vec<_>>()
     };
@@ -186,13 +193,13 @@ fn t1_the_ttl_is_capped_by_the_time_until_the_state_could_change() {
     for (letters, cap_s, why) in [
         ("", 5, "not asked yet: the first outcome decides"),
         ("+", NO_TTL_CAP, "settled"),
-        ("-", 10, "two more failures"),
-        ("-", 5, "one more"),
-        ("!", 5, "no evidence"),
+        ("-", 2, "two more failures, re-checked every second"),
+        ("-", 1, "one more"),
+        ("!", 1, "no evidence"),
         ("+", NO_TTL_CAP, "settled again"),
         ("---", NO_TTL_CAP, "settled down"),
-        ("+", 15, "recovering: three more successes"),
-        ("++", 5, "one more"),
+        ("+", 3, "recovering: three more successes"),
+        ("++", 1, "one more"),
         ("+", NO_TTL_CAP, "settled up"),
     ] {
         let revision = book.revision();
@@ -250,7 +257,7 @@ fn r1_a_target_with_other_thresholds_starts_anew() {
 #[test]
 fn an_endpoint_without_a_monitor_is_up() {
     let mut bare = layout(&[&[target(1, 1, 1)]]);
-    bare.endpoints[0].target = None;
+    bare.endpoints[0] = EndpointLayout::default();
     let book = HealthBook::new(Arc::new(bare), 0);
     assert!(book.view().endpoint_up(EndpointId(0)));
     assert_eq!(book.view().pool(POOL).ttl_cap_s, NO_TTL_CAP);

@@ -1,4 +1,4 @@
-//! The monitor kinds `http` and `https`: a target is good when it answers one request with a wanted status.
+//! The monitor kinds `http` and `https`: a target is good when it answers one request with a wanted status and body.
 //! It holds the request as data and never sends it; what runs the probe is in `prober::http`.
 
 use std::collections::BTreeMap;
@@ -8,6 +8,8 @@ use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor, value:
 use serde_saphyr::{Location, Spanned};
 
 use super::Problems;
+use super::content::{self, BodySpec, Content, JsonSpec};
+use super::tls::{ReadFile, Tls, TlsKeys};
 
 /// Longest path of a request: what common servers take in a request line, with room.
 pub const MAX_PATH: usize = 2048;
@@ -36,6 +38,8 @@ pub struct HttpRequest {
     pub headers: Box<[(Box<str>, Box<str>)]>,
     /// The statuses that count as success.
     pub status: StatusRanges,
+    /// What the body must hold.
+    pub content: Content,
     /// TLS, for `https`.
     pub tls: Option<Tls>,
 }
@@ -67,15 +71,6 @@ impl Method {
     }
 }
 
-/// How an `https` probe sets up TLS.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Tls {
-    /// Name asked for and checked in the certificate; none = the probed address (then no SNI is sent).
-    pub sni: Option<Box<str>>,
-    /// Whether the certificate is checked (the default).
-    pub verify: bool,
-}
-
 /// Inclusive ranges of HTTP statuses.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StatusRanges(Box<[(u16, u16)]>);
@@ -105,8 +100,13 @@ struct Keys {
     host: Option<Spanned<String>>,
     headers: Option<BTreeMap<String, Spanned<String>>>,
     status: Option<Spanned<StatusSpec>>,
+    body: Option<BodySpec>,
+    json: Option<BTreeMap<String, Spanned<JsonSpec>>>,
     sni: Option<Spanned<String>>,
     verify: Option<Spanned<bool>>,
+    ca: Option<Spanned<String>>,
+    client_cert: Option<Spanned<String>>,
+    client_key: Option<Spanned<String>>,
 }
 
 /// `200`, `"200-299"` or a list of those.
@@ -120,15 +120,25 @@ impl HttpSpec {
     }
 
     /// The checked request; what is wrong goes to `problems`, and a default stands in its place.
-    pub(super) fn check(self, https: bool, problems: &mut Problems) -> HttpRequest {
+    pub(super) fn check(self, https: bool, files: &mut ReadFile<'_>, problems: &mut Problems) -> HttpRequest {
         let keys = self.0;
         let path = keys.path.map_or_else(|| "/".to_owned(), |path| check_path(path, problems));
         let method = keys.method.map_or(Method::Get, |method| check_method(&method, problems));
         let host = keys.host.and_then(|host| check_host(host, problems));
         let headers = check_headers(keys.headers.unwrap_or_default(), problems);
         let status = keys.status.map_or_else(StatusRanges::success_or_redirect, |status| check_status(&status, problems));
-        let tls = check_tls(https, keys.sni, keys.verify, host.as_deref(), problems);
-        HttpRequest { method, path: path.into(), host, headers, status, tls }
+        let content = content::check(keys.body, keys.json, problems);
+        if method == Method::Head && !content.is_empty() {
+            problems.add_at(None, "`body` and `json` need a body, which HEAD has not", Some("use GET".to_owned()));
+        }
+        let tls = TlsKeys { sni: keys.sni, verify: keys.verify, ca: keys.ca, client_cert: keys.client_cert, client_key: keys.client_key };
+        let tls = if https {
+            Some(tls.check(host.as_deref(), files, problems))
+        } else {
+            tls.refuse("an `http`", "https", problems);
+            None
+        };
+        HttpRequest { method, path: path.into(), host, headers, status, content, tls }
     }
 }
 
@@ -217,43 +227,6 @@ fn parse_range(text: &str) -> Option<(u16, u16)> {
     let status = |part: &str| part.trim().parse::<u16>().ok().filter(|status| (100..=599).contains(status));
     let (low, high) = (status(low)?, status(high)?);
     (low <= high).then_some((low, high))
-}
-
-fn check_tls(
-    https: bool,
-    sni: Option<Spanned<String>>,
-    verify: Option<Spanned<bool>>,
-    host: Option<&str>,
-    problems: &mut Problems,
-) -> Option<Tls> {
-    if !https {
-        sni.iter().for_each(|sni| problems.add_hint(sni, "`sni` in an `http` monitor", "use `https`"));
-        verify.iter().for_each(|verify| problems.add_hint(verify, "`verify` in an `http` monitor", "use `https`"));
-        return None;
-    }
-    if let Some(sni) = sni.as_ref().filter(|sni| !is_dns_name(&sni.value)) {
-        problems.add_hint(sni, format!("`sni` `{}` is not a host name", sni.value), "an address is never sent as SNI; leave it out");
-    }
-    let sni = sni.map(|sni| sni.value.to_ascii_lowercase().into()).or_else(|| host.and_then(name_of_host));
-    Some(Tls { sni, verify: verify.is_none_or(|verify| verify.value) })
-}
-
-/// The DNS name in a Host value, without its port; none for addresses.
-fn name_of_host(host: &str) -> Option<Box<str>> {
-    let name = host.rsplit_once(':').map_or(host, |(name, _port)| name).trim_end_matches('.');
-    is_dns_name(name).then(|| name.to_ascii_lowercase().into())
-}
-
-fn is_dns_name(name: &str) -> bool {
-    let label = |label: &str| {
-        (1..=63).contains(&label.len())
-            && label.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_')
-            && !label.starts_with('-')
-            && !label.ends_with('-')
-    };
-    // A last label of digits would make a URL take the name for an IPv4 address.
-    let numeric = name.rsplit('.').next().is_some_and(|last| last.chars().all(|c| c.is_ascii_digit()));
-    name.len() <= 253 && !numeric && name.split('.').all(label)
 }
 
 impl<'de> Deserialize<'de> for HttpSpec {

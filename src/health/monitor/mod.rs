@@ -1,8 +1,15 @@
 //! Monitors: how an endpoint is probed, as typed in a file (`MonitorSpec`) and checked (`Monitor`); one file per kind of probe.
 //! A monitor is data only: it never runs, and what it yields for an address (`TargetKey`) does not know where it is configured.
 
+pub mod content;
+pub mod dns;
+pub mod exec;
+pub mod grpc;
+pub mod handshake;
 pub mod http;
+pub mod icmp;
 pub mod tcp;
+pub mod tls;
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -11,8 +18,16 @@ use std::sync::Arc;
 
 use serde_saphyr::Spanned;
 
+use dns::{DnsSpec, Question};
+use exec::ExecSpec;
+use grpc::{GrpcCheck, GrpcSpec};
+use handshake::{Handshake, HandshakeSpec};
 use http::{HttpRequest, HttpSpec};
+use icmp::IcmpSpec;
 use tcp::TcpSpec;
+use tls::ReadFile;
+
+use super::damp::{Damping, Flap};
 
 /// Shortest interval: below it a probe is load, not a check.
 pub const MIN_INTERVAL_MS: u32 = 100;
@@ -29,22 +44,53 @@ const DEFAULT_INTERVAL_MS: u32 = 5_000;
 const DEFAULT_TIMEOUT_MS: u32 = 2_000;
 /// Failures in a row that take an up target down, when not given.
 const DEFAULT_FALL: u32 = 3;
+/// Interval of re-checks when none is given: fast enough to matter, slow enough for a target in trouble.
+const DEFAULT_RECHECK_MS: u32 = 1_000;
+/// Half-life of the flap count when none is given.
+const DEFAULT_HALF_LIFE_MS: u32 = 900_000;
+/// Flaps that suppress, when not given.
+const DEFAULT_SUPPRESS: f64 = 3.0;
+/// Flaps under which a suppressed target is trusted again, when not given.
+const DEFAULT_REUSE: f64 = 1.0;
+/// Most flaps that a limit may name.
+const MAX_FLAPS: f64 = 100.0;
 /// Successes in a row that bring a down target up, when not given.
 const DEFAULT_RISE: u32 = 5;
 
-/// A monitor as typed: one kind (`http`, `https` or `tcp`) beside the keys that all kinds share. Unknown keys are refused.
+/// A monitor as typed: one kind ([`KINDS`]) beside the keys that all kinds share. Unknown keys are refused.
 #[derive(Debug, Clone, Default, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MonitorSpec {
     http: Option<HttpSpec>,
     https: Option<HttpSpec>,
     tcp: Option<TcpSpec>,
+    tls: Option<HandshakeSpec>,
+    dns: Option<DnsSpec>,
+    grpc: Option<GrpcSpec>,
+    icmp: Option<IcmpSpec>,
+    exec: Option<ExecSpec>,
     address: Option<Spanned<String>>,
     port: Option<Spanned<i64>>,
     interval: Option<Spanned<String>>,
     timeout: Option<Spanned<String>>,
     fall: Option<Spanned<i64>>,
     rise: Option<Spanned<i64>>,
+    recheck: Option<Spanned<String>>,
+    min_up: Option<Spanned<String>>,
+    min_down: Option<Spanned<String>>,
+    flap: Option<FlapSpec>,
+    slow_ms: Option<Spanned<i64>>,
+    invert: Option<bool>,
+    observe_only: Option<bool>,
+}
+
+/// `flap: {half_life: 15m, suppress: 3, reuse: 1}`.
+#[derive(Debug, Clone, Default, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FlapSpec {
+    half_life: Option<Spanned<String>>,
+    suppress: Option<Spanned<f64>>,
+    reuse: Option<Spanned<f64>>,
 }
 
 /// A checked monitor with every default filled in.
@@ -64,15 +110,35 @@ pub struct Monitor {
     pub fall: u32,
     /// Successes in a row that bring a down target up.
     pub rise: u32,
+    /// From the start of a probe to the next while its outcomes speak against the verdict, in milliseconds; never over the interval.
+    pub recheck_ms: u32,
+    /// What keeps its state from changing too often.
+    pub damping: Damping,
+    /// A good probe that took at least this long, in milliseconds, is degraded.
+    pub slow_ms: Option<u32>,
+    /// Good and bad change places: the target must not answer.
+    pub invert: bool,
+    /// Probed, shown and counted, but never acted on.
+    pub observe_only: bool,
 }
 
 /// What is asked of a target; one variant per kind of probe (http and https are one kind with and without TLS).
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Request {
     /// One HTTP or HTTPS request.
-    Http(HttpRequest),
+    Http(Box<HttpRequest>),
     /// One TCP connection.
     Tcp,
+    /// One TLS handshake.
+    Tls(Box<Handshake>),
+    /// One DNS question.
+    Dns(Question),
+    /// One call of a gRPC health service.
+    Grpc(Box<GrpcCheck>),
+    /// One ICMP echo.
+    Icmp,
+    /// One run of a program of the operator: its path and arguments.
+    Exec(Box<[Box<str>]>),
 }
 
 /// What is probed: address, port and request with its timing and thresholds, but not where it is configured.
@@ -105,7 +171,8 @@ pub struct Problem {
 
 impl MonitorSpec {
     /// The checked monitor with defaults, or everything that is wrong with it.
-    pub fn check(self) -> Result<Monitor, Vec<Problem>> {
+    /// `files` reads the files that it names.
+    pub fn check(self, files: &mut ReadFile<'_>) -> Result<Monitor, Vec<Problem>> {
         let mut problems = Problems::default();
         let interval_ms = check_duration("interval", self.interval.as_ref(), DEFAULT_INTERVAL_MS, MIN_INTERVAL_MS, &mut problems);
         let timeout_ms = check_duration("timeout", self.timeout.as_ref(), DEFAULT_TIMEOUT_MS, MIN_TIMEOUT_MS, &mut problems);
@@ -123,10 +190,30 @@ impl MonitorSpec {
         let fall = check_count("fall", self.fall.as_ref(), DEFAULT_FALL, &mut problems);
         let rise = check_count("rise", self.rise.as_ref(), DEFAULT_RISE, &mut problems);
         let address = self.address.and_then(|address| check_address(&address, &mut problems));
-        let kind = check_kind(self.http, self.https, self.tcp, self.port, &mut problems);
+        let recheck_ms = check_duration("recheck", self.recheck.as_ref(), DEFAULT_RECHECK_MS, MIN_INTERVAL_MS, &mut problems);
+        let damping = Damping {
+            min_up_ms: check_duration("min_up", self.min_up.as_ref(), 0, 0, &mut problems).unwrap_or(0),
+            min_down_ms: check_duration("min_down", self.min_down.as_ref(), 0, 0, &mut problems).unwrap_or(0),
+            flap: self.flap.and_then(|flap| check_flap(&flap, &mut problems)),
+        };
+        let slow_ms = self.slow_ms.and_then(|slow| check_slow(&slow, timeout_ms, &mut problems));
+        let kinds = Kinds {
+            http: self.http,
+            https: self.https,
+            tcp: self.tcp,
+            tls: self.tls,
+            dns: self.dns,
+            grpc: self.grpc,
+            icmp: self.icmp,
+            exec: self.exec,
+        };
+        let kind = kinds.check(self.port, files, &mut problems);
         match (kind, interval_ms, timeout_ms) {
             (Some((request, port)), Some(interval_ms), Some(timeout_ms)) if problems.0.is_empty() => {
-                Ok(Monitor { address, port, request, interval_ms, timeout_ms, fall, rise })
+                let (invert, observe_only) = (self.invert.unwrap_or(false), self.observe_only.unwrap_or(false));
+                let recheck_ms = recheck_ms.unwrap_or(DEFAULT_RECHECK_MS).min(interval_ms);
+                let common = Monitor { address, interval_ms, timeout_ms, fall, rise, recheck_ms, damping, ..Monitor::new(port, request) };
+                Ok(Monitor { slow_ms, invert, observe_only, ..common })
             }
             _ => Err(problems.0),
         }
@@ -134,6 +221,35 @@ impl MonitorSpec {
 }
 
 impl Monitor {
+    /// A monitor of this request with every default.
+    pub fn new(port: u16, request: Request) -> Monitor {
+        Monitor {
+            address: None,
+            port,
+            request,
+            interval_ms: DEFAULT_INTERVAL_MS,
+            timeout_ms: DEFAULT_TIMEOUT_MS,
+            fall: DEFAULT_FALL,
+            rise: DEFAULT_RISE,
+            recheck_ms: DEFAULT_RECHECK_MS,
+            damping: Damping::default(),
+            slow_ms: None,
+            invert: false,
+            observe_only: false,
+        }
+    }
+
+    /// True if an outcome of it can be degraded, so that the region may take only a part of its clients.
+    pub fn can_degrade(&self) -> bool {
+        let by_content = match &self.request {
+            Request::Http(request) => request.content.can_degrade(),
+            Request::Tls(request) => request.degraded_days.is_some(),
+            Request::Exec(_) => true,
+            Request::Tcp | Request::Dns(_) | Request::Grpc(_) | Request::Icmp => false,
+        };
+        !self.observe_only && !self.invert && (self.slow_ms.is_some() || by_content)
+    }
+
     /// What is probed for an endpoint at `endpoint`.
     pub fn target(&self, endpoint: IpAddr) -> TargetKey {
         let socket = SocketAddr::new(self.address.unwrap_or(endpoint), self.port);
@@ -154,6 +270,11 @@ impl fmt::Display for TargetKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.monitor.request {
             Request::Tcp => write!(f, "tcp://{}", self.socket),
+            Request::Tls(_) => write!(f, "tls://{}", self.socket),
+            Request::Dns(question) => write!(f, "dns://{}/{} {}", self.socket, question.name, question.rtype),
+            Request::Grpc(check) => write!(f, "grpc://{}/{}", self.socket, check.service),
+            Request::Icmp => write!(f, "icmp://{}", self.socket.ip()),
+            Request::Exec(command) => write!(f, "exec:{} for {}", command.join(" "), self.socket.ip()),
             Request::Http(request) => {
                 let scheme = if request.tls.is_some() { "https" } else { "http" };
                 write!(f, "{scheme}://{}{}", self.socket, request.path)?;
@@ -229,6 +350,22 @@ fn check_duration(key: &str, typed: Option<&Spanned<String>>, default_ms: u32, m
     fits
 }
 
+fn check_flap(typed: &FlapSpec, problems: &mut Problems) -> Option<Flap> {
+    let half_life_ms = check_duration("half_life", typed.half_life.as_ref(), DEFAULT_HALF_LIFE_MS, 1_000, problems)?;
+    let suppress = typed.suppress.as_ref().map_or(DEFAULT_SUPPRESS, |typed| typed.value);
+    let reuse = typed.reuse.as_ref().map_or(DEFAULT_REUSE.min(suppress / 2.0), |typed| typed.value);
+    // Written so that a NaN is refused too.
+    let fits = (1.0..=MAX_FLAPS).contains(&suppress) && reuse >= 0.1 && reuse < suppress;
+    if !fits {
+        let what = format!("`flap` with `suppress: {suppress}` and `reuse: {reuse}` does not work");
+        let hint = format!("`suppress` is from 1 to {MAX_FLAPS}, `reuse` from 0.1 to under `suppress`");
+        problems.add_at(typed.suppress.as_ref().or(typed.reuse.as_ref()).and_then(place), what, Some(hint));
+        return None;
+    }
+    // In range, so the casts lose only the fourth decimal.
+    Some(Flap { half_life_ms, suppress_milli: (suppress * 1000.0) as u32, reuse_milli: (reuse * 1000.0) as u32 })
+}
+
 fn check_count(key: &str, typed: Option<&Spanned<i64>>, default: u32, problems: &mut Problems) -> u32 {
     let Some(typed) = typed else { return default };
     let fits = u32::try_from(typed.value).ok().filter(|count| (1..=MAX_CONSECUTIVE).contains(count));
@@ -236,6 +373,16 @@ fn check_count(key: &str, typed: Option<&Spanned<i64>>, default: u32, problems: 
         problems.add(typed, format!("`{key}` `{}` must be from 1 to {MAX_CONSECUTIVE}", typed.value));
         default
     })
+}
+
+/// A probe that takes its whole timeout has failed, so that slow must come before.
+fn check_slow(typed: &Spanned<i64>, timeout_ms: Option<u32>, problems: &mut Problems) -> Option<u32> {
+    let limit_ms = timeout_ms.unwrap_or(MAX_INTERVAL_MS);
+    let fits = u32::try_from(typed.value).ok().filter(|slow_ms| (1..limit_ms).contains(slow_ms));
+    if fits.is_none() {
+        problems.add(typed, format!("`slow_ms` `{}` must be at least 1 and under `timeout` ({limit_ms} ms)", typed.value));
+    }
+    fits
 }
 
 fn check_address(address: &Spanned<String>, problems: &mut Problems) -> Option<IpAddr> {
@@ -247,33 +394,72 @@ fn check_address(address: &Spanned<String>, problems: &mut Problems) -> Option<I
     parsed
 }
 
-/// The one kind that is given, and its port.
-fn check_kind(
+/// Every kind of probe.
+pub const KINDS: [&str; 8] = ["http", "https", "tcp", "tls", "dns", "grpc", "icmp", "exec"];
+
+/// The kinds as typed, of which one must be given.
+struct Kinds {
     http: Option<HttpSpec>,
     https: Option<HttpSpec>,
     tcp: Option<TcpSpec>,
-    port: Option<Spanned<i64>>,
-    problems: &mut Problems,
-) -> Option<(Request, u16)> {
-    match (http, https, tcp) {
-        (Some(http), None, None) => {
+    tls: Option<HandshakeSpec>,
+    dns: Option<DnsSpec>,
+    grpc: Option<GrpcSpec>,
+    icmp: Option<IcmpSpec>,
+    exec: Option<ExecSpec>,
+}
+
+impl Kinds {
+    /// The one kind that is given, and its port.
+    fn check(self, port: Option<Spanned<i64>>, files: &mut ReadFile<'_>, problems: &mut Problems) -> Option<(Request, u16)> {
+        let given = [
+            self.http.is_some(),
+            self.https.is_some(),
+            self.tcp.is_some(),
+            self.tls.is_some(),
+            self.dns.is_some(),
+            self.grpc.is_some(),
+            self.icmp.is_some(),
+            self.exec.is_some(),
+        ];
+        if given.iter().filter(|given| **given).count() > 1 {
+            problems.add_at(None, "the monitor has more than one kind", Some(format!("keep one of `{}`", KINDS.join("`, `"))));
+            return None;
+        }
+        if let Some(http) = self.http {
             let port = check_port(http.port(), port, Some(80), problems);
-            Some((Request::Http(http.check(false, problems)), port?))
+            return Some((Request::Http(Box::new(http.check(false, files, problems))), port?));
         }
-        (None, Some(https), None) => {
+        if let Some(https) = self.https {
             let port = check_port(https.port(), port, Some(443), problems);
-            Some((Request::Http(https.check(true, problems)), port?))
+            return Some((Request::Http(Box::new(https.check(true, files, problems))), port?));
         }
-        (None, None, Some(tcp)) => Some((Request::Tcp, check_port(tcp.port, port, None, problems)?)),
-        (None, None, None) => {
-            let hint = "write for example `monitor: {http: {path: /health}}` or `monitor: {tcp: {port: 25}}`";
-            problems.add_at(None, "the monitor has no kind", Some(hint.to_owned()));
-            None
+        if let Some(tcp) = self.tcp {
+            return Some((Request::Tcp, check_port(tcp.port, port, None, problems)?));
         }
-        _ => {
-            problems.add_at(None, "the monitor has more than one kind", Some("keep one of `http`, `https` and `tcp`".to_owned()));
-            None
+        if let Some(tls) = self.tls {
+            let port = check_port(tls.port.clone(), port, Some(443), problems);
+            return Some((Request::Tls(Box::new(tls.check(files, problems))), port?));
         }
+        if let Some(dns) = self.dns {
+            let port = check_port(dns.port.clone(), port, Some(53), problems);
+            return Some((Request::Dns(dns.check(problems)), port?));
+        }
+        if let Some(grpc) = self.grpc {
+            let port = check_port(grpc.port.clone(), port, None, problems);
+            return Some((Request::Grpc(Box::new(grpc.check(files, problems))), port?));
+        }
+        if let Some(exec) = self.exec {
+            let port = check_port(exec.port.clone(), port, Some(0), problems);
+            return Some((Request::Exec(exec.check(problems)), port?));
+        }
+        if self.icmp.is_some() {
+            port.iter().for_each(|port| problems.add(port, "`port` in an `icmp` monitor"));
+            return Some((Request::Icmp, 0));
+        }
+        let hint = "write for example `monitor: {http: {path: /health}}` or `monitor: {tcp: {port: 25}}`";
+        problems.add_at(None, "the monitor has no kind", Some(hint.to_owned()));
+        None
     }
 }
 
@@ -292,7 +478,7 @@ fn check_port(inside: Option<Spanned<i64>>, beside: Option<Spanned<i64>>, defaul
         }
         None => {
             if default.is_none() {
-                problems.add_at(None, "a `tcp` monitor needs a port", Some("write `tcp: {port: 25}`".to_owned()));
+                problems.add_at(None, "a `tcp` or `grpc` monitor needs a port", Some("write for example `tcp: {port: 25}`".to_owned()));
             }
             default
         }

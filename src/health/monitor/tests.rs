@@ -1,12 +1,15 @@
 //! Monitors as an operator writes them: every short form, every default, and the words of every refusal.
 //! Nothing here opens a socket.
 
-use super::http::{Method, StatusRanges, Tls};
+use super::http::{Method, StatusRanges};
+use super::tls::Tls;
 use super::*;
+
+const CA: &[u8] = b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
 
 fn check(yaml: &str) -> Result<Monitor, Vec<Problem>> {
     let spec: MonitorSpec = serde_saphyr::from_str(yaml).unwrap();
-    spec.check()
+    spec.check(&mut |path| if path == "ca.pem" { Ok(CA.to_vec()) } else { Err("there is no such file".to_owned()) })
 }
 
 /// The only problem of `yaml` as `line:column what`.
@@ -20,7 +23,7 @@ fn problem(yaml: &str) -> String {
 fn http(monitor: &Monitor) -> &HttpRequest {
     match &monitor.request {
         Request::Http(request) => request,
-        Request::Tcp => panic!("not http"),
+        _ => panic!("not http"),
     }
 }
 
@@ -44,10 +47,13 @@ fn the_monitor_of_the_sample_is_read_with_all_its_keys() {
 #[test]
 fn https_takes_its_sni_from_the_host_unless_told() {
     let tls = |yaml: &str| http(&check(yaml).unwrap()).tls.clone().unwrap();
-    assert_eq!(tls("https: {}"), Tls { sni: None, verify: true });
+    assert_eq!(tls("https: {}"), Tls::verified(None));
     assert_eq!(tls("https: {host: 'WWW.example.com:8443'}").sni.as_deref(), Some("www.example.com"));
     assert_eq!(tls("https: {host: '192.0.2.1:8443'}").sni, None);
-    assert_eq!(tls("https: {host: a.example, sni: b.example, verify: false}"), Tls { sni: Some("b.example".into()), verify: false });
+    assert_eq!(
+        tls("https: {host: a.example, sni: b.example, verify: false}"),
+        Tls { verify: false, ..Tls::verified(Some("b.example".into())) }
+    );
     assert_eq!(check("https: {}").unwrap().port, 443);
 }
 
@@ -104,11 +110,68 @@ fn problems_name_line_column_and_value() {
         ("http: {headers: {Host: a}}", "1:24 `Host` among `headers`"),
         ("http: {headers: {Connection: a}}", "1:30 the header `Connection` is written by the prober itself"),
         ("http: {}\naddress: www.example.com", "2:10 `address` `www.example.com` is not an IP address"),
-        ("tcp: {}", "- a `tcp` monitor needs a port"),
+        ("http: {}\nslow_ms: 2000", "2:10 `slow_ms` `2000` must be at least 1 and under `timeout` (2000 ms)"),
+        ("http: {body: {}}", "- `body` must be a text, or a map with one of `contains` and `regex`"),
+        ("http: {body: {regex: '('}}", "1:22 `regex` cannot be used: unclosed group"),
+        ("http: {json: {a.b: 1}}", "1:20 `a.b` is not a JSON pointer"),
+        ("http: {json: {/a: {}}}", "1:19 no limit is given"),
+        ("http: {json: {/a: {degraded: 9, fail: 8}}}", "1:19 `degraded` can never be reached"),
+        ("http: {method: HEAD, body: ok}", "- `body` and `json` need a body, which HEAD has not"),
+        ("http: {ca: ca.pem}", "1:12 `ca` in an `http` monitor"),
+        ("https: {ca: no.pem}", "1:13 `ca`: cannot read `no.pem`: there is no such file"),
+        ("https: {ca: ca.pem, verify: false}", "1:13 `ca` beside `verify: false`"),
+        ("https: {client_cert: ca.pem}", "1:22 `client_cert` and `client_key` go together"),
+        ("https: {client_cert: ca.pem, client_key: ca.pem}", "1:42 `client_key`: `ca.pem` holds no `BEGIN PRIVATE KEY`"),
+        ("tls: {days_left: {degraded: 7, fail: 7}}", "1:29 `degraded` can never be reached"),
+        ("tls: {days_left: {fail: -1}}", "1:25 `days_left` `-1` must be from 0 to 3650"),
+        ("dns: {}", "- a `dns` monitor needs a question"),
+        ("dns: {query: a..b}", "1:14 `query` `a..b` is not a domain name"),
+        ("dns: {query: a, type: AXFR}", "1:23 unknown `type` `AXFR`"),
+        ("dns: {query: a, rcode: BAD}", "1:24 unknown `rcode` `BAD`"),
+        ("grpc: {port: 1, sni: a.example}", "1:22 `sni` in a plain `grpc` monitor"),
+        ("exec: {}", "- an `exec` monitor needs a command"),
+        ("exec: {command: [check]}", "1:17 `command` must begin with the absolute path of a program"),
+        ("icmp: {}\nport: 5", "2:7 `port` in an `icmp` monitor"),
+        ("tcp: {}", "- a `tcp` or `grpc` monitor needs a port"),
         ("interval: 5s", "- the monitor has no kind"),
         ("http: {}\ntcp: 25", "- the monitor has more than one kind"),
     ] {
         assert_eq!(problem(yaml), expected, "{yaml}");
+    }
+}
+
+#[test]
+fn the_application_checks_of_the_guide_are_read() {
+    use super::content::{Body, JsonRule, Limits};
+    let yaml = "http: {body: {regex: 'v[0-9]+'}, json: {/database_connected: true, /cpu_usage: {degraded: 80, fail: 95}, \
+                /memory_usage: {fail: 90.5}, /status: ok, /build: 7}}";
+    let monitor = check(yaml).unwrap();
+    let content = &http(&monitor).content;
+    assert_eq!(content.body, Some(Body::Matches("v[0-9]+".into())));
+    let limits = |degraded, fail| JsonRule::Limits(Limits { degraded, fail, ..Limits::default() });
+    let expected: [(Box<str>, JsonRule); 5] = [
+        ("/build".into(), JsonRule::Number(7000)),
+        ("/cpu_usage".into(), limits(Some(80_000), Some(95_000))),
+        ("/database_connected".into(), JsonRule::Flag(true)),
+        ("/memory_usage".into(), limits(None, Some(90_500))),
+        ("/status".into(), JsonRule::Text("ok".into())),
+    ];
+    assert_eq!(*content.json, expected);
+    assert_eq!(http(&check("http: {body: ready}").unwrap()).content.body, Some(Body::Contains("ready".into())));
+    assert!(http(&check("https: {ca: ca.pem}").unwrap()).tls.as_ref().unwrap().ca.is_some());
+}
+
+#[test]
+fn every_kind_has_its_defaults_and_says_what_it_probes() {
+    for (yaml, shown) in [
+        ("tls: {sni: a.example, days_left: {degraded: 21, fail: 7}}", "tls://192.0.2.1:443"),
+        ("dns: {query: www.Example.com}", "dns://192.0.2.1:53/www.Example.com. A"),
+        ("dns: {query: a, type: aaaa, rcode: nxdomain, port: 5353}", "dns://192.0.2.1:5353/a. AAAA"),
+        ("grpc: {port: 50051, service: shop.Cart}", "grpc://192.0.2.1:50051/shop.Cart"),
+        ("icmp: {}", "icmp://192.0.2.1"),
+        ("exec: {command: [/bin/check, -v]}", "exec:/bin/check -v for 192.0.2.1"),
+    ] {
+        assert_eq!(check(yaml).unwrap().target([192, 0, 2, 1].into()).to_string(), shown, "{yaml}");
     }
 }
 

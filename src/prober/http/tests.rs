@@ -2,9 +2,10 @@
 //! What a probe's outcome does to a region is not tested here.
 
 use std::io::{Read, Write};
+use std::sync::Arc;
 
-use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
-use rustls::{ServerConfig, ServerConnection, StreamOwned};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::{ClientConfig, RootCertStore, ServerConfig, ServerConnection, StreamOwned};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
@@ -12,6 +13,7 @@ use tokio::task::JoinHandle;
 use super::*;
 use crate::health::monitor::MonitorSpec;
 use crate::health::{Monitor, Request};
+use crate::prober::tls::{Trust, provider, without_resumption};
 
 /// Long enough for an answer on loopback on a busy machine.
 const PATIENT: Duration = Duration::from_secs(10);
@@ -20,14 +22,14 @@ const SHORT: Duration = Duration::from_millis(60);
 
 fn request(yaml: &str) -> HttpRequest {
     let spec: MonitorSpec = serde_saphyr::from_str(yaml).unwrap();
-    match spec.check().unwrap() {
-        Monitor { request: Request::Http(request), .. } => request,
+    match spec.check(&mut |path| std::fs::read(path).map_err(|error| error.to_string())).unwrap() {
+        Monitor { request: Request::Http(request), .. } => *request,
         monitor => panic!("not http: {monitor:?}"),
     }
 }
 
 async fn probe(socket: SocketAddr, yaml: &str, timeout: Duration) -> Finding {
-    Clients::default().probe(socket, &request(yaml)).unwrap().run(timeout).await
+    Clients::default().probe(socket, &request(yaml), &mut Configs::default()).unwrap().run(timeout).await
 }
 
 /// A server for one connection: reads the request and gives the stream to `reply`; joins to the text of the request.
@@ -154,9 +156,15 @@ fn certificate() -> CertificateDer<'static> {
 
 /// An HTTPS server for one connection; joins to the SNI that it saw, if the handshake came so far.
 fn tls_server() -> (SocketAddr, std::thread::JoinHandle<Option<String>>) {
-    let key = PrivatePkcs8KeyDer::from(&include_bytes!("../testdata/self_signed.key.der")[..]).clone_key();
     let builder = ServerConfig::builder_with_provider(provider()).with_safe_default_protocol_versions().unwrap();
-    let config = builder.with_no_client_auth().with_single_cert(vec![certificate()], PrivateKeyDer::Pkcs8(key)).unwrap();
+    tls_server_of(builder.with_no_client_auth().with_single_cert(vec![certificate()], server_key()).unwrap())
+}
+
+fn server_key() -> PrivateKeyDer<'static> {
+    PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(&include_bytes!("../testdata/self_signed.key.der")[..]).clone_key())
+}
+
+fn tls_server_of(config: ServerConfig) -> (SocketAddr, std::thread::JoinHandle<Option<String>>) {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let socket = listener.local_addr().unwrap();
     let served = std::thread::spawn(move || {
@@ -173,13 +181,13 @@ fn tls_server() -> (SocketAddr, std::thread::JoinHandle<Option<String>>) {
     (socket, served)
 }
 
-/// Clients whose trust store is `roots` instead of the system's.
-fn trusting(roots: impl IntoIterator<Item = CertificateDer<'static>>) -> Clients {
+/// Configurations whose trust store is `roots` instead of the system's.
+fn trusting(roots: impl IntoIterator<Item = CertificateDer<'static>>) -> Configs {
     let mut store = RootCertStore::empty();
     roots.into_iter().for_each(|root| store.add(root).unwrap());
     let builder = ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions().unwrap();
     let config = without_resumption(builder.with_root_certificates(store).with_no_client_auth());
-    Clients { configs: BTreeMap::from([(Policy::Verified, config)]), ..Clients::default() }
+    Configs(BTreeMap::from([(Policy::Tls { trust: Trust::System, client: None }, config)]))
 }
 
 #[tokio::test]
@@ -190,7 +198,7 @@ async fn h3_certificates_are_verified_for_the_sni_or_the_address() {
         ("https: {}", None),
     ] {
         let (socket, served) = tls_server();
-        let probe = trusting([certificate()]).probe(socket, &request(yaml)).unwrap();
+        let probe = Clients::default().probe(socket, &request(yaml), &mut trusting([certificate()])).unwrap();
         assert_eq!(probe.run(PATIENT).await, (Outcome::Success, Evidence::Status(200)), "{yaml}");
         assert_eq!(served.join().unwrap().as_deref(), sni);
     }
@@ -198,10 +206,10 @@ async fn h3_certificates_are_verified_for_the_sni_or_the_address() {
 
 #[tokio::test]
 async fn h3_a_certificate_for_another_name_or_of_a_stranger_is_a_failure() {
-    for (clients, yaml) in [(trusting([certificate()]), "https: {sni: bad.example}"), (trusting([]), "https: {sni: good.example}")] {
+    for (configs, yaml) in [(trusting([certificate()]), "https: {sni: bad.example}"), (trusting([]), "https: {sni: good.example}")] {
         let (socket, served) = tls_server();
-        let mut clients = clients;
-        let (outcome, evidence) = clients.probe(socket, &request(yaml)).unwrap().run(PATIENT).await;
+        let mut configs = configs;
+        let (outcome, evidence) = Clients::default().probe(socket, &request(yaml), &mut configs).unwrap().run(PATIENT).await;
         assert_eq!(outcome, Outcome::Failure);
         assert!(matches!(evidence, Evidence::Tls(_)), "{evidence}");
         served.join().unwrap();
@@ -217,10 +225,108 @@ async fn verification_can_be_switched_off() {
 
 #[test]
 fn the_trust_store_is_opened_only_for_a_monitor_that_verifies() {
-    let mut clients = Clients::default();
+    let (mut clients, mut configs) = (Clients::default(), Configs::default());
     let socket = ([127, 0, 0, 1], 1).into();
     for yaml in ["http: {}", "https: {verify: false}"] {
-        clients.probe(socket, &request(yaml)).unwrap();
+        clients.probe(socket, &request(yaml), &mut configs).unwrap();
     }
-    assert_eq!(clients.configs.keys().copied().collect::<Vec<_>>(), [Policy::Plain, Policy::Unverified]);
+    let made: Vec<Policy> = configs.0.keys().cloned().collect();
+    assert_eq!(made, [Policy::Plain, Policy::Tls { trust: Trust::Any, client: None }]);
+}
+
+/// An answer with this body.
+fn answer(body: &str) -> &'static str {
+    format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len()).leak()
+}
+
+#[tokio::test]
+async fn h3_a_body_must_hold_its_text_or_match_its_pattern() {
+    for (yaml, body, outcome) in [
+        ("http: {body: ready}", "we are ready", Outcome::Success),
+        ("http: {body: ready}", "we are not", Outcome::Failure),
+        ("http: {body: ready}", "", Outcome::Failure),
+        ("http: {body: {regex: '^v[0-9]+$'}}", "v12", Outcome::Success),
+        ("http: {body: {regex: '^v[0-9]+$'}}", "v12b", Outcome::Failure),
+    ] {
+        let (socket, _served) = server_of(answer(body)).await;
+        assert_eq!(probe(socket, yaml, PATIENT).await.0, outcome, "{yaml} {body}");
+    }
+}
+
+#[tokio::test]
+async fn h3_only_the_first_64_kib_of_a_body_are_searched() {
+    for (at, outcome) in [(MAX_BODY - 2, Outcome::Success), (MAX_BODY - 1, Outcome::Failure)] {
+        let (socket, _served) = server_of(answer(&format!("{}ok{}", "x".repeat(at), "x".repeat(100)))).await;
+        assert_eq!(probe(socket, "http: {body: ok}", PATIENT).await.0, outcome, "{at}");
+    }
+    let long = format!("{{\"ok\": true{}}}", " ".repeat(MAX_BODY));
+    let (socket, _served) = server_of(answer(&long)).await;
+    let (outcome, evidence) = probe(socket, "http: {json: {/ok: true}}", PATIENT).await;
+    assert_eq!((outcome, evidence.to_string().as_str()), (Outcome::Failure, "HTTP 200, the JSON body is too long"));
+}
+
+#[tokio::test]
+async fn an_application_says_how_it_is_in_json() {
+    let yaml = "http: {json: {/database_connected: true, /cpu_usage: {degraded: 80, fail: 95}}}";
+    for (body, outcome, evidence) in [
+        (r#"{"database_connected": true, "cpu_usage": 12.5}"#, Outcome::Success, "HTTP 200"),
+        (r#"{"database_connected": true, "cpu_usage": 81}"#, Outcome::Degraded, "HTTP 200, /cpu_usage is 81, limit 80"),
+        (r#"{"database_connected": true, "cpu_usage": 97}"#, Outcome::Failure, "HTTP 200, /cpu_usage is 97, limit 95"),
+        (r#"{"database_connected": false, "cpu_usage": 1}"#, Outcome::Failure, "HTTP 200, /database_connected is false, not true"),
+        ("ok", Outcome::Failure, "HTTP 200, the body is not JSON"),
+    ] {
+        let (socket, _served) = server_of(answer(body)).await;
+        let found = probe(socket, yaml, PATIENT).await;
+        assert_eq!((found.0, found.1.to_string().as_str()), (outcome, evidence));
+    }
+}
+
+/// The test certificate and its key as PEM files in a folder of their own.
+fn pem_files(name: &str) -> (String, String) {
+    let folder = std::env::temp_dir().join(format!("meridian-pem-{}-{name}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let write = |file: &str, kind: &str, der: &[u8]| {
+        let path = folder.join(file);
+        std::fs::write(&path, format!("-----BEGIN {kind}-----\n{}\n-----END {kind}-----\n", base64(der))).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let cert = write("cert.pem", "CERTIFICATE", include_bytes!("../testdata/self_signed.cert.der"));
+    (cert, write("key.pem", "PRIVATE KEY", include_bytes!("../testdata/self_signed.key.der")))
+}
+
+/// RFC 4648 4; for test files only.
+fn base64(octets: &[u8]) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::new();
+    for three in octets.chunks(3) {
+        let bits = three.iter().chain([0; 2].iter()).take(3).fold(0_u32, |bits, octet| bits << 8 | u32::from(*octet));
+        (0..4).for_each(|at| text.push(if at <= three.len() { DIGITS[(bits >> (18 - 6 * at)) as usize & 63] as char } else { '=' }));
+    }
+    text
+}
+
+#[tokio::test]
+async fn h3_a_private_authority_is_trusted_instead_of_the_systems() {
+    let (cert, _) = pem_files("ca");
+    for (sni, outcome) in [("good.example", Outcome::Success), ("bad.example", Outcome::Failure)] {
+        let (socket, served) = tls_server();
+        assert_eq!(probe(socket, &format!("https: {{sni: {sni}, ca: {cert}}}"), PATIENT).await.0, outcome, "{sni}");
+        served.join().unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_client_certificate_is_shown_to_a_server_that_asks() {
+    let (cert, key) = pem_files("client");
+    let mut roots = RootCertStore::empty();
+    roots.add(certificate()).unwrap();
+    let verifier = rustls::server::WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider()).build().unwrap();
+    let builder = ServerConfig::builder_with_provider(provider()).with_safe_default_protocol_versions().unwrap();
+    let config = builder.with_client_cert_verifier(verifier).with_single_cert(vec![certificate()], server_key()).unwrap();
+    for (keys, outcome) in [(format!(", client_cert: {cert}, client_key: {key}"), Outcome::Success), (String::new(), Outcome::Failure)] {
+        let (socket, served) = tls_server_of(config.clone());
+        let found = probe(socket, &format!("https: {{sni: good.example, ca: {cert}{keys}}}"), PATIENT).await;
+        assert_eq!(found.0, outcome, "{}", found.1);
+        served.join().unwrap();
+    }
 }

@@ -1,0 +1,171 @@
+//! `meridian status` and `meridian ctl`: what the running server thinks of its regions, and a hand on them.
+//! Both speak to the control socket; nothing is decided here.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use serde_json::Value;
+
+use super::{ConfigArg, Failure};
+use crate::api;
+use crate::config::load;
+
+#[derive(Debug, Args)]
+pub(super) struct SocketArg {
+    #[command(flatten)]
+    config: ConfigArg,
+    /// The control socket [default: `control` of the server file, else `control.sock` in its `state_dir`]
+    #[arg(long, value_name = "PATH")]
+    socket: Option<PathBuf>,
+}
+
+impl SocketArg {
+    fn path(&self) -> Result<PathBuf, Failure> {
+        if let Some(path) = &self.socket {
+            return Ok(path.clone());
+        }
+        let loaded = load(&self.config.path()?);
+        let model = loaded.model.ok_or_else(|| Failure::Config(loaded.diagnostics.to_string()))?;
+        let none = "the server file has neither `control` nor `state_dir`, so that the server has no control socket";
+        model.server.control_path().ok_or_else(|| Failure::Failed(none.to_owned()))
+    }
+}
+
+/// Show what is up, since when and why; exit code 1 where a region is not available
+#[derive(Debug, Args)]
+pub(super) struct Status {
+    #[command(flatten)]
+    socket: SocketArg,
+    /// `table` or `json`
+    #[arg(long, default_value = "table", value_parser = ["table", "json"])]
+    format: String,
+}
+
+/// Force regions, services or endpoints by hand: REGION, REGION/SERVICE or REGION/SERVICE/ADDRESS, with `*` in any part
+#[derive(Debug, Subcommand)]
+pub(super) enum Ctl {
+    /// Take out on purpose: no new answers, no alarm
+    Drain(Force),
+    /// Force down
+    Down(Force),
+    /// Force up, whatever the probes say
+    Up(Force),
+    /// End overrides, and let regions that wait (`failback: manual`) take clients again
+    Clear(Clear),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Force {
+    /// Whom
+    selector: String,
+    /// Why; shown in status and log
+    #[arg(long, default_value = "")]
+    reason: String,
+    /// Ends by itself after so long, such as `30m` or `2h`
+    #[arg(long, value_name = "TIME")]
+    expires: Option<String>,
+    #[command(flatten)]
+    socket: SocketArg,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Clear {
+    /// Whom
+    selector: String,
+    #[command(flatten)]
+    socket: SocketArg,
+}
+
+impl Ctl {
+    pub(super) fn run(&self, out: &mut impl Write) -> Result<(), Failure> {
+        let done = match self {
+            Ctl::Drain(force) => force.run("drain")?,
+            Ctl::Down(force) => force.run("down")?,
+            Ctl::Up(force) => force.run("up")?,
+            Ctl::Clear(clear) => api::ask(&clear.socket.path()?, &["clear", &clear.selector]).map_err(Failure::Failed)?,
+        };
+        Ok(writeln!(out, "{}", done.trim_end())?)
+    }
+}
+
+impl Force {
+    fn run(&self, state: &str) -> Result<String, Failure> {
+        let seconds = |text: &String| {
+            let ms = crate::health::monitor::duration_ms(text);
+            ms.map(|ms| (ms / 1000).to_string()).ok_or_else(|| Failure::Usage(format!("`{text}` is no time; write `30m` or `2h`")))
+        };
+        let expires = self.expires.as_ref().map(seconds).transpose()?.unwrap_or_else(|| "-".to_owned());
+        let author = std::env::var("SUDO_USER").or_else(|_| std::env::var("USER")).unwrap_or_default();
+        api::ask(&self.socket.path()?, &["force", state, &self.selector, &expires, &author, &self.reason]).map_err(Failure::Failed)
+    }
+}
+
+impl Status {
+    pub(super) fn run(&self, out: &mut impl Write) -> Result<(), Failure> {
+        let text = api::ask(&self.socket.path()?, &["status"]).map_err(Failure::Failed)?;
+        let status: Value = serde_json::from_str(&text).map_err(|error| Failure::Failed(error.to_string()))?;
+        if self.format == "json" {
+            writeln!(out, "{}", text.trim_end())?;
+        } else {
+            print(&status, out)?;
+        }
+        let regions = rows(&status, "regions");
+        let missing = regions.iter().filter(|row| row["state"] != "available").count();
+        match missing {
+            0 => Ok(()),
+            missing => Err(Failure::Failed(format!("{missing} of {} regions are not available", regions.len()))),
+        }
+    }
+}
+
+fn rows<'v>(status: &'v Value, key: &str) -> &'v [Value] {
+    status[key].as_array().map_or(&[], Vec::as_slice)
+}
+
+fn print(status: &Value, out: &mut impl Write) -> Result<(), Failure> {
+    writeln!(out, "generation {}", status["generation"])?;
+    let table = |head: &[&str], rows: Vec<Vec<String>>, out: &mut dyn Write| -> Result<(), Failure> {
+        let widths: Vec<usize> =
+            (0..head.len()).map(|at| rows.iter().map(|row| row[at].len()).chain([head[at].len()]).max().unwrap_or(0)).collect();
+        let line = |cells: Vec<&str>| {
+            let cells: Vec<String> = cells.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
+            cells.join("  ").trim_end().to_owned()
+        };
+        writeln!(out, "\n{}", line(head.to_vec()))?;
+        rows.iter().try_for_each(|row| writeln!(out, "{}", line(row.iter().map(String::as_str).collect())))?;
+        Ok(())
+    };
+    let text = |row: &Value, key: &str| row[key].as_str().map_or_else(|| row[key].to_string(), str::to_owned);
+    let since = |row: &Value| age(row["since_s"].as_u64().unwrap_or(0));
+    let regions = rows(status, "regions").iter().map(|row| {
+        let state = if row["waits"] == true { "waits for ctl clear".to_owned() } else { text(row, "state") };
+        let up = format!("{}/{}", row["endpoints_up"], row["endpoints"]);
+        vec![text(row, "service"), text(row, "region"), text(row, "family"), state, since(row), up, format!("{}%", row["admit_percent"])]
+    });
+    table(&["SERVICE", "REGION", "FAMILY", "STATE", "SINCE", "UP", "ADMIT"], regions.collect(), out)?;
+    let targets = rows(status, "targets").iter().map(|row| {
+        let seen = match text(row, "evidence") {
+            evidence if evidence.is_empty() => "not probed yet".to_owned(),
+            evidence => format!("{evidence}, {} ago", age(row["evidence_age_s"].as_u64().unwrap_or(0))),
+        };
+        vec![text(row, "target"), text(row, "state"), since(row), seen, text(row, "flag")]
+    });
+    table(&["TARGET", "STATE", "SINCE", "LAST SEEN", "NOTE"], targets.collect(), out)?;
+    if !rows(status, "overrides").is_empty() {
+        let forced = rows(status, "overrides").iter();
+        let forced = forced.map(|row| vec![text(row, "selector"), text(row, "state"), text(row, "author"), text(row, "reason")]);
+        table(&["FORCED", "STATE", "BY", "REASON"], forced.collect(), out)?;
+    }
+    Ok(())
+}
+
+/// `42s`, `7m`, `3h`, `5d`.
+fn age(seconds: u64) -> String {
+    match seconds {
+        0..120 => format!("{seconds}s"),
+        120..7_200 => format!("{}m", seconds / 60),
+        7_200..172_800 => format!("{}h", seconds / 3_600),
+        _ => format!("{}d", seconds / 86_400),
+    }
+}

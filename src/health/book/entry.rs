@@ -1,0 +1,218 @@
+//! What the book keeps of one target: the votes of the nodes, their dampers, and what is served of it.
+//! It knows no other target; whether our own network works is told to it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::{Change, Flag, TargetHealth};
+use crate::health::PoolId;
+use crate::health::damp::Damper;
+use crate::health::monitor::{Monitor, TargetKey};
+use crate::health::network::{self, HOLD_MAX_MS, Silence, Trust};
+use crate::health::report::{NodeId, Outcome, Report};
+use crate::health::view::{Measured, Verdict};
+use crate::health::vote::Vote;
+
+/// One target.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) target: TargetKey,
+    votes: BTreeMap<NodeId, Vote>,
+    /// The verdict of all votes, before damping and doubt.
+    voted: Verdict,
+    damper: Damper,
+    /// What is served.
+    pub(super) measured: Measured,
+    since_ms: u64,
+    flag: Option<Flag>,
+    /// The local report that came last, when, and the length of the row that it was part of.
+    last: Option<(u64, Report)>,
+    outcomes: u32,
+    /// Reports in a row in which nothing was heard.
+    pub(super) silence: Option<Silence>,
+    /// Since when only the prober's own faults came.
+    faults_since_ms: Option<u64>,
+    /// When to look again although nothing was reported.
+    pub(super) wake_ms: Option<u64>,
+    /// The pools with an endpoint that this target stands for, ascending.
+    pub(super) pools: Vec<PoolId>,
+    pub(super) regions: BTreeSet<Arc<str>>,
+}
+
+impl Entry {
+    pub(super) fn new(target: &TargetKey, now_ms: u64) -> Entry {
+        // Nobody has asked yet, and the first outcome decides: until then no answer may live longer than it takes to ask.
+        let measured = Measured { verdict: Verdict::Unknown, pending_ms: Some(target.monitor.interval_ms), unmeasurable: false };
+        Entry {
+            target: target.clone(),
+            votes: BTreeMap::new(),
+            voted: Verdict::Unknown,
+            damper: Damper::default(),
+            measured,
+            since_ms: now_ms,
+            flag: None,
+            last: None,
+            outcomes: 0,
+            silence: None,
+            faults_since_ms: None,
+            wake_ms: None,
+            pools: Vec::new(),
+            regions: BTreeSet::new(),
+        }
+    }
+
+    pub(super) fn leave_pools(&mut self) {
+        self.pools.clear();
+        self.regions.clear();
+        self.wake_ms = None;
+    }
+
+    pub(super) fn enter_pool(&mut self, id: PoolId, region: &Arc<str>) {
+        if self.pools.last() != Some(&id) {
+            self.pools.push(id);
+            self.regions.insert(Arc::clone(region));
+        }
+    }
+
+    /// False for a target that is only watched.
+    pub(super) fn has_say(&self) -> bool {
+        !self.target.monitor.observe_only
+    }
+
+    pub(super) fn is_doubted(&self) -> bool {
+        matches!(self.flag, Some(Flag::Doubted))
+    }
+
+    pub(super) fn reported_since(&self, start_ms: u64) -> bool {
+        self.last.as_ref().is_some_and(|(at_ms, _)| *at_ms >= start_ms)
+    }
+
+    pub(super) fn health(&self) -> TargetHealth<'_> {
+        TargetHealth {
+            verdict: self.measured.verdict,
+            since_ms: self.since_ms,
+            contrary: self.votes.get(&NodeId::LOCAL).map_or(0, Vote::contrary),
+            flag: self.flag,
+            last: self.last.as_ref().map(|(at_ms, report)| (*at_ms, report)),
+        }
+    }
+
+    /// True if the verdict was taken over.
+    pub(super) fn restore(&mut self, verdict: Verdict, now_ms: u64) -> bool {
+        if !self.votes.is_empty() || verdict == Verdict::Unknown {
+            return false;
+        }
+        let verdict = if verdict == Verdict::Suppressed { Verdict::Down } else { verdict };
+        self.votes.insert(NodeId::LOCAL, Vote::of(verdict));
+        self.since_ms = now_ms;
+        true
+    }
+
+    /// Counts a report; what is served follows from `settle`.
+    pub(super) fn take(&mut self, node: NodeId, report: Report, now_ms: u64) {
+        let vote = self.votes.entry(node).or_default();
+        if node == NodeId::LOCAL {
+            let well = matches!(report.outcome, Outcome::Success | Outcome::Degraded);
+            if well && matches!(self.flag, Some(Flag::Held | Flag::Doubted)) {
+                // The silence was ours: what it counted is void.
+                *vote = Vote::of(self.measured.verdict);
+            }
+            self.silence = network::is_silent(&report).then(|| Silence::longer(self.silence, report.took_ms, now_ms));
+            let is_fault = report.outcome == Outcome::ProberFault;
+            self.faults_since_ms = if is_fault { self.faults_since_ms.or(Some(now_ms)) } else { None };
+        }
+        let outcomes = vote.count(report.outcome, &self.target.monitor);
+        if outcomes > 0 {
+            self.outcomes = outcomes;
+        }
+        self.last = Some((now_ms, report));
+    }
+
+    /// The damped verdict if the target is about to fall in silence, so that our own network has to be asked about.
+    pub(super) fn doubt(&mut self, now_ms: u64) -> Option<Verdict> {
+        let shown = self.measured.verdict;
+        let asked = shown.serves() && shown != Verdict::Unknown && self.silence.is_some();
+        let verdict = judge(self.votes.values());
+        let damped = self.damper.judge(&self.target.monitor.damping, verdict, shown, self.since_ms, now_ms).verdict;
+        (asked && damped == Verdict::Down).then_some(damped)
+    }
+
+    /// Works out what is served; `trust` is what is known of our own network, where that was asked.
+    pub(super) fn settle(&mut self, trust: Option<Trust>, now_ms: u64, changes: &mut Vec<Change>) {
+        let target = self.target.clone();
+        let monitor: &Monitor = &target.monitor;
+        let voted = judge(self.votes.values());
+        if self.voted.serves() && self.voted != Verdict::Unknown && !voted.serves() {
+            self.damper.fell(&monitor.damping, now_ms);
+        }
+        self.voted = voted;
+        let shown = self.measured.verdict;
+        let damped = self.damper.judge(&monitor.damping, voted, shown, self.since_ms, now_ms);
+        let flag = match damped.verdict {
+            Verdict::Suppressed => Some(Flag::Suppressed),
+            verdict if verdict != voted => Some(Flag::HeldDown),
+            _ => None,
+        };
+        let (verdict, until_ms, flag) = match trust {
+            Some(Trust::Unclear { until_ms }) => (shown, Some(until_ms), Some(Flag::Doubted)),
+            Some(Trust::Out { until_ms }) => (shown, Some(until_ms), Some(Flag::Held)),
+            Some(Trust::Works) | None => (damped.verdict, damped.until_ms, flag),
+        };
+        let lost_at_ms = self.faults_since_ms.map(|since_ms| since_ms + HOLD_MAX_MS);
+        let unmeasurable = lost_at_ms.is_some_and(|lost_at_ms| now_ms >= lost_at_ms);
+        let flag = if unmeasurable { flag.or(Some(Flag::Unmeasurable)) } else { flag };
+        self.wake_ms = until_ms.into_iter().chain(lost_at_ms.filter(|_| !unmeasurable)).min().map(|due_ms| due_ms.max(now_ms + 1));
+        let waiting_ms = until_ms.map(|until_ms| u32::try_from(until_ms.saturating_sub(now_ms)).unwrap_or(u32::MAX));
+        let pending_ms = self.pending_ms(monitor).into_iter().chain(waiting_ms).min();
+        self.measured = Measured { verdict, pending_ms, unmeasurable };
+        if verdict != shown {
+            self.since_ms = now_ms;
+            if let Some((_, report)) = &self.last {
+                let report = report.clone();
+                changes.push(Change::Target {
+                    target: target.clone(),
+                    from: shown,
+                    to: verdict,
+                    outcomes: self.outcomes,
+                    report,
+                    at_ms: now_ms,
+                });
+            }
+        }
+        if flag != self.flag {
+            self.flag = flag;
+            changes.push(Change::Flag { target, flag, at_ms: now_ms });
+        }
+    }
+
+    /// Milliseconds until a vote could turn, while something speaks against it (T1).
+    fn pending_ms(&self, monitor: &Monitor) -> Option<u32> {
+        if self.votes.is_empty() {
+            return Some(monitor.interval_ms);
+        }
+        let missing = self.votes.values().filter_map(|vote| vote.missing(monitor)).min();
+        missing.map(|missing| missing.saturating_mul(monitor.recheck_ms))
+    }
+}
+
+/// The verdict of all votes: the majority of those who know, and up when they are even; degraded if any who serves says so.
+/// With the local vote alone it is that vote.
+fn judge<'a>(votes: impl Iterator<Item = &'a Vote>) -> Verdict {
+    let (mut serves, mut down, mut degraded) = (0_u32, 0_u32, false);
+    for vote in votes {
+        match vote.verdict() {
+            Verdict::Unknown => {}
+            Verdict::Down | Verdict::Suppressed => down += 1,
+            verdict => {
+                serves += 1;
+                degraded |= verdict == Verdict::Degraded;
+            }
+        }
+    }
+    match (serves, down) {
+        (0, 0) => Verdict::Unknown,
+        _ if down > serves => Verdict::Down,
+        _ if degraded => Verdict::Degraded,
+        _ => Verdict::Up,
+    }
+}
