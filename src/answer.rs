@@ -265,8 +265,7 @@ impl<'a, 'o> Page<'a, 'o> {
             self.put(Section::Answer, Owner::Name(way.node.owner.as_wire()), dname, dname.ttl_s());
         }
         let Some(renamed) = Renamed::of(name, &way.node.owner, dname) else { return self.refuse(Rcode::YXDOMAIN) };
-        let written = self.reply.rrset(Section::Answer, owner, rtype::CNAME, dname.ttl_s(), renamed.rdatas());
-        self.outcome.truncated |= written == Err(Full);
+        self.put_rdatas(Section::Answer, owner, (rtype::CNAME, dname.ttl_s()), renamed.rdatas());
         let qtype = self.query.question.qtype;
         // To a question for CNAME that is the answer.
         if qtype == rtype::CNAME {
@@ -316,6 +315,9 @@ impl<'a, 'o> Page<'a, 'o> {
     }
 
     fn addresses(&mut self, owner: Owner<'_>, decision: &Decision<'_>) {
+        if self.outcome.truncated {
+            return;
+        }
         for address in decision.addresses() {
             let written = match address {
                 std::net::IpAddr::V4(v4) => self.reply.address(owner, decision.ttl_s, &v4.octets()),
@@ -376,9 +378,14 @@ impl<'a, 'o> Page<'a, 'o> {
         }
     }
 
-    /// One RRset, whole; where it does not fit the reply is truncated.
+    /// One RRset, whole; where it does not fit the reply is truncated and ends, so that no part of it lacks what comes before.
     fn put(&mut self, section: Section, owner: Owner<'_>, rrset: &Rrset, ttl_s: u32) {
-        let written = self.reply.rrset(section, owner, rrset.rtype(), ttl_s, rrset.rdatas());
-        self.outcome.truncated |= written == Err(Full);
+        self.put_rdatas(section, owner, (rrset.rtype(), ttl_s), rrset.rdatas());
+    }
+
+    fn put_rdatas(&mut self, section: Section, owner: Owner<'_>, (rtype, ttl_s): (u16, u32), rdatas: &[u8]) {
+        if !self.outcome.truncated {
+            self.outcome.truncated = self.reply.rrset(section, owner, rtype, ttl_s, rdatas) == Err(Full);
+        }
     }
 }

@@ -122,7 +122,7 @@ impl Zones {
         if found.zone_id == zone {
             return Some(found);
         }
-        let above = |below: &u32| self.parents[*below as usize];
+        let above = |below: &u32| self.parents[*below as usize].map(|(parent, _)| parent);
         let child = std::iter::successors(Some(found.zone_id.0), above).find(|below| above(below) == Some(zone.0))?;
         let (zone_id, zone) = (zone, &self.zones[zone.0 as usize]);
         let cut = zone.node(&self.zones[child as usize].apex).and_then(|node| node.cut)?;

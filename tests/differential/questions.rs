@@ -9,7 +9,7 @@ use meridian::wire::rtype;
 use super::seen;
 
 /// Types that every owner is asked for, besides its own.
-const COMMON: [u16; 6] = [rtype::A, rtype::AAAA, rtype::NS, rtype::TXT, rtype::CNAME, rtype::ANY];
+const COMMON: [u16; 7] = [rtype::A, rtype::AAAA, rtype::NS, rtype::TXT, rtype::CNAME, rtype::DS, rtype::ANY];
 
 /// Types of the random questions; those that stand twice come twice as often.
 const TYPES: [u16; 42] = [

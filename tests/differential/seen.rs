@@ -4,8 +4,11 @@
 use std::fmt;
 
 /// Types whose data is compared with names expanded and lower-cased: octets before the names, and how many names there are.
-const NAMES_IN_DATA: [(u16, usize, usize); 8] =
-    [(2, 0, 1), (5, 0, 1), (6, 0, 2), (12, 0, 1), (15, 2, 1), (33, 6, 1), (39, 0, 1), (107, 2, 1)];
+const NAMES_IN_DATA: [(u16, usize, usize); 9] =
+    [(2, 0, 1), (5, 0, 1), (6, 0, 2), (12, 0, 1), (15, 2, 1), (33, 6, 1), (39, 0, 1), (64, 2, 1), (65, 2, 1)];
+
+/// NAPTR, whose name stands behind two numbers and three strings.
+const NAPTR: u16 = 35;
 
 /// OPT, which is a record in form only.
 const OPT: u16 = 41;
@@ -152,12 +155,14 @@ fn record(message: &[u8], start: usize) -> Option<(Rr, usize)> {
 }
 
 fn data(message: &[u8], rtype: u16, start: usize, end: usize) -> Option<Vec<u8>> {
-    let Some((_, before, names)) = NAMES_IN_DATA.iter().find(|(known, ..)| *known == rtype) else {
+    let known = NAMES_IN_DATA.iter().find(|(known, ..)| *known == rtype).map(|(_, before, names)| (*before, *names));
+    let naptr = || Some(((0..3).try_fold(4, |at, _| Some(at + 1 + usize::from(*message.get(start + at)?)))?, 1));
+    let Some((before, names)) = known.or_else(|| if rtype == NAPTR { naptr() } else { None }) else {
         return Some(message[start..end].to_vec());
     };
     let mut data = message.get(start..start + before)?.to_vec();
     let mut at = start + before;
-    for _ in 0..*names {
+    for _ in 0..names {
         let (expanded, after) = name(message, at)?;
         data.extend(expanded.to_ascii_lowercase());
         at = after;
