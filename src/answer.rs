@@ -15,7 +15,9 @@ use crate::wire::qname::QName;
 use crate::wire::query::{self, Fault, Query};
 use crate::wire::reply::{self, Flags, Full, Owner, Reply, Section};
 use crate::wire::{Rcode, class, rtype};
+use crate::zone::build::MAX_ALIAS_CHAIN;
 use crate::zone::lookup::{Found, Match};
+use crate::zone::rename::Renamed;
 use crate::zone::rrset::Rrset;
 use crate::zone::{Node, SteeringId, ZoneId};
 
@@ -170,6 +172,20 @@ fn answers_options(query: &Query<'_>) -> bool {
     !matches!(rtype::refusal(query.question.qtype), Some(Rcode::FORMERR | Rcode::NOTIMP))
 }
 
+/// The DNAMEs that have renamed a name, the last one first.
+struct Way<'w> {
+    node: &'w Node,
+    before: Option<&'w Way<'w>>,
+}
+
+impl Way<'_> {
+    /// Whether the last one was there before, or is one too many; circles are refused at load, but `a DNAME @` meets `x.a.a.a` thrice.
+    fn ends(&self) -> bool {
+        let mut before = std::iter::successors(self.before, |way| way.before);
+        before.clone().count() > MAX_ALIAS_CHAIN || before.any(|way| std::ptr::eq(way.node, self.node))
+    }
+}
+
 /// A reply while it is written, with what is told of it afterwards.
 struct Page<'a, 'o> {
     world: &'a Snapshot,
@@ -205,7 +221,14 @@ impl<'a, 'o> Page<'a, 'o> {
         self.outcome.zone = Some(found.zone_id);
         self.outcome.owner_hash = found.owner_hash;
         self.authoritative = !matches!(found.matched, Match::Referral(_));
-        let (mut matched, mut owner) = (found.matched, Owner::Question);
+        self.follow(found, found.matched, Owner::Question, None);
+    }
+
+    /// What stands at a name and where it leads; `way` holds the DNAMEs on the way to it.
+    fn follow<'n>(&mut self, found: &Found<'a>, mut matched: Match<'a>, mut owner: Owner<'n>, way: Option<&Way<'_>>)
+    where
+        'a: 'n,
+    {
         loop {
             match matched {
                 Match::Rrset(rrset) => return self.put(Section::Answer, owner, rrset, rrset.ttl_s()),
@@ -213,12 +236,34 @@ impl<'a, 'o> Page<'a, 'o> {
                 Match::NoData => return self.negative(found, Class::NoData, u32::MAX),
                 Match::NameError => return self.negative(found, Class::NameError, u32::MAX),
                 Match::Referral(cut) => return self.referral(cut),
+                Match::Dname(dname, node) => return self.renamed(found, dname, owner, &Way { node, before: way }),
                 Match::Alias(rrset, alias) => {
                     self.put(Section::Answer, owner, rrset, rrset.ttl_s());
                     let Some(next) = found.zone.follow(alias, self.query.question.qtype) else { return };
                     (matched, owner) = (next, Owner::Name(alias.name.as_wire()));
                 }
             }
+        }
+    }
+
+    /// The DNAME above a name, the CNAME that it stands for, and what this zone has at the new name (RFC 6672 3.2).
+    #[cold]
+    fn renamed(&mut self, found: &Found<'a>, dname: &Rrset, owner: Owner<'_>, way: &Way<'_>) {
+        // An RRset stands once in a message; a client follows a chain that ends here by itself.
+        if way.ends() {
+            return;
+        }
+        let name = match owner {
+            Owner::Question => self.query.question.name(),
+            Owner::Name(name) => name,
+        };
+        self.put(Section::Answer, Owner::Name(way.node.owner.as_wire()), dname, dname.ttl_s());
+        let Some(renamed) = Renamed::of(name, &way.node.owner, dname) else { return self.refuse(Rcode::YXDOMAIN) };
+        let written = self.reply.rrset(Section::Answer, owner, rtype::CNAME, dname.ttl_s(), renamed.rdatas());
+        self.outcome.truncated |= written == Err(Full);
+        let next = self.world.catalog.zones.find(&renamed.qname(), self.query.question.qtype);
+        if let Some(next) = next.filter(|next| next.zone_id == found.zone_id) {
+            self.follow(&next, next.matched, Owner::Name(renamed.as_wire()), Some(way));
         }
     }
 
@@ -254,11 +299,9 @@ impl<'a, 'o> Page<'a, 'o> {
 
     /// The client subnet, if there is one and it is to be believed (BEHAVIOUR E3, E7).
     fn client_subnet(&self, wanted: bool) -> Option<Client> {
-        let settings = &self.world.catalog.settings;
         let ecs = self.query.edns.as_ref()?.ecs?;
         let peer = self.ask.peer.ip();
-        let believed = settings.ecs_from.is_empty() || settings.ecs_from.iter().any(|prefix| prefix.contains(peer));
-        let address = ecs.address().filter(|_| wanted && settings.ecs_enabled && believed)?;
+        let address = ecs.address().filter(|_| wanted && self.world.catalog.settings.believes(peer))?;
         Some(Client { address, source_length: ecs.source, peer })
     }
 

@@ -1,6 +1,7 @@
 //! The world as one immutable value, and how it is held: written by the keeper alone, read by every worker without a lock.
 //! This room builds nothing and decides nothing.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use arc_swap::{ArcSwap, Cache};
@@ -66,6 +67,14 @@ pub struct Settings {
     pub ecs_from: Vec<Prefix>,
     /// Granularity of client hashes.
     pub hash_floor: HashFloor,
+}
+
+impl Settings {
+    /// Whether client subnets that this peer sends are used (BEHAVIOUR E7).
+    #[inline]
+    pub fn believes(&self, peer: IpAddr) -> bool {
+        self.ecs_enabled && (self.ecs_from.is_empty() || self.ecs_from.iter().any(|prefix| prefix.contains(peer)))
+    }
 }
 
 /// One immutable world. A query sees exactly one (BEHAVIOUR T3).

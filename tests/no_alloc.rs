@@ -1,6 +1,7 @@
 //! The answer path allocates nothing: 1,000 answers of each kind are made under an allocator that counts for its thread.
 //! Each kind's replies are read afterwards, so that the count cannot be zero by answering nothing.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on stops here")]
 // The only way to see every allocation is to be the allocator, and that trait is unsafe to implement.
 #![allow(unsafe_code, reason = "a global allocator that counts")]
 
@@ -189,7 +190,7 @@ fn error(rcode: Rcode) -> Expected {
 
 /// A client in Europe, another one each turn.
 fn eu(turn: usize) -> IpAddr {
-    IpAddr::V4(Ipv4Addr::from_bits(0x0a01_0000 + (turn as u32 * 65 & 0xffff)))
+    IpAddr::V4(Ipv4Addr::from_bits(0x0a01_0000 + ((turn as u32 * 65) & 0xffff)))
 }
 
 /// A client that geo data of every sort speaks of: all over IPv4.

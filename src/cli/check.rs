@@ -76,7 +76,10 @@ fn print_regions(compiled: &Compiled, out: &mut impl Write) -> Result<(), Failur
             let service = &catalog.services[usize::from(name.service.0)];
             format!("{service} {} x {} ({probed} probed)", name.family, pool.endpoints.len())
         });
-        let described: Vec<String> = described.collect();
+        // Names with demands of their own (`min_healthy`, `families`) have pools of their own over the same endpoints.
+        let mut described: Vec<String> = described.collect();
+        described.sort();
+        described.dedup();
         let offers = if described.is_empty() { "not used by any name".into() } else { described.join(", ") };
         writeln!(out, "  {}  at {}: {offers}", region.name, region.location)?;
     }

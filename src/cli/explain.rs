@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 use std::io::Write;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -25,9 +25,6 @@ use crate::steer::balance::Turns;
 use crate::steer::decide::{Client, Considered, Question, Standard, Trace, decide};
 use crate::steer::plan::{Entry, Why};
 use crate::steer::{Candidate, FamilySteering, OnAllDown, ShareSpec, Steering};
-
-/// The peer in whose name is asked: with a client subnet it does not matter.
-const PEER: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 /// The seed of draws, so that two runs say the same.
 const SEED: u64 = 0;
@@ -116,7 +113,7 @@ impl Explain {
         Ok(Snapshot { catalog: Arc::clone(catalog), health: Arc::new(health), generation: 1 })
     }
 
-    /// Asks as a resolver would: with the client's network as client subnet.
+    /// Asks as a resolver at the client's own address would: with the client's network as client subnet.
     fn ask(&self, world: &Snapshot, name: &Name, client: Prefix) -> Result<(Outcome, Message), Failure> {
         let broken = |error: &dyn std::fmt::Display| Failure::Failed(format!("the library cannot handle the message: {error}"));
         let mut message = Message::new(0, MessageType::Query, OpCode::Query);
@@ -128,7 +125,7 @@ impl Explain {
         let bytes = message.to_vec().map_err(|error| broken(&error))?;
 
         let turns = Turns::new(world.catalog.turn_slots);
-        let (peer, local) = (SocketAddr::new(PEER, 0), SocketAddr::new(PEER, 53));
+        let (peer, local) = (SocketAddr::new(client.network(), 0), SocketAddr::from(([127, 0, 0, 1], 53)));
         let ask = Ask { bytes: &bytes, peer, local, transport: Transport::Tcp, now_s: 0, seed: SEED, turns: &turns };
         let mut out = vec![0; REPLY_OCTETS];
         let outcome = answer(world, &ask, &mut out);
@@ -166,6 +163,8 @@ struct Steps<'w> {
     health: &'w HealthView,
     steering: &'w Steering,
     family: Option<&'w FamilySteering>,
+    client: Client,
+    subnet_counts: bool,
     heard: Heard,
 }
 
@@ -201,13 +200,15 @@ impl<'w> Steps<'w> {
         let catalog = &*world.catalog;
         let mut heard = Heard::default();
         let family = steering.family(family);
+        let peer = client.network();
+        let subnet_counts = steering.ecs && catalog.settings.believes(peer);
+        let client = if subnet_counts { Client { address: peer, source_length: client.length(), peer } } else { Client::peer(peer) };
         if let Some(family) = family {
             let turns = Turns::new(catalog.turn_slots);
-            let client = Client { address: client.network(), source_length: client.length(), peer: PEER };
             let (table, health, hash_floor) = (&*catalog.table, &*world.health, catalog.settings.hash_floor);
             decide(&Question { steering, family, table, health, hash_floor, client, turns: &turns, seed: SEED }, &mut heard);
         }
-        Steps { catalog, health: &world.health, steering, family, heard }
+        Steps { catalog, health: &world.health, steering, family, client, subnet_counts, heard }
     }
 
     fn text(&self, geo_files: &[PathBuf]) -> String {
@@ -231,26 +232,29 @@ impl<'w> Steps<'w> {
         for entry in family.plan.ranking(place_id).iter() {
             self.write_region(text, family, place_id, entry)?;
         }
-        if let Some(standard @ (Standard::AnyUp | Standard::Allowed)) = self.heard.standard {
-            let asked = if standard == Standard::AnyUp { "with any endpoint up" } else { "not forced down" };
-            writeln!(text, "all down  fail open: any region {asked}")?;
-        }
-        if let Some(fallback) = family.plan.ranking(place_id).fallback().filter(|_| self.heard.chosen.is_none()) {
-            let addresses: Vec<String> = fallback.iter().map(ToString::to_string).collect();
-            writeln!(text, "all down  the fence is hard; its fallback addresses are {}", addresses.join(", "))?;
-        } else if self.heard.chosen.is_none() && steering.on_all_down == OnAllDown::Nodata {
-            writeln!(text, "all down  no data, as configured")?;
+        let is_forced_down = |candidate: &Candidate| self.health.pool(candidate.pool).state == PoolState::ForcedDown;
+        let all_forced_down = family.candidates.iter().all(is_forced_down);
+        match (self.heard.chosen, self.heard.standard) {
+            (None, _) if steering.on_all_down == OnAllDown::Nodata => writeln!(text, "all down  no data, as configured")?,
+            (None, _) if all_forced_down => writeln!(text, "all down  no data: every region is forced down")?,
+            (None, _) => writeln!(text, "all down  every region inside the hard fence is forced down: its fallback addresses")?,
+            (Some(_), Some(Standard::AnyUp)) => writeln!(text, "all down  fail open: any region with any endpoint up")?,
+            (Some(_), Some(Standard::Allowed)) => writeln!(text, "all down  fail open: any region not forced down")?,
+            _ => {}
         }
         Ok(())
     }
 
     fn write_location(&self, text: &mut String, leaf: Leaf, place_id: PlaceId, geo_files: &[PathBuf]) -> std::fmt::Result {
+        if !self.subnet_counts {
+            writeln!(text, "subnet    not used here (`ecs`): whoever asks is the client; assumed at {}", self.client.peer)?;
+        }
         let table = &self.catalog.table;
         let client_place = table.place(leaf.place);
         writeln!(text, "client    {}: {client_place}", table.prefix_of(leaf.range))?;
         writeln!(text, "source    {}", source_text(client_place.source, geo_files))?;
         if client_place.kind == Kind::UsePeer {
-            writeln!(text, "peer      {PEER}: {}", table.place(place_id))?;
+            writeln!(text, "peer      {}: {}", self.client.peer, table.place(place_id))?;
         }
         Ok(())
     }

@@ -5,6 +5,7 @@ mod check;
 mod explain;
 mod geo;
 mod serve;
+mod zone;
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -33,6 +34,9 @@ enum Command {
     /// Ask the geo data
     #[command(subcommand)]
     Geo(geo::Geo),
+    /// Work on zone files
+    #[command(subcommand)]
+    Zone(zone::Zone),
 }
 
 /// Where the configuration is.
@@ -91,6 +95,7 @@ pub fn run() -> ExitCode {
         Command::Check(check) => check.run(&mut out),
         Command::Explain(explain) => explain.run(&mut out),
         Command::Geo(geo) => geo.run(&mut out),
+        Command::Zone(zone) => zone.run(&mut out),
     };
     // A reader that has seen enough (`| head`) is no failure of ours.
     let _closed_pipe = out.flush();

@@ -12,7 +12,7 @@ mod steer;
 mod zones;
 
 pub(super) use networks::networks;
-pub(super) use records::{MAX_RECORDS, refusal};
+pub(super) use records::{MAX_RECORDS, refusal, unknown_type};
 pub(super) use regions::Regions;
 pub(super) use server::{SERVER_KEYS, geo_files, server};
 pub(super) use zones::Zones;

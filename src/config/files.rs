@@ -50,6 +50,15 @@ pub(super) fn resolve(text: &str, mark: &Mark) -> PathBuf {
     folder(&mark.source.path).join(text)
 }
 
+/// Whether a file lies in a folder or below it, links followed. A file that is not there counts as one that does: reading it will tell.
+pub(super) fn is_below(path: &Path, folder: &Path) -> bool {
+    let readable = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    match (path.canonicalize(), readable.canonicalize()) {
+        (Ok(path), Ok(folder)) => path.starts_with(folder),
+        _ => true,
+    }
+}
+
 /// The files that a key names: one, a list, or globs with `*` and `?` in the last part of the path.
 /// Names keep their order; the matches of a glob are sorted; a file that is named twice is taken once.
 pub(super) fn expand(field: Field<'_>, out: &mut Diagnostics) -> Vec<(PathBuf, Mark)> {
@@ -94,8 +103,8 @@ fn refuse(path: &Path, named: &Mark, error: &io::Error, out: &mut Diagnostics) {
     }
 }
 
-/// The folder of a file, never empty.
-fn folder(path: &Path) -> &Path {
+/// The folder of a file; empty where the path is a name only.
+pub(super) fn folder(path: &Path) -> &Path {
     path.parent().unwrap_or(Path::new(""))
 }
 

@@ -45,7 +45,7 @@ fn read(path: &Path, out: &mut Diagnostics) -> Option<Model> {
     let overrides = check::networks(&fields, &regions, out);
     let mut zones = Zones::new(&regions);
     each_file(&fields, "zones", "\"*.zone.yaml\"", out, |node, out| zones.add_file(node, out));
-    let (zones, steerings) = zones.finish();
+    let (zones, steerings) = zones.finish(out);
     let (regions, services) = regions.into_parts();
     Some(Model { server: server?, geo: GeoData { files, overrides }, regions: regions?, services, steerings, zones })
 }

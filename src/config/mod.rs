@@ -4,10 +4,12 @@
 mod check;
 pub mod compile;
 mod files;
+mod import;
 mod load;
 mod master;
 pub mod model;
 mod spec;
 
+pub use import::{Imported, import};
 pub use load::{Loaded, default_path, load};
 pub use model::Model;

@@ -11,7 +11,7 @@ use serde_saphyr::granit_parser::{self, ErrorKind, Event, Parser, ScalarStyle, S
 
 use crate::diag::{Diagnostics, Mark, Source};
 
-pub(super) use read::{Field, Fields, NO_SPACE, lacks_space, seconds_from_text, shortened};
+pub(super) use read::{Field, Fields, NO_SPACE, lacks_space, shortened};
 
 /// Lists and maps in each other: real files need eight; more is a mistake or an attack on the stack.
 const MAX_DEPTH: usize = 32;

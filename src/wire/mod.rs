@@ -18,7 +18,7 @@ use crate::name::{MAX_LABEL_OCTETS, MAX_NAME_OCTETS};
 pub const HEADER_OCTETS: usize = 12;
 
 /// Octets of type and class after the name of a question (RFC 1035 4.1.2).
-const QUESTION_FIXED_OCTETS: usize = 4;
+pub const QUESTION_FIXED_OCTETS: usize = 4;
 
 /// Octets that every UDP client takes (RFC 1035 4.2.1): smaller sizes in OPT count as this one (RFC 6891 6.2.5).
 pub const MIN_UDP_OCTETS: usize = 512;
@@ -50,6 +50,8 @@ impl Rcode {
     pub const NOTIMP: Rcode = Rcode(4);
     /// Refused by policy; also for names outside our zones.
     pub const REFUSED: Rcode = Rcode(5);
+    /// A name that should not exist, does: here a name that a DNAME would make too long (RFC 6672 3.2).
+    pub const YXDOMAIN: Rcode = Rcode(6);
     /// Not authorized: a TSIG whose key we do not have (RFC 8945 5.2.1).
     pub const NOTAUTH: Rcode = Rcode(9);
     /// An EDNS version that we do not speak (RFC 6891 6.1.3); needs OPT.
@@ -65,6 +67,7 @@ impl fmt::Display for Rcode {
             Rcode::NXDOMAIN => "NXDOMAIN",
             Rcode::NOTIMP => "NOTIMP",
             Rcode::REFUSED => "REFUSED",
+            Rcode::YXDOMAIN => "YXDOMAIN",
             Rcode::NOTAUTH => "NOTAUTH",
             Rcode::BADVERS => "BADVERS",
             Rcode(other) => return write!(f, "RCODE{other}"),

@@ -51,7 +51,7 @@ impl QName {
     }
 
     /// From a valid question: name, type and class.
-    fn read_raw(&mut self, question: &[u8]) {
+    pub fn read_raw(&mut self, question: &[u8]) {
         self.octets = (question.len() - QUESTION_FIXED_OCTETS) as u8;
         self.copy_lowercase(question);
         self.split();

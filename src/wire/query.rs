@@ -44,6 +44,13 @@ pub struct Question<'a> {
     pub qclass: u16,
 }
 
+impl<'a> Question<'a> {
+    /// The name as received.
+    pub fn name(&self) -> &'a [u8] {
+        &self.raw[..self.raw.len() - QUESTION_FIXED_OCTETS]
+    }
+}
+
 /// Why a packet is not a query that can be answered.
 #[derive(Debug)]
 pub enum Fault<'a> {

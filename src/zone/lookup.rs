@@ -40,6 +40,8 @@ pub enum Match<'z> {
     Steered(SteeringId),
     /// An alias; its target is followed inside the zone.
     Alias(&'z Rrset, &'z Alias),
+    /// The name lies below the owner of this DNAME: it is renamed, and the new name is looked up (RFC 6672 3.2).
+    Dname(&'z Rrset, &'z Node),
     /// The name exists without the type.
     NoData,
     /// Delegated: the node of the cut.
@@ -117,8 +119,11 @@ impl Zones {
         let (owner, matched) = match (node.cut.map(at), node.wildcard.map(at)) {
             (Some(cut), _) => (cut, at_cut(cut, below, node, qtype)),
             (None, _) if !below => (node, zone.matched(node, qtype)),
-            (None, Some(wildcard)) => (wildcard, zone.matched(wildcard, qtype)),
-            (None, None) => (at(APEX), Match::NameError),
+            (None, wildcard) => match (node.rrset(rtype::DNAME), wildcard) {
+                (Some(dname), _) => (node, Match::Dname(dname, node)),
+                (None, Some(wildcard)) => (wildcard, zone.matched(wildcard, qtype)),
+                (None, None) => (at(APEX), Match::NameError),
+            },
         };
         Found { zone, zone_id: ZoneId(zone_index), owner_hash: owner.hash, matched }
     }
@@ -174,6 +179,10 @@ impl Zone {
         match alias.target {
             Target::Outside => None,
             Target::NameError => Some(Match::NameError),
+            Target::Renamed(node) => {
+                let node = &self.nodes[node as usize];
+                node.rrset(rtype::DNAME).map(|dname| Match::Dname(dname, node))
+            }
             Target::Node(node) => {
                 let node = &self.nodes[node as usize];
                 Some(if node.cut.is_some() { Match::Referral(node) } else { self.matched(node, qtype) })
@@ -262,6 +271,7 @@ mod tests {
             Match::Rrset(rrset) => format!("{} in {}", rtype::name(rrset.rtype()), found.zone.apex),
             Match::Steered(id) => format!("steered {}", id.0),
             Match::Alias(_, alias) => format!("alias of {}", alias.name),
+            Match::Dname(_, node) => format!("renamed by {}", node.owner),
             Match::NoData => format!("nodata in {}", found.zone.apex),
             Match::Referral(cut) => format!("referral to {}", cut.owner),
             Match::NameError => format!("name error in {}", found.zone.apex),
@@ -359,6 +369,20 @@ mod tests {
         assert_eq!(find(&zones, "alias.example.com.", rtype::A), "alias of www.example.com.");
         assert_eq!(find(&zones, "alias.example.com.", rtype::CNAME), "CNAME in example.com.");
         assert_eq!(find(&zones, "alias.example.com.", rtype::NSEC), "nodata in example.com.");
+    }
+
+    #[test]
+    fn c1_a_dname_renames_all_below_it_and_answers_at_its_owner() {
+        let renamed = [NS, NS1, ("old", rtype::DNAME, "new"), ("old", rtype::TXT, "a"), ("*.new", rtype::A, "192.0.2.1")];
+        let zones = Zones::new(vec![zone("example.com.", &renamed)]);
+        assert_eq!(find(&zones, "old.example.com.", rtype::DNAME), "DNAME in example.com.");
+        assert_eq!(find(&zones, "old.example.com.", rtype::TXT), "TXT in example.com.");
+        assert_eq!(find(&zones, "old.example.com.", rtype::A), "nodata in example.com.");
+        for qtype in [rtype::A, rtype::DNAME, rtype::CNAME, rtype::ANY, rtype::DS] {
+            assert_eq!(find(&zones, "x.old.example.com.", qtype), "renamed by old.example.com.");
+        }
+        assert_eq!(find(&zones, "*.y.x.OLD.example.com.", rtype::A), "renamed by old.example.com.");
+        assert_eq!(find(&zones, "xold.example.com.", rtype::A), "name error in example.com.");
     }
 
     #[test]

@@ -2,8 +2,12 @@
 //! RRsets are encoded once at load; a look-up allocates nothing. This room knows steered names by their id only.
 
 pub mod build;
+mod check;
 pub mod lookup;
+mod owners;
+pub mod rename;
 pub mod rrset;
+pub mod text;
 
 use crate::diag::Mark;
 use crate::name::Name;
@@ -94,6 +98,8 @@ pub enum Target {
     Outside,
     /// A node of this zone (a wildcard, where it is synthesised; a cut, where it is delegated).
     Node(u32),
+    /// Below the owner of a DNAME, which renames it.
+    Renamed(u32),
     /// In this zone, and nothing is there.
     NameError,
 }

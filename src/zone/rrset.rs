@@ -1,16 +1,12 @@
 //! RRsets: record data encoded once, at load, in the form that replies are written from.
-//! Text forms come from hickory-proto, which knows them all; the few whose errors an operator meets daily are read here.
+//! Their text is read in `text`; nothing is encoded while a query is answered.
 
-use std::fmt::Display;
-use std::net::{Ipv4Addr, Ipv6Addr};
-use std::str::FromStr;
-
-use hickory_proto::rr::RecordType;
-use hickory_proto::serialize::binary::{BinEncodable, BinEncoder, NameEncoding};
-use hickory_proto::serialize::txt::Parser;
+use std::collections::HashSet;
 
 use crate::name::Name;
 use crate::wire::rtype;
+
+pub use super::text::rdata_from_text;
 
 /// Most octets of one character-string (RFC 1035 3.3).
 const MAX_STRING_OCTETS: usize = 255;
@@ -28,18 +24,53 @@ pub struct Rrset {
     rdatas: Box<[u8]>,
 }
 
+/// The data of the records of one owner and type while they are collected, in the form of [`Rrset::rdatas`].
+#[derive(Debug, Clone, Default)]
+pub struct Run {
+    octets: Vec<u8>,
+    records: u32,
+}
+
+impl Run {
+    /// Adds the data of one more record (at most [`MAX_RDATA_OCTETS`]).
+    pub fn push(&mut self, rdata: &[u8]) {
+        debug_assert!(rdata.len() <= MAX_RDATA_OCTETS, "checked where the text is read");
+        // Most sets hold one record: room for exactly that.
+        self.octets.reserve_exact(if self.records == 0 { rdata.len() + 2 } else { 0 });
+        self.octets.extend_from_slice(&(rdata.len() as u16).to_be_bytes());
+        self.octets.extend_from_slice(rdata);
+        self.records += 1;
+    }
+
+    /// How many records were added.
+    pub fn records(&self) -> usize {
+        self.records as usize
+    }
+
+    /// Without the second and later records of equal data (RFC 2181 5); the order stays.
+    fn distinct(self) -> Vec<u8> {
+        let mut seen = HashSet::new();
+        if self.records < 2 || rdatas(&self.octets).all(|rdata| seen.insert(rdata)) {
+            return self.octets;
+        }
+        let mut kept = Run::default();
+        seen.clear();
+        rdatas(&self.octets).filter(|rdata| seen.insert(rdata)).for_each(|rdata| kept.push(rdata));
+        kept.octets
+    }
+}
+
 impl Rrset {
     /// An RRset of these record data, without duplicates (RFC 2181 5), in the given order.
     pub fn new(rtype: u16, ttl_s: u32, rdatas: &[Vec<u8>]) -> Rrset {
-        let mut run = Vec::with_capacity(rdatas.iter().map(|rdata| rdata.len() + 2).sum());
-        for (index, rdata) in rdatas.iter().enumerate() {
-            debug_assert!(rdata.len() <= MAX_RDATA_OCTETS, "checked where the text is read");
-            if !rdatas[..index].contains(rdata) {
-                run.extend_from_slice(&(rdata.len() as u16).to_be_bytes());
-                run.extend_from_slice(rdata);
-            }
-        }
-        Rrset { rtype, ttl_s, rdatas: run.into() }
+        let mut run = Run::default();
+        rdatas.iter().for_each(|rdata| run.push(rdata));
+        Rrset::from_run(rtype, ttl_s, run)
+    }
+
+    /// The same from data that were collected one by one.
+    pub fn from_run(rtype: u16, ttl_s: u32, run: Run) -> Rrset {
+        Rrset { rtype, ttl_s, rdatas: run.distinct().into() }
     }
 
     /// The type.
@@ -64,42 +95,30 @@ impl Rrset {
 
     /// The data of each record.
     pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
-        let mut rest = &self.rdatas[..];
-        std::iter::from_fn(move || {
-            let (length, tail) = rest.split_first_chunk::<2>()?;
-            let (rdata, tail) = tail.split_at(usize::from(u16::from_be_bytes(*length)));
-            rest = tail;
-            Some(rdata)
-        })
+        rdatas(&self.rdatas)
     }
 
-    /// The names that NS, CNAME or PTR records point to.
+    /// The names that NS, CNAME, DNAME, PTR, MX or SRV records point to; none for other types.
     pub fn targets(&self) -> impl Iterator<Item = Name> {
-        self.iter().filter_map(|rdata| Name::from_wire(rdata).ok())
+        let before = match self.rtype {
+            rtype::NS | rtype::CNAME | rtype::DNAME | rtype::PTR => Some(0),
+            rtype::MX => Some(2),
+            rtype::SRV => Some(6),
+            _ => None,
+        };
+        self.iter().filter_map(move |rdata| Name::from_wire(rdata.get(before?..)?).ok())
     }
 }
 
-/// The data of one record from its master-file text (RFC 1035 5.1); names without a final dot are relative to `origin`.
-///
-/// The error is a message without a full stop that fits behind the place of the text.
-pub fn rdata_from_text(record_type: u16, text: &str, origin: &Name) -> Result<Vec<u8>, String> {
-    let name = |text: &str| Name::parse(text, Some(origin)).map_err(|error| format!("`{text}` is not a name: {error}"));
-    if let Some(control) = text.chars().find(|c| c.is_control() && *c != '\t') {
-        return Err(format!("record data must not hold the control character {control:?}"));
-    }
-    let fields: Vec<&str> = text.split_whitespace().collect();
-    match (record_type, &fields[..]) {
-        (rtype::A, [address]) => Ok(parsed::<Ipv4Addr>(address, "an IPv4 address")?.octets().to_vec()),
-        (rtype::AAAA, [address]) => Ok(parsed::<Ipv6Addr>(address, "an IPv6 address")?.octets().to_vec()),
-        (rtype::NS | rtype::CNAME | rtype::PTR, [target]) => Ok(name(target)?.as_wire().to_vec()),
-        (rtype::MX, [preference, exchange]) => {
-            Ok([&parsed::<u16>(preference, "a preference (0 to 65535)")?.to_be_bytes()[..], name(exchange)?.as_wire()].concat())
-        }
-        (rtype::A | rtype::AAAA, _) => Err(format!("`{text}` is not one address")),
-        (rtype::NS | rtype::CNAME | rtype::PTR, _) => Err(format!("`{text}` is not one name")),
-        (rtype::MX, _) => Err(format!("`{text}` is not an MX: write `PREFERENCE NAME`, as in `10 mail.example.net.`")),
-        _ => rdata_by_library(record_type, text, origin),
-    }
+/// The data of each record of a run.
+fn rdatas(run: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = run;
+    std::iter::from_fn(move || {
+        let (length, tail) = rest.split_first_chunk::<2>()?;
+        let (rdata, tail) = tail.split_at(usize::from(u16::from_be_bytes(*length)));
+        rest = tail;
+        Some(rdata)
+    })
 }
 
 /// The data of a TXT record from plain text; each string is split at 255 octets.
@@ -114,89 +133,16 @@ pub fn txt_from_strings(strings: &[&str]) -> Result<Vec<u8>, String> {
             rdata.extend_from_slice(part);
         }
     }
-    if rdata.is_empty() {
-        return Err("a TXT record needs at least one string".into());
+    match rdata.len() {
+        0 => Err("a TXT record needs at least one string".into()),
+        octets if octets > MAX_RDATA_OCTETS => Err(format!("record data of {octets} octets is over {MAX_RDATA_OCTETS}")),
+        _ => Ok(rdata),
     }
-    bounded(rdata)
-}
-
-fn parsed<T: FromStr>(text: &str, what: &str) -> Result<T, String> {
-    text.parse().map_err(|_| format!("`{text}` is not {what}"))
-}
-
-fn bounded(rdata: Vec<u8>) -> Result<Vec<u8>, String> {
-    if rdata.len() > MAX_RDATA_OCTETS {
-        Err(format!("record data of {} octets is over {MAX_RDATA_OCTETS}", rdata.len()))
-    } else {
-        Ok(rdata)
-    }
-}
-
-/// How many fields a type has, where it is a fixed number: the library overlooks what stands behind the last.
-fn field_count(record_type: u16) -> Option<usize> {
-    match record_type {
-        rtype::SRV => Some(4),
-        rtype::SOA => Some(7),
-        rtype::CAA => Some(3),
-        _ => None,
-    }
-}
-
-fn rdata_by_library(record_type: u16, text: &str, origin: &Name) -> Result<Vec<u8>, String> {
-    let type_name = rtype::name(record_type);
-    let refused = |error: &dyn Display| format!("`{text}` is not valid {type_name} data: {error}");
-    if let Some(expected) = field_count(record_type)
-        && !text.contains('"')
-        && text.split_whitespace().count() != expected
-    {
-        return Err(refused(&format!("it needs {expected} fields")));
-    }
-    let library_origin = hickory_proto::rr::Name::from_str(&origin.to_string()).map_err(|error| refused(&error))?;
-    let line = format!("@ 0 IN {type_name} {text}\n");
-    let (_, sets) = Parser::new(line, None, Some(library_origin)).parse().map_err(|error| refused(&error))?;
-    let mut records = sets.values().flat_map(|set| set.records_without_rrsigs());
-    let (Some(record), None) = (records.next(), records.next()) else { return Err(refused(&"it is not exactly one record")) };
-    if u16::from(record.record_type()) != u16::from(RecordType::from(record_type)) {
-        return Err(refused(&"it is of another type"));
-    }
-    let mut rdata = Vec::new();
-    let mut encoder = BinEncoder::new(&mut rdata);
-    encoder.set_name_encoding(NameEncoding::Uncompressed);
-    record.data.emit(&mut encoder).map_err(|error| refused(&error))?;
-    bounded(rdata)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn origin() -> Name {
-        Name::parse("example.com.", None).unwrap()
-    }
-
-    #[test]
-    fn common_types_are_encoded_as_the_rfcs_say() {
-        let encode = |record_type, text| rdata_from_text(record_type, text, &origin()).unwrap();
-        assert_eq!(encode(rtype::A, "192.0.2.1"), [192, 0, 2, 1]);
-        assert_eq!(encode(rtype::NS, "ns1"), b"\x03ns1\x07example\x03com\0");
-        assert_eq!(encode(rtype::MX, "10 mail.example.net."), b"\x00\x0a\x04mail\x07example\x03net\0");
-        assert_eq!(encode(rtype::SRV, "1 2 443 www"), b"\0\x01\0\x02\x01\xbb\x03www\x07example\x03com\0");
-        assert_eq!(encode(rtype::CAA, "0 issue \"ca.example.net\""), b"\0\x05issueca.example.net");
-        let soa = encode(rtype::SOA, "ns1 hostmaster 1 2 3 4 5");
-        assert_eq!(&soa[soa.len() - 20..], [0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 3, 0, 0, 0, 4, 0, 0, 0, 5]);
-    }
-
-    #[test]
-    fn bad_text_names_what_is_wrong() {
-        let refuse = |record_type, text| rdata_from_text(record_type, text, &origin()).unwrap_err();
-        assert_eq!(refuse(rtype::A, "192.0.2.256"), "`192.0.2.256` is not an IPv4 address");
-        assert_eq!(refuse(rtype::A, "192.0.2.1 192.0.2.2"), "`192.0.2.1 192.0.2.2` is not one address");
-        assert_eq!(refuse(rtype::MX, "ten mail"), "`ten` is not a preference (0 to 65535)");
-        assert!(refuse(rtype::SRV, "1 2 443").starts_with("`1 2 443` is not valid SRV data: it needs 4 fields"));
-        assert!(refuse(rtype::SRV, "1 2 443 www extra").contains("it needs 4 fields"));
-        assert!(refuse(rtype::CNAME, "a..b").contains("empty label"));
-        assert!(refuse(rtype::TXT, "a\nevil 0 IN A 192.0.2.1").contains("control character"));
-    }
 
     #[test]
     fn txt_is_split_at_255_octets() {
@@ -208,5 +154,15 @@ mod tests {
     fn duplicates_are_dropped() {
         let rrset = Rrset::new(rtype::A, 60, &[vec![192, 0, 2, 1], vec![192, 0, 2, 1], vec![192, 0, 2, 2]]);
         assert_eq!(rrset.iter().collect::<Vec<_>>(), [[192, 0, 2, 1], [192, 0, 2, 2]]);
+    }
+
+    #[test]
+    fn targets_stand_behind_the_numbers() {
+        let origin = Name::parse("example.com.", None).unwrap();
+        for (rtype, text) in [(rtype::NS, "a"), (rtype::MX, "10 a"), (rtype::SRV, "1 2 3 a"), (rtype::DNAME, "a")] {
+            let rrset = Rrset::new(rtype, 60, &[rdata_from_text(rtype, text, &origin).unwrap()]);
+            assert_eq!(rrset.targets().collect::<Vec<_>>(), [Name::parse("a.example.com.", None).unwrap()]);
+        }
+        assert_eq!(Rrset::new(rtype::TXT, 60, &[b"\x01a\0".to_vec()]).targets().count(), 0);
     }
 }

@@ -7,6 +7,8 @@ use hickory_proto::op::{Message, MessageType, OpCode};
 use hickory_proto::rr::rdata::opt::{EdnsCode, EdnsOption};
 use hickory_proto::rr::{RData, Record, RecordType};
 
+use super::readers::{form, option, read_by_hickory};
+
 /// Numbers of types, by text.
 const TYPES: [(&str, u16); 22] = [
     ("A", 1),
@@ -199,7 +201,7 @@ pub(crate) struct Reply {
 impl Reply {
     /// Reads a reply; what cannot be read is a fault of the server.
     pub(crate) fn read(octets: &[u8]) -> Reply {
-        let message = Message::from_vec(octets).unwrap_or_else(|error| panic!("hickory-proto cannot read {octets:02x?}: {error}"));
+        let message = read_by_hickory(octets);
         assert_eq!(message.metadata.message_type, MessageType::Response);
         Reply { octets: octets.to_vec(), message }
     }
@@ -226,9 +228,8 @@ impl Reply {
     }
 
     /// The question as it stands in the reply.
-    pub(crate) fn question(&self) -> &[u8] {
-        let end = self.octets[12..].iter().position(|octet| *octet == 0).map_or(12, |root| 12 + root + 5);
-        if self.message.queries.is_empty() { &[] } else { &self.octets[12..end] }
+    pub(crate) fn question(&self) -> Vec<u8> {
+        form(&self.octets).map(|form| form.question).unwrap_or_default()
     }
 
     /// The records of the answer section as texts: owner, TTL, type and data.
@@ -279,26 +280,7 @@ impl Reply {
 
     /// The data of an option in OPT, as sent.
     pub(crate) fn option(&self, code: u16) -> Option<Vec<u8>> {
-        let options = self.opt_data()?;
-        let mut rest = options.as_slice();
-        while let [c0, c1, l0, l1, tail @ ..] = rest {
-            let (data, after) = tail.split_at(usize::from(u16::from_be_bytes([*l0, *l1])));
-            if u16::from_be_bytes([*c0, *c1]) == code {
-                return Some(data.to_vec());
-            }
-            rest = after;
-        }
-        None
-    }
-
-    /// The options of OPT as one text of octets; OPT is the last record of our replies.
-    fn opt_data(&self) -> Option<Vec<u8>> {
-        self.message.edns.as_ref()?;
-        let head = (0..self.octets.len().saturating_sub(10)).rev().find(|&at| {
-            let length = usize::from(u16::from_be_bytes([self.octets[at + 9], self.octets[at + 10]]));
-            self.octets[at..at + 3] == [0, 0, 41] && at + 11 + length == self.octets.len()
-        })?;
-        Some(self.octets[head + 11..].to_vec())
+        option(&self.octets, code).map(|data| self.octets[data].to_vec())
     }
 }
 

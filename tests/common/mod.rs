@@ -5,8 +5,10 @@
 
 pub(crate) mod backend;
 pub(crate) mod client;
+pub(crate) mod daemon;
 pub(crate) mod folder;
 pub(crate) mod message;
+pub(crate) mod readers;
 pub(crate) mod server;
 pub(crate) mod world;
 

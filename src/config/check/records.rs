@@ -3,10 +3,11 @@
 
 use super::MAX_TTL_S;
 use crate::config::spec::{Field, Key, Value, shortened};
-use crate::diag::{Diagnostics, nearest};
+use crate::diag::{Diagnostics, Mark, nearest};
 use crate::name::Name;
 use crate::wire::rtype;
 use crate::zone::rrset::{Rrset, rdata_from_text, txt_from_strings};
+use crate::zone::text::DataFault;
 
 /// Records of one owner and type: more than this never fit into a message of 65,535 octets.
 pub(in crate::config) const MAX_RECORDS: usize = 4096;
@@ -15,35 +16,42 @@ pub(in crate::config) const MAX_RECORDS: usize = 4096;
 const COMMON_TYPES: [&str; 16] =
     ["A", "AAAA", "CAA", "CNAME", "DNAME", "DS", "HTTPS", "MX", "NAPTR", "NS", "PTR", "SRV", "SSHFP", "SVCB", "TLSA", "TXT"];
 
+/// The NSEC of before 2004 (RFC 3755).
+const OLD_NXT: u16 = 30;
+
 /// What stands behind a type.
 const WANTED: &str = "a value, a list of values, or a map with `ttl` and `values`";
 
 /// The type that a key names; types that records never have are reported.
 pub(super) fn record_type(key: &Key, out: &mut Diagnostics) -> Option<u16> {
-    let text = shortened(&key.text);
     let Some(record_type) = rtype::parse(&key.text) else {
-        let known = COMMON_TYPES.into_iter().chain(["steer"]);
-        let hint = match nearest(&key.text.to_ascii_uppercase(), known.clone()).or(nearest(&key.text, known)) {
-            Some(near) => format!("did you mean `{near}`?"),
-            None => "an entry holds `TYPE: value` pairs such as `A: 192.0.2.1`, or `steer:`".to_owned(),
-        };
-        out.error_hint(key.mark.clone(), format!("unknown record type `{text}`"), hint);
+        unknown_type(&key.text, key.mark.clone(), "an entry holds `TYPE: value` pairs such as `A: 192.0.2.1`, or `steer:`", out);
         return None;
     };
     match refusal(record_type) {
         Some(hint) => {
-            out.error_hint(key.mark.clone(), format!("`{text}` records cannot be written here"), hint);
+            out.error_hint(key.mark.clone(), format!("`{}` records cannot be written here", shortened(&key.text)), hint);
             None
         }
         None => Some(record_type),
     }
 }
 
+/// Reports a type that nobody knows: a slip of the finger, or else `form` is what was wanted.
+pub(in crate::config) fn unknown_type(text: &str, mark: Mark, form: &str, out: &mut Diagnostics) {
+    let known = COMMON_TYPES.into_iter().chain(["steer"]);
+    let hint = match nearest(&text.to_ascii_uppercase(), known.clone()).or(nearest(text, known)) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => form.to_owned(),
+    };
+    out.error_hint(mark, format!("unknown record type `{}`", shortened(text)), hint);
+}
+
 /// Why records of a type are not taken from files.
 pub(in crate::config) fn refusal(record_type: u16) -> Option<&'static str> {
     match record_type {
         rtype::SOA => Some("write the key `soa` beside `zone`"),
-        rtype::RRSIG | rtype::NSEC | rtype::NSEC3 | rtype::NSEC3PARAM => Some("they are made when a zone is signed"),
+        rtype::RRSIG | rtype::NSEC | rtype::NSEC3 | rtype::NSEC3PARAM | rtype::SIG | OLD_NXT => Some("they are made when a zone is signed"),
         other if rtype::is_meta(other) || other == 0 => Some("this type is for questions and messages, not for zones"),
         _ => None,
     }
@@ -71,15 +79,16 @@ pub(super) fn rrset(record_type: u16, field: &Field<'_>, ttl_s: u32, origin: &Na
 /// One value: record data as in a master file, or the plain text of a TXT.
 fn rdata(record_type: u16, item: &Field<'_>, origin: &Name, out: &mut Diagnostics) -> Option<Vec<u8>> {
     let read = match record_type {
-        rtype::TXT => txt(item, out)?,
+        // Under `TYPE16` it is record data like any other.
+        rtype::TXT if item.key.eq_ignore_ascii_case("TXT") => txt(item, out)?,
         _ => rdata_from_text(record_type, item.text("record data as one text", out)?, origin),
     };
     match read {
         Ok(rdata) => Some(rdata),
-        Err(text) => {
-            match advice(record_type, item) {
-                Some(hint) => out.error_hint(item.mark(), text, hint),
-                None => out.error(item.mark(), text),
+        Err(fault) => {
+            match advice(record_type, item).map(str::to_owned).or(fault.hint) {
+                Some(hint) => out.error_hint(item.mark(), fault.text, hint),
+                None => out.error(item.mark(), fault.text),
             }
             None
         }
@@ -87,7 +96,7 @@ fn rdata(record_type: u16, item: &Field<'_>, origin: &Name, out: &mut Diagnostic
 }
 
 /// A text, or a list of strings that make up one record.
-fn txt(item: &Field<'_>, out: &mut Diagnostics) -> Option<Result<Vec<u8>, String>> {
+fn txt(item: &Field<'_>, out: &mut Diagnostics) -> Option<Result<Vec<u8>, DataFault>> {
     const WANTED: &str = "a text, or a list of texts that make up one record";
     let strings: Option<Vec<&str>> = match &item.node.value {
         Value::List(_) => item.filled_list(WANTED, out).iter().map(|part| part.text(WANTED, out)).collect(),
@@ -95,7 +104,7 @@ fn txt(item: &Field<'_>, out: &mut Diagnostics) -> Option<Result<Vec<u8>, String
         Value::Scalar { text, plain: false } => Some(vec![text]),
         _ => item.text(WANTED, out).map(|text| vec![text]),
     };
-    Some(txt_from_strings(&strings?))
+    Some(txt_from_strings(&strings?).map_err(|text| DataFault { token: 0, text, hint: None }))
 }
 
 /// Advice on values that look like another type.
@@ -108,8 +117,6 @@ fn advice(record_type: u16, item: &Field<'_>) -> Option<&'static str> {
         (rtype::A | rtype::AAAA, Err(_)) if text.contains(|c: char| c.is_ascii_alphabetic()) && !text.contains(':') => {
             Some("a name goes under `CNAME`")
         }
-        (rtype::SRV, _) => Some("write `PRIORITY WEIGHT PORT NAME`, as in `0 5 5060 sip.example.net.`"),
-        (rtype::CAA, _) => Some("write `FLAGS TAG \"VALUE\"`, as in `0 issue \"ca.example.net\"`"),
         _ => None,
     }
 }

@@ -39,7 +39,7 @@ const DNS_PORT: u16 = 53;
 const MAX_LISTEN: usize = 64;
 
 /// Workers per address; no machine has more cores than this.
-const MAX_WORKERS: usize = 1024;
+const MAX_WORKERS: usize = 512;
 
 /// Largest UDP reply when none is given: fits the smallest IPv6 path in one piece (DNS Flag Day 2020).
 const DEFAULT_UDP_OCTETS: u16 = 1232;

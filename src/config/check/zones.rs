@@ -1,7 +1,8 @@
 //! The zone files: apex, SOA, name servers, records and steered names of each, handed to the zone builder.
 //! It judges one entry at a time; the builder judges the zone as a whole.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
+use std::net::IpAddr;
 
 use super::records::{record_type, rrset};
 use super::steer::steer;
@@ -21,7 +22,7 @@ use crate::zone::{SteeringId, Zone};
 const KEYS: [&str; 6] = ["zone", "ttl", "soa", "ns", "records", "records_file"];
 
 /// Keys of `soa`.
-const SOA_KEYS: [&str; 7] = ["mname", "rname", "serial", "refresh", "retry", "expire", "minimum"];
+const SOA_KEYS: [&str; 8] = ["mname", "rname", "serial", "refresh", "retry", "expire", "minimum", "ttl"];
 
 /// TTL of a zone's records when none is given.
 const DEFAULT_TTL_S: u32 = 300;
@@ -52,8 +53,8 @@ struct Draft<'z, 'r> {
     builder: Builder,
     /// Owners of `records`, each once.
     owners: HashMap<Name, u32>,
-    /// Owners and types that were written in the zone file.
-    written: HashSet<(Name, u16)>,
+    /// Types that were written in the zone file, and where.
+    written: HashMap<Name, Vec<(u16, Mark)>>,
 }
 
 impl<'r> Zones<'r> {
@@ -63,7 +64,8 @@ impl<'r> Zones<'r> {
     }
 
     /// The zones and the steered names of all of them.
-    pub(in crate::config) fn finish(self) -> (Vec<Zone>, Vec<Steer>) {
+    pub(in crate::config) fn finish(self, out: &mut Diagnostics) -> (Vec<Zone>, Vec<Steer>) {
+        warn_of_missing_cuts(&self.zones, out);
         (self.zones, self.steerings)
     }
 
@@ -80,12 +82,13 @@ impl<'r> Zones<'r> {
         let root = Field { key: "the zone file", node };
         let fields = root.fields("a map with keys such as `zone` and `records`", &KEYS, out)?;
         let (apex, mark) = self.apex(&fields, out)?;
-        let ttl_s = fields.get("ttl").and_then(|field| field.seconds(0..=MAX_TTL_S, out)).unwrap_or(DEFAULT_TTL_S);
+        let written_ttl_s = fields.get("ttl").and_then(|field| field.seconds(0..=MAX_TTL_S, out));
+        let ttl_s = written_ttl_s.unwrap_or(DEFAULT_TTL_S);
         let builder = Builder::new(apex.clone(), ttl_s, mark);
-        let mut draft = Draft { all: self, apex, ttl_s, builder, owners: HashMap::new(), written: HashSet::new() };
+        let mut draft = Draft { all: self, apex, ttl_s, builder, owners: HashMap::new(), written: HashMap::new() };
         let servers = draft.name_servers(&fields, out);
         draft.records(&fields, out);
-        let from_file = draft.records_file(&fields, out);
+        let from_file = draft.records_file(&fields, written_ttl_s, out);
         if let Some(soa) = draft.soa(&fields, servers.first(), from_file, out) {
             draft.builder.soa(soa);
         }
@@ -124,14 +127,14 @@ impl Draft<'_, '_> {
         let Some(field) = fields.get("ns") else { return Vec::new() };
         let items = field.filled_list("one or more names", out);
         // A name that was refused stands as the root, so that the zone is not said to lack name servers as well.
-        let servers: Vec<Name> = items.iter().map(|item| name(item, &self.apex, out).unwrap_or_else(Name::root)).collect();
+        let servers: Vec<Name> = items.iter().map(|item| host(item, &self.apex, out).unwrap_or_else(Name::root)).collect();
         let rdatas: Vec<Vec<u8>> = servers.iter().map(|server| server.as_wire().to_vec()).collect();
         self.add(&self.apex.clone(), Rrset::new(rtype::NS, self.ttl_s, &rdatas), fields.key_mark("ns"));
         servers
     }
 
     fn add(&mut self, owner: &Name, rrset: Rrset, mark: Mark) {
-        self.written.insert((owner.clone(), rrset.rtype()));
+        self.written.entry(owner.clone()).or_default().push((rrset.rtype(), mark.clone()));
         self.builder.rrset(owner, rrset, mark);
     }
 
@@ -188,17 +191,19 @@ impl Draft<'_, '_> {
     }
 
     /// `records_file:`, a master file beside `records:`. Gives its SOA, if it has one.
-    fn records_file(&mut self, fields: &Fields<'_>, out: &mut Diagnostics) -> Option<(Soa, Mark)> {
+    fn records_file(&mut self, fields: &Fields<'_>, ttl_s: Option<u32>, out: &mut Diagnostics) -> Option<(Soa, Mark)> {
         let field = fields.get("records_file")?;
         let path = files::resolve(field.text("a master file", out)?, &field.node.mark);
         let source = files::read_text(&path, files::MAX_TEXT_OCTETS, &field.node.mark, out)?;
-        let file = master::read(&source, &self.apex, self.ttl_s, out);
+        let file = master::read(&source, &master::Zone { apex: &self.apex, ttl_s, drops_signatures: false }, out);
         for set in file.rrsets {
-            if self.written.contains(&(set.owner.clone(), set.rrset.rtype())) {
-                let text = format!("`{}` has {} here and in the zone file", set.owner, rtype::name(set.rrset.rtype()));
-                out.error_hint(set.mark, text, format!("keep one of them; the zone file is {}", fields.mark.source.path.display()));
-            } else {
-                self.builder.rrset(&set.owner, set.rrset, set.mark);
+            let written = self.written.get(&set.owner).and_then(|types| types.iter().find(|(rtype, _)| *rtype == set.rrset.rtype()));
+            match written {
+                Some((rtype, first)) => {
+                    let text = format!("`{}` has {} here and at {}", set.owner, rtype::name(*rtype), place(first));
+                    out.error_hint(set.mark, text, "keep one of them: all values of one type stand in one file");
+                }
+                None => self.builder.rrset(&set.owner, set.rrset, set.mark),
             }
         }
         file.soa
@@ -208,7 +213,8 @@ impl Draft<'_, '_> {
     fn soa(&self, fields: &Fields<'_>, first_server: Option<&Name>, from_file: Option<(Soa, Mark)>, out: &mut Diagnostics) -> Option<Soa> {
         let keys = match (fields.get("soa"), from_file) {
             (Some(_), Some((_, mark))) => {
-                out.error_hint(mark, "the zone has an SOA here and under `soa` in the zone file", "keep one of them");
+                let text = format!("the zone has an SOA here and `soa` at {}", place(&fields.key_mark("soa")));
+                out.error_hint(mark, text, "keep one of them: without `soa` in the zone file this one is used");
                 return None;
             }
             (None, Some((soa, _))) => return Some(soa),
@@ -223,6 +229,7 @@ impl Draft<'_, '_> {
         let retry_s = seconds("retry", DEFAULT_RETRY_S, out);
         let expire_s = seconds("expire", DEFAULT_EXPIRE_S, out);
         let minimum_s = seconds("minimum", DEFAULT_MINIMUM_S, out);
+        let ttl_s = seconds("ttl", self.ttl_s, out);
         let serial = get("serial").and_then(|field| field.whole(0..=u64::from(u32::MAX), out));
         let mname = match (get("mname"), first_server) {
             (Some(field), _) => name(&field, &self.apex, out)?,
@@ -237,8 +244,30 @@ impl Draft<'_, '_> {
             Some(field) => mailbox(&field, &self.apex, out)?,
             None => self.apex.prepend(DEFAULT_RNAME.as_bytes()).unwrap_or_else(|_| self.apex.clone()),
         };
-        Some(Soa { mname, rname, serial, refresh_s, retry_s, expire_s, minimum_s, ttl_s: self.ttl_s })
+        Some(Soa { mname, rname, serial, refresh_s, retry_s, expire_s, minimum_s, ttl_s })
     }
+}
+
+/// A zone inside another one needs NS records there: whoever asks the zone above must be sent on (BEHAVIOUR N7).
+fn warn_of_missing_cuts(zones: &[Zone], out: &mut Diagnostics) {
+    let by_apex: HashMap<&Name, &Zone> = zones.iter().map(|zone| (&zone.apex, zone)).collect();
+    let above = |name: &Name| std::iter::successors(name.parent(), Name::parent);
+    for child in zones {
+        let Some(parent) = above(&child.apex).find_map(|name| by_apex.get(&name)) else { continue };
+        let node = |name: &Name| parent.nodes.binary_search_by(|node| node.owner.cmp(name)).ok().map(|index| &parent.nodes[index]);
+        // The closest existing name in the parent: at or below a delegation, others have been told.
+        let closest = node(&child.apex).or_else(|| above(&child.apex).find_map(|name| node(&name)));
+        if closest.is_some_and(|node| node.cut.is_none()) {
+            let text = format!("the zone `{}` lies in the zone `{}`, which does not delegate it", child.apex, parent.apex);
+            let hint = format!("add its NS records to the zone at {}", place(&parent.mark));
+            out.warning_hint(child.mark.clone(), text, hint);
+        }
+    }
+}
+
+/// A place for the middle of a message.
+fn place(mark: &Mark) -> String {
+    format!("{}:{}", mark.source.path.display(), mark.line)
 }
 
 /// A name, relative to `origin` unless it ends in a dot.
@@ -251,6 +280,16 @@ fn name(field: &Field<'_>, origin: &Name, out: &mut Diagnostics) -> Option<Name>
             None
         }
     }
+}
+
+/// The name of a host, where people write addresses by mistake.
+fn host(field: &Field<'_>, origin: &Name, out: &mut Diagnostics) -> Option<Name> {
+    let address = field.scalar().filter(|text| text.parse::<IpAddr>().is_ok());
+    if let Some(text) = address {
+        out.error_hint(field.mark(), format!("`{text}` is an address"), "give a name that has it as its A or AAAA");
+        return None;
+    }
+    name(field, origin, out)
 }
 
 /// A mailbox as a name (RFC 1035 8), or as people write it: `hostmaster@example.com`.

@@ -237,7 +237,7 @@ fn decimal_from_text(text: &str) -> Option<f64> {
 }
 
 /// `300`, `30s`, `5m`, `1h`, `2d` or `1w` in seconds.
-pub(in crate::config) fn seconds_from_text(text: &str) -> Option<u64> {
+fn seconds_from_text(text: &str) -> Option<u64> {
     let (number, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()));
     let unit_s = match unit.to_ascii_lowercase().as_str() {
         "" | "s" => 1,

@@ -1,0 +1,70 @@
+//! How the process ends when it cannot go on: exit codes, and words that name what is wrong. How it ends when it is asked to is in `failover`.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on stops here")]
+
+mod common;
+
+use std::net::{TcpListener, UdpSocket};
+
+use common::client::udp;
+use common::folder::Folder;
+use common::message::query;
+use common::server::{Server, run};
+
+const SERVER: &str = "version: 1\nlisten: \"127.0.0.1:0\"\nworkers: 2\nregions: regions.yaml\nzones: \"*.zone.yaml\"\n";
+
+/// Nothing is probed, so nothing is waited for.
+const REGIONS: &str = "regions: {a: {location: {latitude: 0, longitude: 0}, services: {web: 192.0.2.1}}}\n";
+
+const ZONE: &str = "zone: example.com\nns: [ns.example.net.]\nrecords: {www: {steer: web}}\n";
+
+fn config() -> Folder {
+    Folder::with("exit", &[("meridian.yaml", SERVER), ("regions.yaml", REGIONS), ("example.com.zone.yaml", ZONE)])
+}
+
+#[test]
+fn a_configuration_that_is_refused_exits_with_3_and_binds_nothing() {
+    let folder = config();
+    folder.write("example.com.zone.yaml", &ZONE.replace("steer: web", "steer: wep"));
+    let file = folder.join("meridian.yaml");
+    for command in ["serve", "check"] {
+        let output = run(&[command, "--config", file.to_str().unwrap()]);
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(3), "{command}: {text}");
+        assert!(text.contains("example.com.zone.yaml:3:") && text.contains("hint: did you mean `web`?"), "{text}");
+        assert!(!text.contains("serving"), "{text}");
+    }
+    let missing = run(&["serve", "--config", folder.join("no-such.yaml").to_str().unwrap()]);
+    assert_eq!(missing.status.code(), Some(3));
+    assert!(String::from_utf8(missing.stderr).unwrap().contains("no-such.yaml"));
+}
+
+#[test]
+fn wrong_arguments_exit_with_2() {
+    for arguments in [&[][..], &["serv"], &["serve", "--port", "53"], &["explain"], &["explain", "www.example.com"]] {
+        let output = run(arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        assert!(!output.stderr.is_empty());
+    }
+}
+
+#[test]
+fn an_address_in_use_exits_with_1_and_is_named() {
+    let folder = config();
+    let (held_udp, held_tcp) = (UdpSocket::bind("127.0.0.1:0").unwrap(), TcpListener::bind("127.0.0.1:0").unwrap());
+    for address in [held_udp.local_addr().unwrap(), held_tcp.local_addr().unwrap()] {
+        folder.write("meridian.yaml", &SERVER.replace("127.0.0.1:0", &address.to_string()));
+        let output = run(&["serve", "--config", folder.join("meridian.yaml").to_str().unwrap()]);
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{text}");
+        assert!(text.contains(&format!("`{address}`: cannot listen")) && text.contains("hint: another server"), "{text}");
+    }
+    // A second Meridian on the port of the first is refused as well.
+    folder.write("meridian.yaml", SERVER);
+    let first = Server::start(&folder.join("meridian.yaml"));
+    let address = first.address();
+    folder.write("meridian.yaml", &SERVER.replace("127.0.0.1:0", &address.to_string()));
+    let output = run(&["serve", "--config", folder.join("meridian.yaml").to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(udp(address, &query("www.example.com", "A")).addresses().len(), 1, "the first goes on");
+}

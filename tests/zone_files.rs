@@ -1,0 +1,236 @@
+//! Zone files from end to end: a master file, the same zone imported as YAML, and the same file as NSD prints it must be one zone;
+//! DNAMEs are answered from both kinds of file.
+
+mod common;
+
+use std::process::Command;
+
+use common::folder::Folder;
+use common::message::query;
+use common::world::World;
+use meridian::config::import;
+use meridian::name::Name;
+use meridian::zone::rrset::Rrset;
+
+const SERVER: &str = "version: 1\nlisten: \"127.0.0.1:0\"\nregions: regions.yaml\nzones: zone.yaml\n";
+
+const REGIONS: &str = "regions:\n  eu:\n    location: {latitude: 53.35, longitude: -6.26}\n    services: {web: [192.0.2.1]}\n";
+
+/// Every type that NSD knows as well, in spellings as different as operators are.
+const MASTER: &str = r#"$ORIGIN example.com.
+$TTL 1h
+@   3600 IN SOA ns1 hostmaster.example.com. (
+            2024010101 ; serial
+            4h 1h 2w   ; refresh, retry, expire
+            5m )       ; minimum
+    NS  ns1
+    NS  ns2.example.net.
+    MX  10 mail
+    MX  20 mail.example.net.
+    TXT "v=spf1 -all"
+    CAA 0 issue "ca.example.net; policy=ev"
+ns1 A   192.0.2.53
+    AAAA 2001:db8::53
+mail 300 A 192.0.2.25
+*.wild  60 IN A 192.0.2.3
+www     IN 60 CNAME web.example.net.
+old     DNAME new
+*.new   A 192.0.2.4
+4       PTR host.example.net.
+_sip._tcp SRV 0 5 5060 sip
+sip     A 192.0.2.5
+_443._tcp.sip TLSA 3 1 1 d2abde240d7cd3ee6b4b28c54df034b9 7983a1d16e8a410e4561cb106618e971
+sip     SSHFP 1 1 dd465c09cfa51fb45020cc83316fff21b9ec74ac
+sip     NAPTR 100 10 "S" "SIP+D2U" "!^.*$!sip:info@example.com!" _sip._udp
+sip     LOC 52 22 23.000 N 4 53 32.000 E -2.00m 0.00m 10000m 10m
+sip     URI 10 1 "https://www.example.net/a?b=c"
+sip     HINFO "x86-64" "Linux 6"
+sip     RP hostmaster info
+sip     AFSDB 1 db.example.net.
+sip     EUI48 00-00-5e-00-53-2a
+svc     HTTPS 1 . alpn="h2,h3" ipv4hint=192.0.2.1,192.0.2.2 ech=AEX+DQ== ipv6hint=2001:db8::1
+svc     SVCB 16 foo.example.org. port=53 key667="a b"
+alias   HTTPS 0 svc
+txt     TXT "a \"quoted\" \\ text" bare \065\255 "" "semi;colon" ( "more"
+            "lines" )
+odd\.name\032\@ TXT "odd"
+sub     NS ns.sub
+sub     DS 60485 RSASHA1 1 ( 2BB183AF5F22588179A53B0A 98631FAD1A292118 )
+ns.sub  A 192.0.2.6
+any     TYPE65280 \# 3 01 0203
+any     TYPE1 \# 4 c0000207
+long    TXT "0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789abcde" "and then some"
+"#;
+
+/// All names of the one zone with their records.
+fn zone_of(world: &World) -> Vec<(Name, Vec<Rrset>)> {
+    let zones = world.compiled.catalog.zones.zones();
+    assert_eq!(zones.len(), 1);
+    zones[0].nodes.iter().map(|node| (node.owner.clone(), node.rrsets.to_vec())).collect()
+}
+
+fn world_of_master(text: &str) -> World {
+    let zone = "zone: example.com\nrecords_file: db.example.com\n";
+    World::of("zone-files", &[("meridian.yaml", SERVER), ("regions.yaml", REGIONS), ("zone.yaml", zone), ("db.example.com", text)])
+}
+
+#[test]
+fn an_imported_zone_is_the_zone_that_the_master_file_holds() {
+    let folder = Folder::with("import", &[("db.example.com", MASTER)]);
+    let imported = import(&folder.join("db.example.com"), None);
+    let yaml = imported.yaml.unwrap_or_else(|| panic!("{}", imported.diagnostics));
+    assert!(imported.diagnostics.is_empty(), "{}", imported.diagnostics);
+    assert!(yaml.starts_with("zone: example.com\nttl: 3600\nsoa: {mname: ns1, rname: hostmaster, serial: 2024010101, "), "{yaml}");
+    assert!(
+        yaml.contains("\nns: [ns1, ns2.example.net.]\n") && yaml.contains("\n  www: {CNAME: {ttl: 60, values: web.example.net.}}\n"),
+        "{yaml}"
+    );
+    let world = World::of("imported", &[("meridian.yaml", SERVER), ("regions.yaml", REGIONS), ("zone.yaml", &yaml)]);
+    assert_eq!(zone_of(&world), zone_of(&world_of_master(MASTER)));
+}
+
+#[test]
+fn nsd_reads_the_same_zone() {
+    let folder = Folder::with("nsd", &[("db.example.com", MASTER)]);
+    let Ok(printed) = Command::new("nsd-checkzone").arg("-p").arg("example.com").arg(folder.join("db.example.com")).output() else {
+        eprintln!("skipped: nsd-checkzone is not installed");
+        return;
+    };
+    let text = String::from_utf8(printed.stdout).unwrap();
+    assert!(printed.status.success(), "{text}");
+    let records: String = text.lines().filter(|line| !line.starts_with("zone ")).map(|line| format!("{line}\n")).collect();
+    let sorted = |world: &World| {
+        let mut zone = zone_of(world);
+        zone.iter_mut().for_each(|(_, rrsets)| {
+            *rrsets = rrsets
+                .iter()
+                .map(|rrset| {
+                    let mut rdatas: Vec<Vec<u8>> = rrset.iter().map(<[u8]>::to_ascii_lowercase).collect();
+                    rdatas.sort();
+                    Rrset::new(rrset.rtype(), rrset.ttl_s(), &rdatas)
+                })
+                .collect();
+        });
+        zone
+    };
+    let (ours, theirs) = (sorted(&world_of_master(MASTER)), sorted(&world_of_master(&records)));
+    for (ours, theirs) in ours.iter().zip(&theirs) {
+        assert_eq!(ours, theirs, "\n{records}");
+    }
+    assert_eq!(ours.len(), theirs.len());
+}
+
+#[test]
+fn import_says_what_is_wrong_and_gives_nothing() {
+    let folder = Folder::with(
+        "import-bad",
+        &[("bad", "$ORIGIN example.com.\n@ SOA ns hostmaster 1 2 3 4 5\na A 192.0.2\n"), ("nameless", "@ NS ns1\n")],
+    );
+    let bad = import(&folder.join("bad"), None);
+    assert!(bad.yaml.is_none() && bad.diagnostics.to_string().contains("bad:3:5: error: `192.0.2` is not an IPv4 address"));
+    let nameless = import(&folder.join("nameless"), None);
+    assert!(nameless.yaml.is_none() && nameless.diagnostics.to_string().contains("hint: name it with `--origin NAME`"));
+    let named = import(&folder.join("nameless"), Some(&Name::parse("example.com", None).unwrap()));
+    assert_eq!(named.yaml.as_deref(), Some("zone: example.com\nttl: 300\nns: ns1\n"));
+    assert!(named.diagnostics.to_string().contains("warning: no SOA of `example.com.` is in this file"));
+}
+
+#[test]
+fn the_program_imports() {
+    let folder = Folder::with("import-cli", &[("db", MASTER)]);
+    let run =
+        |arguments: &[&str]| Command::new(env!("CARGO_BIN_EXE_meridian")).args(arguments).current_dir(folder.path()).output().unwrap();
+    let good = run(&["zone", "import", "db"]);
+    assert!(good.status.success() && good.stderr.is_empty());
+    assert!(String::from_utf8(good.stdout).unwrap().starts_with("zone: example.com\n"));
+    let missing = run(&["zone", "import", "nothing"]);
+    assert_eq!(missing.status.code(), Some(3));
+    assert!(String::from_utf8(missing.stderr).unwrap().contains("there is no such file"));
+    assert_eq!(run(&["zone", "import", "db", "--origin", "a..b"]).status.code(), Some(2));
+    let outside = run(&["zone", "import", "db", "--origin", "example.net"]);
+    assert!(String::from_utf8(outside.stderr).unwrap().contains("is outside the zone `example.net.`"));
+}
+
+const RENAMED: &str = "zone: example.com\nns: ns.example.net.\nrecords:\n  old: {DNAME: {ttl: 77, values: New}, TXT: here}\n  www.new: {A: 192.0.2.1}\n\
+    \x20 \"*.wild.new\": {A: 192.0.2.2}\n  gone: {DNAME: example.net.}\n  twice: {DNAME: old}\n  alias: {CNAME: www.old}\n  in: {CNAME: www.in.old}\n\
+    \x20 www.in.new: {CNAME: www.new}\n  steered: {DNAME: to}\n  www.to: {steer: {service: web, ttl: 60}}\n  grow: {DNAME: \"b.xgrow\"}\n  xgrow: {DNAME: example.com.}\n  b.xgrow2: {A: 192.0.2.9}\n";
+
+/// `New.example.com.` in base64: the reader of replies does not know the data of DNAME.
+const NEW: &str = "A05ldwdleGFtcGxlA2NvbQA=";
+
+fn renamed() -> World {
+    World::of("renamed", &[("meridian.yaml", SERVER), ("regions.yaml", REGIONS), ("zone.yaml", RENAMED)])
+}
+
+#[test]
+fn c1_a_name_below_a_dname_gets_it_with_the_cname_that_it_stands_for() {
+    let world = renamed();
+    let (outcome, reply) = world.ask(&query("WWW.old.Example.com", "A"));
+    assert_eq!(reply.rcode(), 0);
+    assert!(reply.is_authoritative() && outcome.zone.is_some());
+    assert_eq!(
+        reply.answers(),
+        [
+            &format!("old.example.com. 77 DNAME {NEW}"),
+            "WWW.old.Example.com. 77 CNAME WWW.New.example.com.",
+            "WWW.New.example.com. 300 A 192.0.2.1",
+        ]
+    );
+}
+
+#[test]
+fn c1_a_dname_is_answered_at_its_owner_like_any_record() {
+    let world = renamed();
+    assert_eq!(world.ask(&query("old.example.com", "TYPE39")).1.answers(), [format!("old.example.com. 77 DNAME {NEW}")]);
+    assert_eq!(world.ask(&query("old.example.com", "TXT")).1.answers(), ["old.example.com. 300 TXT here"]);
+    let (_, none) = world.ask(&query("old.example.com", "A"));
+    assert_eq!((none.rcode(), none.answers().len(), none.authorities().len()), (0, 0, 1));
+}
+
+#[test]
+fn c2_chains_through_dnames_go_on_inside_the_zone() {
+    let world = renamed();
+    let last = |name: &str| world.ask(&query(name, "A")).1.answers().last().cloned().unwrap_or_default();
+    assert_eq!(last("x.wild.old.example.com"), "x.wild.New.example.com. 300 A 192.0.2.2");
+    assert_eq!(last("www.twice.example.com"), "www.New.example.com. 300 A 192.0.2.1");
+    assert_eq!(last("alias.example.com"), "www.New.example.com. 300 A 192.0.2.1");
+    assert_eq!(last("in.example.com"), "www.new.example.com. 300 A 192.0.2.1");
+    assert_eq!(last("www.steered.example.com"), "www.to.example.com. 60 A 192.0.2.1");
+    assert_eq!(last("www.gone.example.com"), "www.gone.example.com. 300 CNAME www.example.net.");
+    let (_, missing) = world.ask(&query("nobody.old.example.com", "A"));
+    assert_eq!((missing.rcode(), missing.answers().len(), missing.authorities().len()), (3, 2, 1));
+}
+
+#[test]
+fn c2_a_name_that_becomes_too_long_gets_yxdomain() {
+    let world = renamed();
+    let label = "x".repeat(60);
+    let long = format!("{label}.{label}.{label}.{}.gone.example.com", "x".repeat(53));
+    let (_, reply) = world.ask(&query(&long, "A"));
+    assert_eq!(reply.answers().len(), 2, "{:?}", reply.answers());
+    let too_long = format!("{label}.{label}.{label}.{}.grow.example.com", "x".repeat(53));
+    let (_, reply) = world.ask(&query(&too_long, "A"));
+    assert_eq!((reply.rcode(), reply.answers()), (6, vec!["grow.example.com. 300 DNAME AWIFeGdyb3cHZXhhbXBsZQNjb20A".to_owned()]));
+    assert!(reply.is_authoritative() && reply.authorities().is_empty());
+}
+
+#[test]
+fn c2_a_dname_stands_once_in_a_reply() {
+    let zone = "zone: example.com\nns: ns.example.net.\nrecords:\n  a: {DNAME: b}\n  b: {DNAME: \"@\"}\n  x: {A: 192.0.2.1}\n";
+    let world = World::of("meet-again", &[("meridian.yaml", SERVER), ("regions.yaml", REGIONS), ("zone.yaml", zone)]);
+    let owners = |name: &str| -> Vec<String> {
+        let (_, reply) = world.ask(&query(name, "A"));
+        assert_eq!(reply.rcode(), 0);
+        reply.answers().iter().map(|answer| answer.split(' ').next().unwrap().to_owned()).collect()
+    };
+    let once = ["a.example.com.", "x.a.example.com.", "b.example.com.", "x.b.example.com.", "x.example.com."];
+    assert_eq!(owners("x.a.example.com"), once);
+    assert_eq!(owners("x.a.a.a.example.com"), ["a.example.com.", "x.a.a.a.example.com.", "b.example.com.", "x.a.a.b.example.com."]);
+}
+
+#[test]
+fn a_large_file_is_read_whole() {
+    let mut text = String::from("$TTL 60\n@ SOA ns.example.net. hostmaster 1 2 3 4 5\n@ NS ns.example.net.\n");
+    (0..20_000).for_each(|number| text += &format!("host-{number} A 10.{}.{}.{}\n", number >> 16, number >> 8 & 255, number & 255));
+    assert_eq!(zone_of(&world_of_master(&text)).len(), 20_001);
+}
