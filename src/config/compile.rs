@@ -141,8 +141,8 @@ fn settings(model: &Model) -> Settings {
 fn place_table(model: &Model, diagnostics: &mut Diagnostics) -> Option<PlaceTable> {
     let mut sources = Vec::new();
     let mut refused = false;
-    for path in &model.geo.files {
-        match geo::read_file(path) {
+    for file in &model.geo.files {
+        match geo::read_file(file) {
             Ok(rows) => {
                 diagnostics.extend(rows.warnings().clone());
                 sources.push(rows);
@@ -168,15 +168,15 @@ fn place_table(model: &Model, diagnostics: &mut Diagnostics) -> Option<PlaceTabl
         named_prefixes: rules().flat_map(|rule| rule.when.networks.iter().copied()).collect(),
         named_asns: rules().flat_map(|rule| rule.when.asns.iter().copied()).collect(),
     };
-    let place = model.geo.files.first().map_or_else(|| Mark::path("geodb"), Mark::path);
+    let place = model.geo.files.first().map_or_else(|| Mark::path("geodb"), |file| Mark::path(&file.path));
     geo::build(inputs).map_err(|error| diagnostics.error(place, error.to_string())).ok()
 }
 
 fn warn_of_missing_families(model: &Model, sources: &[Rows], diagnostics: &mut Diagnostics) {
-    let Some(path) = model.geo.files.first() else { return };
+    let Some(file) = model.geo.files.first() else { return };
     for family in source::missing_families(sources) {
         let text = format!("the geo data has no {family} networks: those clients are unknown, and get the listed order");
-        diagnostics.warning(Mark::path(path), text);
+        diagnostics.warning(Mark::path(&file.path), text);
     }
 }
 

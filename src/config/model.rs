@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::geo::{Override, Point, Prefix, RegionId};
+use crate::geo::{GeoFile, Override, Point, Prefix, RegionId};
 use crate::health::{self, MinHealthy, Monitor};
 use crate::name::Name;
 use crate::steer::balance::BalanceSpec;
@@ -70,7 +70,7 @@ pub struct EcsPolicy {
 #[derive(Debug)]
 pub struct GeoData {
     /// Databases in order of precedence; empty = the built-in world table.
-    pub files: Vec<PathBuf>,
+    pub files: Vec<GeoFile>,
     /// `networks:`, regions resolved to their point and pin; no prefix twice.
     pub overrides: Vec<Override>,
 }
