@@ -53,6 +53,11 @@ impl Rows {
         }
     }
 
+    /// How many records are distinct.
+    pub fn record_count(&self) -> usize {
+        self.records.len()
+    }
+
     /// When the vendor built it, in seconds since 1970, where the format says so.
     pub fn built_s(&self) -> Option<u64> {
         self.built_s
