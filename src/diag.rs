@@ -142,13 +142,18 @@ impl Diagnostics {
         self.push(Diagnostic { severity: Severity::Warning, mark, text: text.into(), hint: Some(hint.into()) });
     }
 
-    /// Adds one diagnostic; past [`MAX_DIAGNOSTICS`] it is only counted.
+    /// Adds one diagnostic. Past [`MAX_DIAGNOSTICS`] it is only counted, but an error takes the place of a warning: it must be seen.
     pub fn push(&mut self, diagnostic: Diagnostic) {
-        self.errors += usize::from(diagnostic.severity == Severity::Error);
+        let is_error = diagnostic.severity == Severity::Error;
+        self.errors += usize::from(is_error);
         if self.list.len() < MAX_DIAGNOSTICS {
             self.list.push(diagnostic);
-        } else {
-            self.dropped += 1;
+            return;
+        }
+        self.dropped += 1;
+        if let Some(warning) = self.list.iter().rposition(|kept| is_error && kept.severity == Severity::Warning) {
+            self.list.remove(warning);
+            self.list.push(diagnostic);
         }
     }
 
@@ -236,6 +241,19 @@ mod tests {
         (0..MAX_DIAGNOSTICS as u32 + 5).for_each(|line| diagnostics.error(Mark::new(&source, line + 1, 1), "bad row"));
         assert_eq!(diagnostics.iter().count(), MAX_DIAGNOSTICS);
         assert!(diagnostics.to_string().ends_with("... and 5 more\n"));
+    }
+
+    #[test]
+    fn no_number_of_warnings_hides_an_error() {
+        let source = Source::new("rows.csv", "");
+        let mut diagnostics = Diagnostics::new();
+        (0..MAX_DIAGNOSTICS as u32).for_each(|line| diagnostics.warning(Mark::new(&source, line + 1, 1), "odd row"));
+        diagnostics.error(Mark::new(&source, 1000, 1), "bad row");
+        let mut all = Diagnostics::new();
+        all.warning(Mark::file(&source), "odd file");
+        all.extend(diagnostics);
+        let shown = all.to_string();
+        assert!(shown.contains("rows.csv:1000:1: error: bad row") && shown.ends_with("... and 2 more\n"), "{shown}");
     }
 
     #[test]

@@ -114,6 +114,8 @@ records:
   a: {CNAME: b}
   b: {CNAME: c.wild}
   s: {CNAME: all}
+  old: {DNAME: wild}
+  grow: {DNAME: a-very-long-name-to-be-renamed-to.example.net.}
   deleg: {NS: [ns.deleg, ns2.deleg]}
   ns.deleg: {A: 192.0.2.54, AAAA: "2001:db8::54"}
   ns2.deleg: {A: 192.0.2.55}
@@ -241,6 +243,12 @@ fn while_all_is_up() -> Vec<Kind> {
         kind("SOA", |_| query("ExAmPlE.cOm", "SOA").edns(4096), positive(1)),
         kind("wildcard", |_| query("some.wild.example.com", "A").edns(512), positive(1)),
         kind("CNAME chain", ecs("a.example.com", "A"), positive(3)),
+        kind("DNAME chain", ecs("x.old.example.com", "A"), positive(3)),
+        kind(
+            "DNAME of a name that is too long",
+            |_| query(&format!("{}grow.example.com", "x.".repeat(115)), "A"),
+            Expected { records: (1, 0), ..error(Rcode::YXDOMAIN) },
+        ),
         kind("referral", |_| query("host.deleg.example.com", "A"), referral()),
         kind("referral with DO", |_| query("deleg.example.com", "NS").edns_flags(0x8000), referral()),
         kind("ANY", |_| query("www.example.com", "ANY"), positive(1)),

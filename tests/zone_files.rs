@@ -1,6 +1,8 @@
 //! Zone files from end to end: a master file, the same zone imported as YAML, and the same file as NSD prints it must be one zone;
 //! DNAMEs are answered from both kinds of file.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on stops here")]
+
 mod common;
 
 use std::process::Command;
@@ -8,7 +10,7 @@ use std::process::Command;
 use common::folder::Folder;
 use common::message::query;
 use common::world::World;
-use meridian::config::import;
+use meridian::config::{import, load};
 use meridian::name::Name;
 use meridian::zone::rrset::Rrset;
 
@@ -233,4 +235,47 @@ fn a_large_file_is_read_whole() {
     let mut text = String::from("$TTL 60\n@ SOA ns.example.net. hostmaster 1 2 3 4 5\n@ NS ns.example.net.\n");
     (0..20_000).for_each(|number| text += &format!("host-{number} A 10.{}.{}.{}\n", number >> 16, number >> 8 & 255, number & 255));
     assert_eq!(zone_of(&world_of_master(&text)).len(), 20_001);
+}
+
+/// What is said of a configuration of these zone files.
+fn said_of_zones(name: &str, zones: &[(&str, &str)]) -> String {
+    let folder = Folder::with(name, &[("meridian.yaml", &SERVER.replace("zone.yaml", "\"*.zone.yaml\"")), ("regions.yaml", REGIONS)]);
+    zones.iter().for_each(|(file, text)| folder.write(file, text));
+    let loaded = load(&folder.join("meridian.yaml"));
+    assert_eq!(loaded.model.is_none(), loaded.diagnostics.has_errors());
+    loaded.diagnostics.to_string().replace(&format!("{}/", folder.path().display()), "")
+}
+
+#[test]
+fn n7_a_child_zone_that_its_parent_does_not_delegate_is_told() {
+    let parent = |records: &str| format!("zone: example.com\nns: ns.example.net.\nrecords:\n  www: {{A: 192.0.2.1}}\n{records}");
+    let child = "zone: a.b.example.com\nns: ns.example.net.\n";
+    let said = |name: &str, records: &str| said_of_zones(name, &[("a.zone.yaml", &parent(records)), ("b.zone.yaml", child)]);
+    let shown = said("child-1", "");
+    assert!(
+        shown.starts_with(
+            "b.zone.yaml:1:7: warning: the zone `a.b.example.com.` lies in the zone `example.com.`, which does not delegate it\n"
+        ),
+        "{shown}"
+    );
+    assert!(shown.ends_with("hint: add its NS records to the zone at a.zone.yaml:1\n"), "{shown}");
+    assert!(said("child-2", "  a.b: {TXT: no cut}\n").contains("does not delegate it"));
+    assert_eq!(said("child-3", "  a.b: {NS: ns.example.net.}\n"), "");
+    assert_eq!(said("child-4", "  b: {NS: ns.example.net.}\n"), "");
+    assert_eq!(said_of_zones("child-5", &[("a.zone.yaml", child), ("b.zone.yaml", "zone: xa.b.example.com\nns: ns.example.net.\n")]), "");
+}
+
+#[test]
+fn the_soa_and_the_name_servers_may_stand_in_either_file() {
+    let world = |name: &str, zone: &str, master: &str| {
+        let files = [("meridian.yaml", SERVER), ("regions.yaml", REGIONS), ("zone.yaml", zone), ("db", master)];
+        World::of(name, &files)
+    };
+    let soa = |world: &World| world.ask(&query("example.com", "SOA")).1.answers().concat();
+    let all_there = world("soa-1", "zone: example.com\nrecords_file: db\n", "@ 60 SOA a b 7 2 3 4 5\n@ NS ns.example.net.\n");
+    assert_eq!(soa(&all_there), "example.com. 60 SOA a.example.com. b.example.com. 7 2 3 4 5");
+    let only_ns = world("soa-2", "zone: example.com\nsoa: {serial: 9, ttl: 77}\nrecords_file: db\n", "@ NS ns.example.net.\n");
+    assert_eq!(soa(&only_ns), "example.com. 77 SOA ns.example.net. hostmaster.example.com. 9 14400 3600 1209600 300");
+    let nothing = world("soa-3", "zone: example.com\nns: ns1.example.net.\nrecords_file: db\n", "www A 192.0.2.1\n");
+    assert!(soa(&nothing).starts_with("example.com. 300 SOA ns1.example.net. hostmaster.example.com. "));
 }

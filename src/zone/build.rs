@@ -63,6 +63,15 @@ impl Builder {
         self.entries.push(Entry { owner: owner.clone(), what: What::Steered(steering, families), mark });
     }
 
+    /// The first name server at the apex, as far as records were added.
+    pub fn name_server(&self) -> Option<Name> {
+        let of_apex = |entry: &&Entry| entry.owner == self.apex;
+        self.entries.iter().filter(of_apex).find_map(|entry| match &entry.what {
+            What::Records(rrset) if rrset.rtype() == rtype::NS => rrset.targets().next(),
+            _ => None,
+        })
+    }
+
     /// The finished zone; `None` when an error was reported.
     pub fn finish(self, diagnostics: &mut Diagnostics) -> Option<Zone> {
         let Builder { apex, ttl_s, mark, soa, entries } = self;

@@ -114,7 +114,7 @@ fn advice(record_type: u16, item: &Field<'_>) -> Option<&'static str> {
     match (record_type, is_address) {
         (rtype::A, Ok(address)) if address.is_ipv6() => Some("an IPv6 address goes under `AAAA`"),
         (rtype::AAAA, Ok(address)) if address.is_ipv4() => Some("an IPv4 address goes under `A`"),
-        (rtype::A | rtype::AAAA, Err(_)) if text.contains(|c: char| c.is_ascii_alphabetic()) && !text.contains(':') => {
+        (rtype::A | rtype::AAAA, Err(_)) if text.contains(|c: char| c.is_ascii_alphabetic()) && !text.contains([':', '#']) => {
             Some("a name goes under `CNAME`")
         }
         _ => None,

@@ -86,10 +86,10 @@ impl<'r> Zones<'r> {
         let ttl_s = written_ttl_s.unwrap_or(DEFAULT_TTL_S);
         let builder = Builder::new(apex.clone(), ttl_s, mark);
         let mut draft = Draft { all: self, apex, ttl_s, builder, owners: HashMap::new(), written: HashMap::new() };
-        let servers = draft.name_servers(&fields, out);
+        draft.name_servers(&fields, out);
         draft.records(&fields, out);
         let from_file = draft.records_file(&fields, written_ttl_s, out);
-        if let Some(soa) = draft.soa(&fields, servers.first(), from_file, out) {
+        if let Some(soa) = draft.soa(&fields, from_file, out) {
             draft.builder.soa(soa);
         }
         let mut whole = Diagnostics::new();
@@ -123,14 +123,13 @@ impl<'r> Zones<'r> {
 
 impl Draft<'_, '_> {
     /// `ns:`, one name or a list.
-    fn name_servers(&mut self, fields: &Fields<'_>, out: &mut Diagnostics) -> Vec<Name> {
-        let Some(field) = fields.get("ns") else { return Vec::new() };
+    fn name_servers(&mut self, fields: &Fields<'_>, out: &mut Diagnostics) {
+        let Some(field) = fields.get("ns") else { return };
         let items = field.filled_list("one or more names", out);
         // A name that was refused stands as the root, so that the zone is not said to lack name servers as well.
         let servers: Vec<Name> = items.iter().map(|item| host(item, &self.apex, out).unwrap_or_else(Name::root)).collect();
         let rdatas: Vec<Vec<u8>> = servers.iter().map(|server| server.as_wire().to_vec()).collect();
         self.add(&self.apex.clone(), Rrset::new(rtype::NS, self.ttl_s, &rdatas), fields.key_mark("ns"));
-        servers
     }
 
     fn add(&mut self, owner: &Name, rrset: Rrset, mark: Mark) {
@@ -210,12 +209,12 @@ impl Draft<'_, '_> {
     }
 
     /// `soa:` with defaults, or that of the master file.
-    fn soa(&self, fields: &Fields<'_>, first_server: Option<&Name>, from_file: Option<(Soa, Mark)>, out: &mut Diagnostics) -> Option<Soa> {
+    fn soa(&self, fields: &Fields<'_>, from_file: Option<(Soa, Mark)>, out: &mut Diagnostics) -> Option<Soa> {
         let keys = match (fields.get("soa"), from_file) {
-            (Some(_), Some((_, mark))) => {
+            (Some(_), Some((soa, mark))) => {
                 let text = format!("the zone has an SOA here and `soa` at {}", place(&fields.key_mark("soa")));
                 out.error_hint(mark, text, "keep one of them: without `soa` in the zone file this one is used");
-                return None;
+                return Some(soa);
             }
             (None, Some((soa, _))) => return Some(soa),
             (Some(field), None) => Some(field.fields("a map such as `{mname: ns1, rname: hostmaster}`", &SOA_KEYS, out)?),
@@ -231,9 +230,11 @@ impl Draft<'_, '_> {
         let minimum_s = seconds("minimum", DEFAULT_MINIMUM_S, out);
         let ttl_s = seconds("ttl", self.ttl_s, out);
         let serial = get("serial").and_then(|field| field.whole(0..=u64::from(u32::MAX), out));
-        let mname = match (get("mname"), first_server) {
+        let mname = match (get("mname"), self.builder.name_server()) {
             (Some(field), _) => name(&field, &self.apex, out)?,
-            (None, Some(server)) => server.clone(),
+            (None, Some(server)) => server,
+            // What was refused may have been what is missing here; there will be no zone either way.
+            (None, None) if out.has_errors() => self.apex.clone(),
             (None, None) => {
                 let mark = keys.map_or(fields.mark, |keys| keys.mark).clone();
                 out.error_hint(mark, "the zone has neither `ns` nor an SOA with `mname`", "add `ns: [ns1, ns2]`");

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use super::{Entry, PlanKey, RANKED_REGIONS, Why};
 use crate::geo::distance::{ESTIMATE_ERROR_M, Vector};
-use crate::geo::{Code, Kind, Place, Point, Prefix, RegionId};
+use crate::geo::{Code, Place, Point, Prefix, RegionId};
 use crate::steer::Weight;
 use crate::steer::order::{self, Order};
 use crate::steer::rule::{Action, Fence};
@@ -35,11 +35,11 @@ impl<'k, 't> PlaceReader<'k, 't> {
     /// What of a place matters.
     pub(super) fn read(&mut self, place: &Place<'t>) -> Ingredients {
         let key = self.key;
-        let usable = place.kind != Kind::UsePeer;
+        // A reserved place has a ranking too: of a peer that asks from there itself. For a client subnet nobody reads it.
         Ingredients {
-            point: place.point.filter(|_| usable && key.order.policy().uses_place()),
+            point: place.point.filter(|_| key.order.policy().uses_place()),
             pin: place.pin.filter(|pin| key.candidates.iter().any(|(region, ..)| region == pin)),
-            rule: if usable && !key.rules.is_empty() { self.rule(place) } else { None },
+            rule: if key.rules.is_empty() { None } else { self.rule(place) },
         }
     }
 

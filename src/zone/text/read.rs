@@ -130,7 +130,10 @@ impl<'a, 't> Data<'a, 't> {
                 return Err(fault(first, format!("{} data ends too early", rtype::name(shape.rtype))));
             }
             // Where there is one part only, its fault says all.
-            let hint = |fault: DataFault| DataFault { hint: fault.hint.filter(|_| shape.parts.len() > 1), ..fault };
+            let hint = |fault: DataFault| DataFault {
+                hint: fault.hint.filter(|_| shape.parts.len() > 1 || matches!(part, Part::Location)),
+                ..fault
+            };
             self.part(*part).map_err(|text| hint(fault(first.max(self.next.saturating_sub(1)), text)))?;
         }
         match self.tokens.get(self.next) {
