@@ -1,6 +1,7 @@
 //! The only file that asks the time: a monotonic clock in milliseconds and the wall clock in seconds, or a fake of both for tests.
 //! It never waits, and nothing below the keeper holds a clock: there, time is an argument.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -45,6 +46,12 @@ impl Clock {
             Source::Fake(hands) => hands.wall_s.load(Ordering::Relaxed),
         }
     }
+}
+
+/// When a file was last written, in seconds since 1970-01-01 UTC; none where the file system does not say.
+pub fn modified_s(path: &Path) -> Option<u64> {
+    let modified = std::fs::metadata(path).ok()?.modified().ok()?;
+    modified.duration_since(UNIX_EPOCH).ok().map(|since| since.as_secs())
 }
 
 /// A clock that stands still until it is moved by hand; starts at 0 ms and at 0 s of wall time.

@@ -50,7 +50,8 @@ pub fn prepare(path: &Path, earlier: Option<&Earlier>) -> Result<Prepared, Diagn
     let loaded = load(path);
     let mut diagnostics = loaded.diagnostics;
     let Some(model) = loaded.model else { return Err(diagnostics) };
-    let (server, geo_files) = (model.server.clone(), model.geo.files.clone());
+    let geo_files = model.geo.files.iter().map(|file| file.path.clone()).collect();
+    let server = model.server.clone();
     match compile(model, earlier, &mut diagnostics) {
         Some(compiled) if !diagnostics.has_errors() => Ok(Prepared { server, geo_files, compiled, warnings: diagnostics }),
         _ => Err(diagnostics),

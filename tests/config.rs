@@ -113,7 +113,7 @@ fn the_example_of_the_design_is_read_as_it_says() {
     let model = model_of(load_files("design", &[&files[..], &geo[..]].concat()));
 
     assert_eq!(model.server.listen.len(), 2);
-    let names: Vec<_> = model.geo.files.iter().map(|path| path.file_name().unwrap().to_str().unwrap()).collect();
+    let names: Vec<_> = model.geo.files.iter().map(|file| file.path.file_name().unwrap().to_str().unwrap()).collect();
     assert_eq!(names, ["city.mmdb", "asn.mmdb", "own.csv"]);
     let eu_west = RegionId(1);
     assert_eq!(model.geo.overrides[0].pin, Some(eu_west));

@@ -94,7 +94,7 @@ fn load(path: &Path, regions: usize) {
     let octets = std::fs::metadata(path).map_or(0, |metadata| metadata.len());
     println!("file       {} MiB", octets >> 20);
     let start = Stopwatch::start();
-    let rows = read_file(path).unwrap_or_else(|found| panic!("{found}"));
+    let rows = read_file(&path.to_path_buf().into()).unwrap_or_else(|found| panic!("{found}"));
     let read_ms = start.ms();
     let (v4, v6) = (rows.count(Family::V4), rows.count(Family::V6));
     let start = Stopwatch::start();

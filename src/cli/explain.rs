@@ -232,14 +232,14 @@ impl<'w> Steps<'w> {
         for entry in family.plan.ranking(place_id).iter() {
             self.write_region(text, family, place_id, entry)?;
         }
-        let fallback =
-            family.plan.ranking(place_id).fallback().map(|list| list.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "));
-        match (self.heard.chosen, self.heard.standard, fallback) {
-            (None, _, Some(fallback)) => writeln!(text, "all down  the fence is hard; its fallback addresses are {fallback}")?,
-            (None, ..) if steering.on_all_down == OnAllDown::Nodata => writeln!(text, "all down  no data, as configured")?,
-            (None, ..) => writeln!(text, "all down  no data: every region is forced down")?,
-            (Some(_), Some(Standard::AnyUp), _) => writeln!(text, "all down  fail open: any region with any endpoint up")?,
-            (Some(_), Some(Standard::Allowed), _) => writeln!(text, "all down  fail open: any region not forced down")?,
+        let is_forced_down = |candidate: &Candidate| self.health.pool(candidate.pool).state == PoolState::ForcedDown;
+        let all_forced_down = family.candidates.iter().all(is_forced_down);
+        match (self.heard.chosen, self.heard.standard) {
+            (None, _) if steering.on_all_down == OnAllDown::Nodata => writeln!(text, "all down  no data, as configured")?,
+            (None, _) if all_forced_down => writeln!(text, "all down  no data: every region is forced down")?,
+            (None, _) => writeln!(text, "all down  every region inside the hard fence is forced down: its fallback addresses")?,
+            (Some(_), Some(Standard::AnyUp)) => writeln!(text, "all down  fail open: any region with any endpoint up")?,
+            (Some(_), Some(Standard::Allowed)) => writeln!(text, "all down  fail open: any region not forced down")?,
             _ => {}
         }
         Ok(())

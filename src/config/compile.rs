@@ -2,6 +2,7 @@
 //! It reads the geo files that the Model names and nothing else; what it builds is in force only once the keeper publishes it.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::model::{Endpoint, Model, Offer, Region, ServiceId, Steer};
@@ -28,8 +29,23 @@ pub struct Compiled {
     pub layout: Arc<Layout>,
     /// What each pool is called, by `PoolId`.
     pub pools: Vec<PoolName>,
+    /// The geo files that the place table was made of, in order.
+    pub geo_sources: Vec<GeoSource>,
     /// Plans by key, so that the next load compiles only what changed.
     pub plans: PlanCache,
+}
+
+/// A geo file as it was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GeoSource {
+    /// The file, or what the built-in table is called.
+    pub path: PathBuf,
+    /// When the vendor built it, in seconds since 1970, where the format says so.
+    pub built_s: Option<u64>,
+    /// Networks of IPv4 and IPv6.
+    pub networks: [usize; 2],
+    /// Distinct records.
+    pub records: usize,
 }
 
 /// Plans by key. Names with equal keys share one plan.
@@ -67,7 +83,8 @@ pub fn compile(model: Model, earlier: Option<&Earlier>, diagnostics: &mut Diagno
     if let Some(earlier) = earlier {
         check_serials(earlier.catalog.zones.zones(), &model.zones, diagnostics);
     }
-    let table = Arc::new(place_table(&model, diagnostics)?);
+    let (table, geo_sources) = place_table(&model, diagnostics)?;
+    let table = Arc::new(table);
     let no_plans = PlanCache::new();
     let mut plans = Plans { table: &table, earlier: earlier.map_or(&no_plans, |earlier| &earlier.plans), used: PlanCache::new() };
     let mut pools = Pools::default();
@@ -92,7 +109,7 @@ pub fn compile(model: Model, earlier: Option<&Earlier>, diagnostics: &mut Diagno
         services: model.services,
         turn_slots: pools.turn_slots as usize,
     };
-    Some(Compiled { catalog: Arc::new(catalog), layout: Arc::new(pools.layout), pools: pools.names, plans })
+    Some(Compiled { catalog: Arc::new(catalog), layout: Arc::new(pools.layout), pools: pools.names, geo_sources, plans })
 }
 
 fn refuse(model: &Model, steer: &Steer, error: PlanTooLarge, diagnostics: &mut Diagnostics) {
@@ -138,11 +155,11 @@ fn settings(model: &Model) -> Settings {
 }
 
 /// The one place table that all plans lie over.
-fn place_table(model: &Model, diagnostics: &mut Diagnostics) -> Option<PlaceTable> {
+fn place_table(model: &Model, diagnostics: &mut Diagnostics) -> Option<(PlaceTable, Vec<GeoSource>)> {
     let mut sources = Vec::new();
     let mut refused = false;
-    for path in &model.geo.files {
-        match geo::read_file(path) {
+    for file in &model.geo.files {
+        match geo::read_file(file) {
             Ok(rows) => {
                 diagnostics.extend(rows.warnings().clone());
                 sources.push(rows);
@@ -161,6 +178,7 @@ fn place_table(model: &Model, diagnostics: &mut Diagnostics) -> Option<PlaceTabl
         sources.push(source::builtin::world().map_err(|found| diagnostics.extend(found)).ok()?);
     }
     warn_of_missing_families(model, &sources, diagnostics);
+    let geo_sources = sources.iter().map(geo_source).collect();
     let rules = || model.steerings.iter().flat_map(|steer| &steer.rules);
     let inputs = geo::Inputs {
         overrides: model.geo.overrides.clone(),
@@ -168,15 +186,21 @@ fn place_table(model: &Model, diagnostics: &mut Diagnostics) -> Option<PlaceTabl
         named_prefixes: rules().flat_map(|rule| rule.when.networks.iter().copied()).collect(),
         named_asns: rules().flat_map(|rule| rule.when.asns.iter().copied()).collect(),
     };
-    let place = model.geo.files.first().map_or_else(|| Mark::path("geodb"), Mark::path);
-    geo::build(inputs).map_err(|error| diagnostics.error(place, error.to_string())).ok()
+    let place = model.geo.files.first().map_or_else(|| Mark::path("geodb"), |file| Mark::path(&file.path));
+    let table = geo::build(inputs).map_err(|error| diagnostics.error(place, error.to_string())).ok()?;
+    Some((table, geo_sources))
+}
+
+fn geo_source(rows: &Rows) -> GeoSource {
+    let networks = [rows.count(Family::V4), rows.count(Family::V6)];
+    GeoSource { path: rows.path().to_owned(), built_s: rows.built_s(), networks, records: rows.record_count() }
 }
 
 fn warn_of_missing_families(model: &Model, sources: &[Rows], diagnostics: &mut Diagnostics) {
-    let Some(path) = model.geo.files.first() else { return };
+    let Some(file) = model.geo.files.first() else { return };
     for family in source::missing_families(sources) {
         let text = format!("the geo data has no {family} networks: those clients are unknown, and get the listed order");
-        diagnostics.warning(Mark::path(path), text);
+        diagnostics.warning(Mark::path(&file.path), text);
     }
 }
 

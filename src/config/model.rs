@@ -4,7 +4,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
-use crate::geo::{Override, Point, Prefix, RegionId};
+use crate::geo::{GeoFile, Override, Point, Prefix, RegionId};
 use crate::health::view::ADMIT_ALL;
 use crate::health::{self, Combine, MinHealthy, Monitor, PoolLayout, Recovery, TargetKey};
 use crate::name::Name;
@@ -81,7 +81,7 @@ pub struct EcsPolicy {
 #[derive(Debug)]
 pub struct GeoData {
     /// Databases in order of precedence; empty = the built-in world table.
-    pub files: Vec<PathBuf>,
+    pub files: Vec<GeoFile>,
     /// `networks:`, regions resolved to their point and pin; no prefix twice.
     pub overrides: Vec<Override>,
 }

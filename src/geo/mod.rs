@@ -23,5 +23,5 @@ pub use build::{BuildError, Inputs, Override, build, conflicting_overrides};
 pub use distance::distance_m;
 pub use place::{Code, Fields, Kind, Place, PlaceId, Point, RegionId, SourceId};
 pub use prefix::{Family, Prefix, PrefixError};
-pub use source::{Rows, read_file};
+pub use source::{GeoFile, Rows, read_file};
 pub use table::{Leaf, PlaceTable, RangeId};

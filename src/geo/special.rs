@@ -1,7 +1,7 @@
 //! Addresses with a meaning of their own: reserved and private blocks, and the IPv6 blocks that hold IPv4 addresses.
 //! This room only names them; whether they matter for a client is decided where the table is built.
 
-use super::prefix::{Family, Prefix, mask};
+use super::prefix::{Family, Prefix, bits_address, mask};
 
 /// One reserved block and the document that reserves it.
 #[derive(Debug, Clone, Copy)]
@@ -81,6 +81,13 @@ pub fn is_embedded(prefix: &Prefix) -> bool {
     EMBEDDED.iter().any(|block| block.prefix.covers(prefix))
 }
 
+/// The IPv4 network that a block inside one of [`EMBEDDED`] holds; `None` for other blocks.
+pub fn embedded_network(prefix: &Prefix) -> Option<Prefix> {
+    let block = EMBEDDED.iter().find(|block| block.prefix.covers(prefix))?.prefix.length();
+    let v4 = (prefix.first_bits() >> (96 - block)) as u32;
+    Some(Prefix::masked(bits_address(Family::V4, u128::from(v4)), prefix.length() - block))
+}
+
 /// The IPv4 address inside an IPv6 address, with the number of bits before it; `None` where there is none, or where
 /// a source prefix of `source_length` bits holds none of its bits.
 #[inline]
@@ -122,6 +129,20 @@ mod tests {
         }
         let all: Vec<String> = EMBEDDED.iter().map(|row| row.prefix.to_string()).collect();
         assert_eq!(all, ["::ffff:0.0.0.0/96", "64:ff9b::/96", "2002::/16"]);
+    }
+
+    #[test]
+    fn s8_a_block_inside_stands_for_an_ipv4_network() {
+        let inside = |text: &str| embedded_network(&text.parse().unwrap()).map(|prefix| prefix.to_string());
+        for (text, v4) in [
+            ("::ffff:10.0.0.0/104", "10.0.0.0/8"),
+            ("64:ff9b::/96", "0.0.0.0/0"),
+            ("2002:c000:200::/40", "192.0.2.0/24"),
+            ("2002:c000:201:7::/64", "192.0.2.1/32"),
+        ] {
+            assert_eq!(inside(text).as_deref(), Some(v4));
+        }
+        assert_eq!((inside("2000::/3"), inside("10.0.0.0/8")), (None, None));
     }
 
     #[test]

@@ -224,7 +224,7 @@ pub fn decide<'w, T: Trace>(question: &Question<'w>, trace: &mut T) -> Decision<
     let (leaf, place, hashed) = locate(question);
     trace.located(leaf, place);
     let client = client_hash(question, hashed);
-    let scope = scope(question, leaf);
+    let scope = scope(question.family, question.hash_floor, question.client.address, leaf);
     let standards: &[Standard] = match question.steering.on_all_down {
         OnAllDown::Open => &[Standard::Available, Standard::AnyUp, Standard::Allowed],
         OnAllDown::Nodata => &[Standard::Available],
@@ -396,29 +396,31 @@ fn reason(choice: &Choice, why: Why, standard: Standard) -> Reason {
     }
 }
 
-/// The compiled scope, raised to the hash floor where clients are hashed; IPv4 inside IPv6 counts from where it begins (BEHAVIOUR S5, S8).
-fn scope(question: &Question<'_>, leaf: Leaf) -> u8 {
-    let plan = &question.family.plan;
-    if !plan.tells_clients_apart() {
+/// The scope of an answer for a client at a leaf: as compiled, raised to the hash floor where clients are hashed; IPv4 inside IPv6 counts
+/// from where it begins (BEHAVIOUR S5, S8).
+#[inline]
+pub fn scope(family: &FamilySteering, hash_floor: HashFloor, address: IpAddr, leaf: Leaf) -> u8 {
+    if !family.plan.tells_clients_apart() {
         return 0;
     }
     // All of IPv4 may have one ranking (length 0), and the rest of IPv6 another.
-    let length = plan.scope(leaf).saturating_add(leaf.shift).min(128);
-    let floor = if question.family.hashes_clients { floor_length(question, question.client.address, leaf) } else { 0 };
+    let length = family.plan.scope(leaf).saturating_add(leaf.shift).min(128);
+    let floor = if family.hashes_clients { floor_length(hash_floor, address, leaf) } else { 0 };
     length.max(floor)
 }
 
 /// Length to which an address is masked before it is hashed.
-fn floor_length(question: &Question<'_>, address: IpAddr, leaf: Leaf) -> u8 {
+#[inline]
+fn floor_length(hash_floor: HashFloor, address: IpAddr, leaf: Leaf) -> u8 {
     match (address, leaf.shift) {
-        (IpAddr::V6(_), 0) => question.hash_floor.v6,
-        (_, shift) => question.hash_floor.v4 + shift,
+        (IpAddr::V6(_), 0) => hash_floor.v6,
+        (_, shift) => hash_floor.v4 + shift,
     }
 }
 
 /// Hash of the client's network, so that a resolver farm's addresses agree (BEHAVIOUR S10).
 fn client_hash(question: &Question<'_>, (address, leaf): (IpAddr, Leaf)) -> u64 {
-    let length = u32::from(floor_length(question, address, leaf));
+    let length = u32::from(floor_length(question.hash_floor, address, leaf));
     match address {
         IpAddr::V4(v4) => mix(u64::from(u32::from(v4) & u32::MAX.checked_shl(32 - length).unwrap_or(0)), 4),
         IpAddr::V6(v6) => {

@@ -10,6 +10,7 @@ use crate::config::files;
 use crate::config::spec::{Field, Fields as Keys, Key, Node};
 use crate::diag::{Diagnostics, Mark, Source};
 use crate::geo::source::csv::{NetworkRow, read_networks};
+use crate::geo::special::embedded_network;
 use crate::geo::{Code, Fields, Override, Point, Prefix, RegionId, conflicting_overrides};
 
 /// Keys of one override.
@@ -34,6 +35,7 @@ pub(in crate::config) fn networks(server: &Keys<'_>, regions: &Regions, out: &mu
             entries.iter().filter_map(|(key, node)| entry(key, node, regions, out)).collect()
         }
     };
+    placed.iter().for_each(|(network, mark)| warn_if_embedded(&network.prefix, mark, out));
     let (overrides, marks): (Vec<Override>, Vec<Mark>) = placed.into_iter().unzip();
     for (first, second) in conflicting_overrides(&overrides) {
         let text = format!("the network `{}` stands twice with different values", overrides[first].prefix);
@@ -41,6 +43,14 @@ pub(in crate::config) fn networks(server: &Keys<'_>, regions: &Regions, out: &mu
         out.error_hint(marks[second].clone(), text, hint);
     }
     overrides
+}
+
+/// Warns of an IPv6 network that no client is ever looked up by (S8).
+pub(super) fn warn_if_embedded(prefix: &Prefix, mark: &Mark, out: &mut Diagnostics) {
+    if let Some(v4) = embedded_network(prefix) {
+        let text = format!("`{prefix}` holds IPv4 addresses, which are looked up as IPv4: this network is never met");
+        out.warning_hint(mark.clone(), text, format!("write `{v4}`"));
+    }
 }
 
 /// `NETWORK: {...}`, or `NETWORK: REGION`.

@@ -2,12 +2,12 @@
 //! It resolves names and codes; matching happens when plans are compiled.
 
 use super::fences::fence;
-use super::networks::{asn, continent, country, subdivision};
+use super::networks::{asn, continent, country, subdivision, warn_if_embedded};
 use super::{Regions, prefix, reference_hint};
 use crate::config::model::ServiceId;
 use crate::config::spec::{Field, Fields};
 use crate::diag::{Diagnostics, Mark};
-use crate::geo::{Family, RegionId};
+use crate::geo::{Family, Prefix, RegionId};
 use crate::steer::rule::{Action, Rule, When};
 
 /// Rules of one name: each is tried for every place at load.
@@ -80,12 +80,18 @@ fn when(field: &Field<'_>, out: &mut Diagnostics) -> Option<When> {
         out.error_hint(field.mark(), "`when` is empty", format!("give one or more of: {}", WHEN_KEYS.join(", ")));
     }
     Some(When {
-        networks: values(&fields, "network", out, prefix),
+        networks: values(&fields, "network", out, network),
         asns: values(&fields, "asn", out, asn),
         countries: values(&fields, "country", out, country),
         continents: values(&fields, "continent", out, continent),
         subdivisions: values(&fields, "subdivision", out, subdivision),
     })
+}
+
+fn network(field: &Field<'_>, out: &mut Diagnostics) -> Option<Prefix> {
+    let prefix = prefix(field, out)?;
+    warn_if_embedded(&prefix, &field.node.mark, out);
+    Some(prefix)
 }
 
 /// One value or a list of them; an empty list is an error, as it would match everybody.

@@ -9,7 +9,9 @@ use crate::config::files;
 use crate::config::model::{EcsPolicy, Server};
 use crate::config::spec::{Field, Fields};
 use crate::diag::Diagnostics;
+use crate::geo::GeoFile;
 use crate::geo::build::MAX_SOURCES;
+use crate::geo::source::paths::{FIELDS, Paths};
 use crate::steer::decide::HashFloor;
 
 /// Every key of the server file.
@@ -79,30 +81,65 @@ pub(in crate::config) fn server(fields: &Fields<'_>, out: &mut Diagnostics) -> O
 }
 
 /// `geodb:`, each file there and of a known kind.
-pub(in crate::config) fn geo_files(fields: &Fields<'_>, out: &mut Diagnostics) -> Vec<PathBuf> {
+pub(in crate::config) fn geo_files(fields: &Fields<'_>, out: &mut Diagnostics) -> Vec<GeoFile> {
     let Some(field) = fields.get("geodb") else { return Vec::new() };
     let list = field.filled_list("a file or a list of files", out);
     if list.len() > MAX_SOURCES {
         out.error(field.mark(), format!("`geodb` has {} files, at most {MAX_SOURCES} are allowed", list.len()));
         return Vec::new();
     }
-    let mut files: Vec<PathBuf> = Vec::new();
+    let mut files: Vec<GeoFile> = Vec::new();
     for item in &list {
-        let Some(text) = item.text("a file", out) else { continue };
-        let path = files::resolve(text, &item.node.mark);
-        let kind = path.extension().map(|extension| extension.to_ascii_lowercase());
-        if !kind.is_some_and(|kind| kind == "mmdb" || kind == "csv") {
-            item.refuse("a file that ends in `.mmdb` or `.csv`", out);
-        } else if !path.is_file() {
-            let hint = "relative paths start at the folder of the file that names them; without `geodb` the built-in world table is used";
-            out.error_hint(item.mark(), format!("cannot read `{}`: there is no such file", path.display()), hint);
-        } else if files.contains(&path) {
-            out.error(item.mark(), format!("`{text}` stands twice in `geodb`"));
+        let Some(file) = geo_file(item, out) else { continue };
+        if files.iter().any(|other| other.path == file.path) {
+            out.error(item.mark(), format!("`{}` stands twice in `geodb`", file.path.display()));
         } else {
-            files.push(path);
+            files.push(file);
         }
     }
     files
+}
+
+/// A file by its name, or `{file: ..., paths: {...}}`.
+fn geo_file(item: &Field<'_>, out: &mut Diagnostics) -> Option<GeoFile> {
+    if item.scalar().is_some() {
+        return geo_path(item, out).map(GeoFile::from);
+    }
+    let keys = item.fields("a file, or a map with `file` and `paths`", &["file", "paths"], out)?;
+    let path = keys.need("file", "city.mmdb", out).and_then(|field| geo_path(&field, out));
+    let paths = keys.get("paths").map(|field| paths(&field, out)).unwrap_or_default();
+    let path = path?;
+    if !paths.is_empty() && path.extension().is_some_and(|kind| kind.eq_ignore_ascii_case("csv")) {
+        out.error_hint(keys.key_mark("paths"), "`paths` is for `.mmdb` files", "a CSV file names its columns in its first line");
+    }
+    Some(GeoFile { path, paths })
+}
+
+fn geo_path(item: &Field<'_>, out: &mut Diagnostics) -> Option<PathBuf> {
+    let path = files::resolve(item.text("a file", out)?, &item.node.mark);
+    let kind = path.extension().map(|extension| extension.to_ascii_lowercase());
+    if !kind.is_some_and(|kind| kind == "mmdb" || kind == "csv") {
+        item.refuse("a file that ends in `.mmdb` or `.csv`", out);
+        return None;
+    }
+    if !path.is_file() {
+        let hint = "relative paths start at the folder of the file that names them; without `geodb` the built-in world table is used";
+        out.error_hint(item.mark(), format!("cannot read `{}`: there is no such file", path.display()), hint);
+        return None;
+    }
+    Some(path)
+}
+
+/// Where the fields are in the records of a vendor that has them elsewhere.
+fn paths(field: &Field<'_>, out: &mut Diagnostics) -> Paths {
+    let mut paths = Paths::default();
+    let Some(keys) = field.fields("a map such as `{latitude: geo.lat, longitude: geo.lon}`", &FIELDS, out) else { return paths };
+    for (index, key) in FIELDS.iter().enumerate() {
+        if let Some(field) = keys.get(key) {
+            _ = field.parsed("a path such as `geo.lat` or `areas.0.code`", out, |text| paths.set(index, text));
+        }
+    }
+    paths
 }
 
 fn version(fields: &Fields<'_>, out: &mut Diagnostics) {

@@ -9,6 +9,7 @@ use super::{Collector, MAX_NETWORKS, Rows, clean_name, clean_subdivision, double
 use crate::diag::{Diagnostics, MAX_DIAGNOSTICS, Mark, Source, nearest};
 use crate::geo::place::{Code, Fields, Point};
 use crate::geo::prefix::{Prefix, PrefixError};
+use crate::geo::special::is_embedded;
 use crate::geo::sweep::{Address, Net};
 
 /// The columns that are read; only `network` is needed, the order is free, others are left out with a warning.
@@ -35,6 +36,12 @@ pub fn read(path: &Path, bytes: &[u8]) -> Result<Rows, Diagnostics> {
     page.report_doubles(&collector.v4, &rows);
     page.report_doubles(&collector.v6, &rows);
     page.close()?;
+    let embedded = collector.v6.iter().filter(|net| is_embedded(&net.prefix())).count();
+    if embedded > 0 {
+        let text =
+            format!("{embedded} networks lie in blocks of IPv6 that hold IPv4 addresses, which are looked up as IPv4: they are never met");
+        warnings.warning_hint(Mark::path(path), text, "leave out `::ffff:0:0/96`, `64:ff9b::/96` and `2002::/16`");
+    }
     collector.v4.iter_mut().for_each(|net| net.value = rows[net.value as usize].0);
     collector.v6.iter_mut().for_each(|net| net.value = rows[net.value as usize].0);
     Ok(collector.finish(path, None, warnings))
@@ -400,6 +407,16 @@ mod tests {
         assert!(odd.warnings().to_string().contains("own.csv:1:9: warning: column `timezone` is not used"));
         let region = rows("network,region\n10.0.0.0/8,California\n").unwrap();
         assert!(region.warnings().to_string().contains("column `region` is only used in a file of `networks:`"));
+    }
+
+    #[test]
+    fn s8_networks_that_are_never_met_are_told() {
+        let odd = rows("network,country\n::ffff:10.0.0.0/104,FR\n2002:a00::/24,FR\n2001:db8::/32,FR\n").unwrap();
+        assert!(
+            odd.warnings().to_string().contains("own.csv: warning: 2 networks lie in blocks of IPv6 that hold IPv4"),
+            "{}",
+            odd.warnings()
+        );
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use maxminddb::{LookupResult, MaxMindDbError, PathElement, Reader, WithinOptions};
 
+use super::paths::{FIELDS, Paths, Step};
 use super::{Collector, MAX_NETWORKS, Rows, clean_name, clean_subdivision, parse_asn, refusal};
 use crate::diag::{Diagnostics, Mark};
 use crate::geo::place::{Code, Fields, Point};
@@ -19,29 +20,41 @@ const MAX_LEAVES_PER_NODE: u64 = 3;
 /// Trees smaller than this may share what they like.
 const MIN_LEAF_LIMIT: u64 = 4096;
 
-/// A way to a value inside a record.
-type Way = &'static [PathElement<'static>];
-
-const LATITUDE: &[Way] = &[&[key("location"), key("latitude")], &[key("latitude")], &[key("lat")]];
-const LONGITUDE: &[Way] = &[&[key("location"), key("longitude")], &[key("longitude")], &[key("lng")], &[key("lon")]];
+/// The usual ways to each of [`FIELDS`], those of other vendors behind MaxMind's.
 /// Never `registered_country`: where a network is registered is not where it is used (G5).
-const COUNTRY: &[Way] = &[&[key("country"), key("iso_code")], &[key("country_code")], &[key("country")]];
-const CONTINENT: &[Way] = &[&[key("continent"), key("code")], &[key("continent_code")], &[key("continent")]];
-const SUBDIVISION: &[Way] = &[&[key("subdivisions"), PathElement::Index(0), key("iso_code")], &[key("region_code")]];
-const CITY: &[Way] = &[&[key("city"), key("names"), key("en")], &[key("city")]];
-const ASN: &[Way] = &[&[key("autonomous_system_number")], &[key("traits"), key("autonomous_system_number")], &[key("asn")]];
+const USUAL: [&[&[PathElement<'static>]]; FIELDS.len()] = [
+    &[&[key("location"), key("latitude")], &[key("latitude")], &[key("lat")]],
+    &[&[key("location"), key("longitude")], &[key("longitude")], &[key("lng")], &[key("lon")]],
+    &[&[key("country"), key("iso_code")], &[key("country_code")], &[key("country")]],
+    &[&[key("continent"), key("code")], &[key("continent_code")], &[key("continent")]],
+    &[&[key("subdivisions"), PathElement::Index(0), key("iso_code")], &[key("region_code")]],
+    &[&[key("city"), key("names"), key("en")], &[key("city")]],
+    &[&[key("autonomous_system_number")], &[key("traits"), key("autonomous_system_number")], &[key("asn")]],
+];
+
+/// Indices into [`FIELDS`].
+const LATITUDE: usize = 0;
+const LONGITUDE: usize = 1;
+const COUNTRY: usize = 2;
+const CONTINENT: usize = 3;
+const SUBDIVISION: usize = 4;
+const CITY: usize = 5;
+const ASN: usize = 6;
+
+/// The ways into one database: for each field those that are tried, in order.
+type Ways<'p> = [Vec<Vec<PathElement<'p>>>; FIELDS.len()];
 
 const fn key(name: &'static str) -> PathElement<'static> {
     PathElement::Key(name)
 }
 
-/// Reads a database from its bytes.
-pub fn read(path: &Path, bytes: &[u8]) -> Result<Rows, Diagnostics> {
+/// Reads a database from its bytes; `paths` are those that were named for it.
+pub fn read(path: &Path, paths: &Paths, bytes: &[u8]) -> Result<Rows, Diagnostics> {
     let refuse = |error: MaxMindDbError| {
         refusal(path, format!("is not a sound MaxMind DB file: {error}"), "fetch the file again, it is damaged or cut short")
     };
     let reader = Reader::from_source(bytes).map_err(refuse)?;
-    let mut gathering = Gathering::default();
+    let mut gathering = Gathering { ways: ways(paths), ..Gathering::default() };
     gathering.networks(&reader).map_err(refuse)?;
     let mut warnings = Diagnostics::new();
     if gathering.collector.len() == 0 {
@@ -50,8 +63,13 @@ pub fn read(path: &Path, bytes: &[u8]) -> Result<Rows, Diagnostics> {
         warnings.warning_hint(
             Mark::path(path),
             format!("type `{}` says nothing of places at the usual paths", reader.metadata().database_type.escape_default()),
-            "coordinates are expected at `location.latitude` and `location.longitude`, the country at `country.iso_code`",
+            "coordinates are expected at `location.latitude` and `location.longitude`, the country at `country.iso_code`; name others by `paths`",
         );
+    } else {
+        for field in (0..FIELDS.len()).filter(|field| paths.get(*field).is_some() && !gathering.found[*field]) {
+            let text = format!("no record has a value for `{}` at the path that `paths` names", FIELDS[field]);
+            warnings.warning_hint(Mark::path(path), text, "look into a record of the file; `a.0.b` is key `a`, first of its list, key `b`");
+        }
     }
     if gathering.bad_points > 0 {
         let text = format!("{} records have coordinates that are no point on the globe; they are ignored", gathering.bad_points);
@@ -62,14 +80,17 @@ pub fn read(path: &Path, bytes: &[u8]) -> Result<Rows, Diagnostics> {
 
 /// What was gathered of a database so far.
 #[derive(Default)]
-struct Gathering {
+struct Gathering<'p> {
+    ways: Ways<'p>,
     collector: Collector,
     /// Offset of a record in the file -> its number: each is decoded once.
     decoded: HashMap<usize, u32>,
     bad_points: usize,
+    /// Whether any record had a value for each of [`FIELDS`].
+    found: [bool; FIELDS.len()],
 }
 
-impl Gathering {
+impl Gathering<'_> {
     fn networks(&mut self, reader: &Reader<&[u8]>) -> Result<(), MaxMindDbError> {
         let limit = (u64::from(reader.metadata().node_count) * MAX_LEAVES_PER_NODE).max(MIN_LEAF_LIMIT);
         let mut leaves = 0u64;
@@ -111,14 +132,51 @@ impl Gathering {
     }
 
     fn decode(&mut self, found: &LookupResult<'_, &[u8]>) -> Result<Fields, MaxMindDbError> {
+        let coordinates = (self.number(found, LATITUDE)?, self.number(found, LONGITUDE)?);
         Ok(Fields {
-            point: self.point(number(found, LATITUDE)?, number(found, LONGITUDE)?),
-            country: text(found, COUNTRY, Code::parse)?,
-            continent: text(found, CONTINENT, Code::continent)?,
-            subdivision: text(found, SUBDIVISION, clean_subdivision)?,
-            city: text(found, CITY, clean_name)?,
-            asn: asn(found)?,
+            point: self.point(coordinates.0, coordinates.1),
+            country: self.text(found, COUNTRY, Code::parse)?,
+            continent: self.text(found, CONTINENT, Code::continent)?,
+            subdivision: self.text(found, SUBDIVISION, clean_subdivision)?,
+            city: self.text(found, CITY, clean_name)?,
+            asn: self.asn(found)?,
         })
+    }
+
+    /// The first text on the ways that `parse` takes.
+    fn text<T>(
+        &mut self,
+        record: &LookupResult<'_, &[u8]>,
+        field: usize,
+        parse: impl Fn(&str) -> Option<T>,
+    ) -> Result<Option<T>, MaxMindDbError> {
+        self.first(field, |way| Ok(lenient(record.decode_path::<&str>(way))?.and_then(&parse)))
+    }
+
+    /// The first number on the ways; some vendors write numbers as text.
+    fn number(&mut self, record: &LookupResult<'_, &[u8]>, field: usize) -> Result<Option<f64>, MaxMindDbError> {
+        let number = self.first(field, |way| lenient(record.decode_path::<f64>(way)))?;
+        if number.is_some() { Ok(number) } else { self.text(record, field, |text| text.trim().parse().ok()) }
+    }
+
+    fn asn(&mut self, record: &LookupResult<'_, &[u8]>) -> Result<Option<u32>, MaxMindDbError> {
+        let number = self.first(ASN, |way| lenient(record.decode_path::<u32>(way)))?;
+        if number.is_some() { Ok(number) } else { self.text(record, ASN, parse_asn) }
+    }
+
+    /// What `read` finds first on the ways to a field.
+    fn first<T>(
+        &mut self,
+        field: usize,
+        read: impl Fn(&[PathElement<'_>]) -> Result<Option<T>, MaxMindDbError>,
+    ) -> Result<Option<T>, MaxMindDbError> {
+        for way in &self.ways[field] {
+            if let Some(value) = read(way)? {
+                self.found[field] = true;
+                return Ok(Some(value));
+            }
+        }
+        Ok(None)
     }
 
     /// Both numbers or none; what is no point is counted, and (0, 0) is how vendors write "unknown" (G1).
@@ -134,33 +192,16 @@ impl Gathering {
 const IPV4_BLOCK: IpAddr = IpAddr::V6(std::net::Ipv6Addr::UNSPECIFIED);
 const IPV4_BLOCK_LENGTH: u8 = 96;
 
-/// The first text on the ways that `parse` takes.
-fn text<T>(found: &LookupResult<'_, &[u8]>, ways: &[Way], parse: impl Fn(&str) -> Option<T>) -> Result<Option<T>, MaxMindDbError> {
-    for way in ways {
-        if let Some(value) = lenient(found.decode_path::<&str>(way))?.and_then(&parse) {
-            return Ok(Some(value));
-        }
-    }
-    Ok(None)
-}
-
-/// The first number on the ways; some vendors write numbers as text.
-fn number(found: &LookupResult<'_, &[u8]>, ways: &[Way]) -> Result<Option<f64>, MaxMindDbError> {
-    for way in ways {
-        if let Some(value) = lenient(found.decode_path::<f64>(way))? {
-            return Ok(Some(value));
-        }
-    }
-    text(found, ways, |text| text.trim().parse().ok())
-}
-
-fn asn(found: &LookupResult<'_, &[u8]>) -> Result<Option<u32>, MaxMindDbError> {
-    for way in ASN {
-        if let Some(value) = lenient(found.decode_path::<u32>(way))? {
-            return Ok(Some(value));
-        }
-    }
-    text(found, ASN, parse_asn)
+/// A path that was named is the only one for its field.
+fn ways(paths: &Paths) -> Ways<'_> {
+    let element = |step| match step {
+        &Step::Index(index) => PathElement::Index(index),
+        Step::Key(key) => PathElement::Key(key),
+    };
+    std::array::from_fn(|field| match paths.get(field) {
+        Some(way) => vec![way.iter().map(element).collect()],
+        None => USUAL[field].iter().map(|way| way.to_vec()).collect(),
+    })
 }
 
 /// A value of another type, or a way through something that is no map, is a missing value; a damaged file stays an error.
@@ -193,7 +234,7 @@ mod tests {
     fn rows_of(name: &str) -> Option<Rows> {
         let path = Path::new(FOLDER).join("test-data").join(name);
         let bytes = std::fs::read(&path).inspect_err(|_| println!("skipped: no test databases at {FOLDER}")).ok()?;
-        Some(read(&path, &bytes).unwrap())
+        Some(read(&path, &Paths::default(), &bytes).unwrap())
     }
 
     fn said<'r>(rows: &'r Rows, network: &str) -> &'r Fields {
@@ -208,7 +249,7 @@ mod tests {
         let broken = ["Broken-Double", "Invalid-Node-Count", "broken-pointers", "broken-search-tree"];
         for path in files("test-data") {
             let name = path.file_name().unwrap().to_string_lossy().into_owned();
-            let result = read(&path, &std::fs::read(&path).unwrap());
+            let result = read(&path, &Paths::default(), &std::fs::read(&path).unwrap());
             assert_eq!(result.is_err(), broken.iter().any(|word| name.contains(word)), "{name}");
             match result {
                 Ok(rows) => assert!(rows.v4.len() + rows.v6.len() > 0 && rows.built_s.is_some(), "{name}"),
@@ -222,7 +263,7 @@ mod tests {
         let folders = ["bad-data/libmaxminddb", "bad-data/maxminddb-golang", "bad-data/maxminddb-python"];
         for path in folders.iter().flat_map(|folder| files(folder)) {
             // Some are odd only where we never look; those may load.
-            if let Err(diagnostics) = read(&path, &std::fs::read(&path).unwrap()) {
+            if let Err(diagnostics) = read(&path, &Paths::default(), &std::fs::read(&path).unwrap()) {
                 assert_one_clear_error(&diagnostics, &path.to_string_lossy());
             }
         }
@@ -236,7 +277,7 @@ mod tests {
     #[test]
     fn empty_and_foreign_bytes_are_refused() {
         for bytes in [&b""[..], b"network,latitude\n", &[0; 4096]] {
-            assert_one_clear_error(&read(Path::new("x.mmdb"), bytes).unwrap_err(), "x");
+            assert_one_clear_error(&read(Path::new("x.mmdb"), &Paths::default(), bytes).unwrap_err(), "x");
         }
     }
 
@@ -250,6 +291,28 @@ mod tests {
         assert_eq!((london.subdivision.as_deref(), london.city.as_deref()), (Some("ENG"), Some("London")));
         // This record names a continent and a registered country only.
         assert_eq!(said(&rows, "2.3.3.0/24"), &Fields { continent: Code::parse("EU"), ..Fields::default() });
+    }
+
+    #[test]
+    fn g5_paths_that_are_named_are_read_instead_of_the_usual_ones() {
+        let path = Path::new(FOLDER).join("test-data/GeoIP2-City-Test.mmdb");
+        let Ok(bytes) = std::fs::read(&path) else { return println!("skipped: no test databases at {FOLDER}") };
+        let mut paths = Paths::default();
+        let named = [
+            (0, "location.longitude"),
+            (1, "location.latitude"),
+            (2, "registered_country.iso_code"),
+            (4, "subdivisions.7.iso_code"),
+            (5, "city.names.fr"),
+        ];
+        named.iter().for_each(|(field, path)| paths.set(*field, path).unwrap());
+        let rows = read(&path, &paths, &bytes).unwrap();
+        let london = said(&rows, "81.2.69.160/27");
+        assert_eq!((london.point, london.country), (Point::new(-0.0931, 51.5142).ok(), Code::parse("US")));
+        assert_eq!((london.city.as_deref(), london.continent), (Some("Londres"), Code::parse("EU")));
+        let warnings = rows.warnings().to_string();
+        assert!(warnings.contains("no record has a value for `subdivision` at the path"), "{warnings}");
+        assert_eq!(rows.warnings().iter().filter(|warning| warning.text.contains("no record")).count(), 1, "{warnings}");
     }
 
     #[test]
@@ -301,7 +364,7 @@ mod tests {
             if let Some(cut) = cut {
                 bytes.truncate(cut.index(bytes.len()));
             }
-            if let Err(diagnostics) = read(&path, &bytes) {
+            if let Err(diagnostics) = read(&path, &Paths::default(), &bytes) {
                 prop_assert_eq!(diagnostics.iter().count(), 1);
             }
         }

@@ -4,6 +4,7 @@
 pub mod builtin;
 pub mod csv;
 pub mod mmdb;
+pub mod paths;
 
 use std::fs::File;
 use std::io::Read;
@@ -14,6 +15,7 @@ use super::place::Fields;
 use super::prefix::{Family, Prefix};
 use super::sweep::{Address, Net, sort};
 use crate::diag::{Diagnostics, Mark};
+pub use paths::{GeoFile, Paths};
 
 /// Largest geo file: it is read whole into memory (G7), and the largest databases sold are a quarter of this.
 pub const MAX_FILE_OCTETS: u64 = 2 << 30;
@@ -51,6 +53,11 @@ impl Rows {
         }
     }
 
+    /// How many records are distinct.
+    pub fn record_count(&self) -> usize {
+        self.records.len()
+    }
+
     /// When the vendor built it, in seconds since 1970, where the format says so.
     pub fn built_s(&self) -> Option<u64> {
         self.built_s
@@ -77,10 +84,11 @@ impl Rows {
 }
 
 /// Reads a geo file; the format is told by the name: `.mmdb` or `.csv`.
-pub fn read_file(path: &Path) -> Result<Rows, Diagnostics> {
+pub fn read_file(file: &GeoFile) -> Result<Rows, Diagnostics> {
+    let path = &*file.path;
     let extension = path.extension().and_then(|e| e.to_str()).map(str::to_ascii_lowercase);
     match extension.as_deref() {
-        Some("mmdb") => mmdb::read(path, &read_bytes(path)?),
+        Some("mmdb") => mmdb::read(path, &file.paths, &read_bytes(path)?),
         Some("csv") => csv::read(path, &read_bytes(path)?),
         _ => Err(refusal(path, "unknown kind of geo file", "name it `.mmdb` (MaxMind DB) or `.csv`")),
     }
@@ -196,12 +204,12 @@ mod tests {
 
     #[test]
     fn the_name_tells_the_format() {
-        let error = |name: &str| read_file(Path::new(name)).unwrap_err().to_string();
+        let error = |name: &str| read_file(&PathBuf::from(name).into()).unwrap_err().to_string();
         assert!(error("city.dat").contains("city.dat: error: unknown kind of geo file"));
         assert!(error("/no/such/city.mmdb").contains("cannot be read"));
         assert!(error(concat!(env!("CARGO_MANIFEST_DIR"), "/src")).contains("unknown kind"));
         let own = concat!(env!("CARGO_MANIFEST_DIR"), "/geodb/world.csv");
-        assert!(read_file(Path::new(own)).unwrap().count(Family::V4) > 200);
+        assert!(read_file(&PathBuf::from(own).into()).unwrap().count(Family::V4) > 200);
     }
 
     #[test]
