@@ -79,7 +79,7 @@ pub struct PoolName {
 /// Compiles a checked model; what did not change since `earlier` is shared with it.
 ///
 /// Errors: a geo file that cannot be used, too much geo data, a zone that changed while its written serial did not grow.
-pub fn compile(model: Model, earlier: Option<&Earlier>, diagnostics: &mut Diagnostics) -> Option<Compiled> {
+pub fn compile(mut model: Model, earlier: Option<&Earlier>, diagnostics: &mut Diagnostics) -> Option<Compiled> {
     if let Some(earlier) = earlier {
         check_serials(earlier.catalog.zones.zones(), &model.zones, diagnostics);
     }
@@ -99,6 +99,8 @@ pub fn compile(model: Model, earlier: Option<&Earlier>, diagnostics: &mut Diagno
         return None;
     }
     let plans = plans.used;
+    // Nothing points into the files from here on: their text would stay in memory for as long as the world does.
+    model.zones.iter_mut().for_each(|zone| zone.mark = Mark::path(&zone.mark.source.path));
     let region = |region: &Region| snapshot::Region { name: region.name.clone(), location: region.location };
     let catalog = Catalog {
         settings: settings(&model),

@@ -290,6 +290,15 @@ impl<'o> Reply<'o> {
     }
 }
 
+/// Whether any message of at most `limit` octets can hold an RRset as the answer to `question` (name, type, class), with `opt`.
+///
+/// For the load: it writes the RRset once and allocates the room for that.
+pub fn can_hold(limit: usize, question: &[u8], opt: OptReply<'_>, rtype: u16, rdatas: &[u8]) -> bool {
+    let mut out = vec![0; limit.max(MIN_OUT_OCTETS)];
+    let mut reply = Reply::start(&mut out, limit, (0, false), question, class::IN, Some(opt));
+    reply.rrset(Section::Answer, Owner::Question, rtype, 0, rdatas).is_ok()
+}
+
 /// Which names in the data of a type may be compressed: octets before the first, and how many follow each other (RFC 3597 4).
 fn names_in(rtype: u16) -> (usize, usize) {
     match rtype {

@@ -5,8 +5,15 @@ use super::owners::{APEX, Owner, Owners, Place};
 use super::rename;
 use super::rrset::Rrset;
 use crate::diag::{Diagnostics, Mark};
-use crate::name::Name;
-use crate::wire::rtype;
+use crate::name::{MAX_NAME_OCTETS, Name};
+use crate::wire::edns::{Ecs, MAX_NSID_OCTETS, OptReply};
+use crate::wire::{class, reply, rtype};
+
+/// The largest message there is: over TCP (RFC 1035 4.2.2).
+const MAX_MESSAGE_OCTETS: usize = 65_535;
+
+/// Data up to here fits any message: the head of a record has 12 octets, and but one record has no data at all.
+const SMALL_RRSET_OCTETS: usize = 8_192;
 
 /// In-zone aliases are followed at most this far (BEHAVIOUR C2).
 pub const MAX_ALIAS_CHAIN: usize = 8;
@@ -23,6 +30,7 @@ pub(super) fn zone(owners: &Owners, mark: &Mark, out: &mut Diagnostics) {
         check_below_cut(owners, index, owner, out);
         for set in owners.sets(owner) {
             check_targets(owners, owner, set, out);
+            check_size(owner, set, out);
             check_doubled(owner, set, doubled.as_ref(), out);
         }
         check_glue(owners, index, owner, out);
@@ -110,6 +118,24 @@ fn check_targets(owners: &Owners, owner: &Owner, (rrset, mark): &(Rrset, Mark), 
             None if rrset.rtype() == rtype::NS => out.error(mark.clone(), text),
             None => out.warning(mark.clone(), text),
         }
+    }
+}
+
+/// An RRset that no message can hold would be answered with TC for ever, over TCP too.
+fn check_size(owner: &Owner, (rrset, mark): &(Rrset, Mark), out: &mut Diagnostics) {
+    if rrset.rdatas().len() <= SMALL_RRSET_OCTETS {
+        return;
+    }
+    let name = owner.name.as_wire();
+    // A wildcard is asked for by longer names.
+    let spare = if owner.name.is_wildcard() { MAX_NAME_OCTETS - name.len() } else { 0 };
+    let question = [name, &rrset.rtype().to_be_bytes(), &class::IN.to_be_bytes()].concat();
+    let ecs = Ecs { family: 2, source: 128, octets: [0xff; 16] };
+    let opt = OptReply { udp_size: 0, dnssec_ok: true, ecs: Some(ecs), nsid: Some(&[0; MAX_NSID_OCTETS]) };
+    if !reply::can_hold(MAX_MESSAGE_OCTETS - spare, &question, opt, rrset.rtype(), rrset.rdatas()) {
+        let records = rrset.iter().count();
+        let text = format!("{} of `{}` fits no message: {records} records are too much", rtype::name(rrset.rtype()), owner.name);
+        out.error_hint(mark.clone(), text, format!("a message has at most {MAX_MESSAGE_OCTETS} octets: give fewer or shorter records"));
     }
 }
 
@@ -343,6 +369,23 @@ mod tests {
     fn a_type_that_stands_twice_is_refused() {
         assert_eq!(said("a A 192.0.2.1\na TXT a\nA A 192.0.2.2"), "4: error: `A.example.com.` has A twice\n");
         assert!(said("a A 192.0.2.1\na steer web").contains("is steered and has A or AAAA"));
+    }
+
+    #[test]
+    fn n9_an_rrset_that_no_message_can_hold_is_refused() {
+        let list = |count: u32, one: &dyn Fn(u32) -> String| (0..count).map(one).collect::<Vec<_>>().join(" | ");
+        let address = |i: u32| format!("10.0.{}.{}", i / 256, i % 256);
+        // 16 octets a record; the header, the question and OPT take their room.
+        for (owner, fits) in [("a", 4070), ("*.a", 4050)] {
+            assert_eq!(said(&format!("{owner} A {}", list(fits, &address))), "");
+            let over = said(&format!("{owner} A {}", list(fits + 30, &address)));
+            assert!(over.starts_with(&format!("2: error: A of `{owner}.example.com.` fits no message: {} records", fits + 30)), "{over}");
+        }
+        // Names in MX are compressed.
+        assert_eq!(said(&format!("a MX {}", list(3000, &|i| format!("{i} mail.of.a.rather.long.name.example.net.")))), "");
+        let text = |octets: usize| (0..octets / 250).map(|_| "x".repeat(249)).collect::<Vec<_>>().join(" ");
+        assert_eq!(said(&format!("a TXT {}", text(65_000))), "");
+        assert!(said(&format!("a TXT {}", text(65_500))).starts_with("2: error: TXT of `a.example.com.` fits no message"));
     }
 
     #[test]

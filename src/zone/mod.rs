@@ -26,7 +26,7 @@ pub struct SteeringId(pub u32);
 pub struct Zone {
     /// Its topmost name, in lower case.
     pub apex: Name,
-    /// Where its name stands in its file.
+    /// Where its name stands in its file; once the zone is compiled, only which file that is.
     pub mark: Mark,
     /// The SOA serial in force.
     pub serial: u32,

@@ -60,7 +60,8 @@ impl Sets {
     pub(super) fn finish(self) -> Vec<Placed> {
         drop(self.newest);
         let placed = |set: Set| Placed { rrset: Rrset::from_run(set.rtype, set.ttl_s, set.run), owner: set.owner, mark: set.mark };
-        self.list.into_iter().map(placed).collect()
+        // A set over the limit has been reported.
+        self.list.into_iter().filter(|set| set.run.records() <= MAX_RECORDS).map(placed).collect()
     }
 
     /// The set of an owner and type, else their hash.
