@@ -267,8 +267,8 @@ impl<'a, 'o> Page<'a, 'o> {
         let Some(renamed) = Renamed::of(name, &way.node.owner, dname) else { return self.refuse(Rcode::YXDOMAIN) };
         self.put_rdatas(Section::Answer, owner, (rtype::CNAME, dname.ttl_s()), renamed.rdatas());
         let qtype = self.query.question.qtype;
-        // To a question for CNAME that is the answer.
-        if qtype == rtype::CNAME {
+        // That CNAME is what was asked for, as one in the zone would be.
+        if matches!(qtype, rtype::CNAME | rtype::ANY) {
             return;
         }
         if let Some(next) = self.world.catalog.zones.find_in(found.zone_id, &renamed.qname(), qtype) {
