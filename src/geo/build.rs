@@ -291,6 +291,18 @@ mod tests {
     }
 
     #[test]
+    fn a_system_that_nobody_names_hides_what_later_files_say_all_the_same() {
+        let first = || rows("network,asn\n80.0.0.0/9,64500\n");
+        let second = || rows("network,asn\n80.0.0.0/8,64501\n");
+        let named_asns = BTreeSet::from([64501]);
+        let table = build(Inputs { sources: vec![first(), second()], named_asns: named_asns.clone(), ..Inputs::default() }).unwrap();
+        assert_eq!((place(&table, "80.1.1.1").asn, place(&table, "80.200.1.1").asn), (None, Some(64501)));
+        let overrides = vec![entry("80.1.0.0/16", Fields { asn: Some(64500), ..Fields::default() }, None)];
+        let table = build(Inputs { overrides, sources: vec![second()], named_asns, ..Inputs::default() }).unwrap();
+        assert_eq!((place(&table, "80.1.1.1").asn, place(&table, "80.2.1.1").asn), (None, Some(64501)));
+    }
+
+    #[test]
     fn every_named_prefix_is_an_edge_and_the_longest_is_kept() {
         let named_prefixes = ["80.0.0.0/8", "80.1.0.0/16", "2a00::/16"].map(|text| text.parse().unwrap());
         let table = build(Inputs { named_prefixes: named_prefixes.to_vec(), ..Inputs::default() }).unwrap();

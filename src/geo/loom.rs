@@ -20,12 +20,15 @@ const RESERVATION: usize = 2;
 const EMBEDMENT: usize = 3;
 const FIRST_SOURCE: usize = 4;
 
+/// Every system that nobody names: all are one, which splits nothing, but hides what later files say as a named one does.
+const UNNAMED: u32 = u32::MAX;
+
 /// Numbered content of all layers; 0 is [`NOTHING`] in each.
 pub(crate) struct Loom {
     overrides: Interned<(Fields, Option<RegionId>)>,
     override_nets: Vec<(Prefix, u32)>,
     sources: Vec<Rows>,
-    /// For each source: record number -> layer value, after dropping systems that nobody names.
+    /// For each source: record number -> layer value, after systems that nobody names were made one.
     values: Vec<Vec<u32>>,
     /// For each source: layer value -> fields.
     fields: Vec<Interned<Fields>>,
@@ -42,7 +45,8 @@ impl Loom {
         let Inputs { overrides, sources, mut named_prefixes, named_asns } = inputs;
         named_prefixes.sort();
         named_prefixes.dedup();
-        let keep = |fields: Fields| Fields { asn: fields.asn.filter(|asn| named_asns.contains(asn)), ..fields };
+        let named = |asn| if named_asns.contains(&asn) { asn } else { UNNAMED };
+        let keep = |fields: Fields| Fields { asn: fields.asn.map(named), ..fields };
         let mut override_values = Interned::default();
         let number = |entry: Override| (entry.prefix, override_values.number((keep(entry.fields), entry.pin)));
         let mut override_nets: Vec<(Prefix, u32)> = overrides.into_iter().map(number).collect();
@@ -160,7 +164,7 @@ impl Loom {
         let named = (values[NAMED] as usize).checked_sub(1).and_then(|i| self.places.named().get(i)).copied();
         let Fields { point, continent, country, subdivision, city, asn } = &fields;
         let (subdivision, city) = (subdivision.as_deref(), city.as_deref());
-        let (point, continent, country, asn) = (*point, *continent, *country, *asn);
+        let (point, continent, country, asn) = (*point, *continent, *country, asn.filter(|asn| *asn != UNNAMED));
         self.places.add(&Place { point, continent, country, subdivision, city, asn, pin, named, source, kind })
     }
 }
