@@ -125,7 +125,7 @@ impl Plan {
                 return Err(PlanTooLarge);
             }
         }
-        let orders = rankings.distinct_orders(&tails.list);
+        let orders = rankings.distinct_orders();
         // An answer that is the same for every client has scope 0 (BEHAVIOUR S4), and whether the peer stands in for one does not matter.
         let tells_clients_apart = key.hashes_clients || orders.iter().any(|order| *order > 0);
         let scope_key = |place: PlaceId| (orders[by_place[place.0 as usize] as usize], table.kind(place));
@@ -213,25 +213,18 @@ impl Rankings {
         })
     }
 
-    /// For each ranking a number that is equal where candidates, bands and fallback addresses are, whatever put them there: what a scope
-    /// must hold constant.
-    fn distinct_orders(&self, tails: &[Tail]) -> Vec<u32> {
-        let mut known: HashMap<WholeOrder<'_>, u32> = HashMap::new();
+    /// For each ranking a number that is equal where candidates and bands are, whatever put them there: what a scope must hold constant.
+    fn distinct_orders(&self) -> Vec<u32> {
+        let mut known: HashMap<(Vec<(u16, u16)>, u16), u32> = HashMap::new();
         let heads = self.starts.windows(2).map(|ends| &self.entries[ends[0] as usize..ends[1] as usize]);
         let number = |(head, tail): (&[Entry], &u16)| {
-            let tail = &tails[usize::from(*tail)];
-            // Tails that differ may be the same behind a head that has most of them already. With one tail the head tells.
-            let behind = if tails.len() > 1 { tail.behind(head).collect() } else { Vec::new() };
             let bands = head.iter().map(|entry| (entry.candidate, entry.band)).collect();
             let next = known.len() as u32;
-            *known.entry((bands, behind, tail.fallback.as_deref())).or_insert(next)
+            *known.entry((bands, *tail)).or_insert(next)
         };
         heads.zip(&self.tail_of).map(number).collect()
     }
 }
-
-/// Candidates and bands of a head, candidates behind it, fallback addresses.
-type WholeOrder<'p> = (Vec<(u16, u16)>, Vec<u16>, Option<&'p [IpAddr]>);
 
 /// The order of the candidates for one client.
 #[derive(Debug, Clone, Copy)]
@@ -253,8 +246,8 @@ impl<'p> Ranking<'p> {
     pub fn tail(self) -> impl Iterator<Item = Entry> + 'p {
         let head = self.head();
         let next_band = head.last().map_or(0, |entry| entry.band + 1);
-        let behind = self.tail_of_plan().behind(head);
-        (next_band..).zip(behind).map(|(band, candidate)| Entry { candidate, band, why: Why::Listed })
+        let behind = self.tail_of_plan().order.iter().filter(move |candidate| head.iter().all(|entry| entry.candidate != **candidate));
+        (next_band..).zip(behind).map(|(band, candidate)| Entry { candidate: *candidate, band, why: Why::Listed })
     }
 
     /// All of it, best first.

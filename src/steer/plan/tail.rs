@@ -18,11 +18,6 @@ pub(super) struct Tail {
 }
 
 impl Tail {
-    /// The candidates that follow a head.
-    pub(super) fn behind(&self, head: &[Entry]) -> impl Iterator<Item = u16> {
-        self.order.iter().copied().filter(|candidate| head.iter().all(|entry| entry.candidate != *candidate))
-    }
-
     /// In octets.
     pub(super) fn memory_bytes(&self) -> usize {
         size_of::<Tail>() + size_of_val(&*self.order) + self.fallback.as_deref().map_or(0, size_of_val)
