@@ -186,6 +186,9 @@ fn h2_a_stopped_data_centre_loses_exactly_its_clients_in_time_and_gets_them_back
     fleet.wait_for(&at_home());
     assert!(started.elapsed() <= RECOVERY, "noticed after {:?}, promised were {RECOVERY:?}", started.elapsed());
 
+    // The answer may be there before the line has been read.
+    fleet.server.wait_for_all(0, &["a target changed", "from=down", "to=up"]);
+
     // Each change of a target is logged once, with its evidence (H6): 1 to up at the start of each, then down and up of one.
     let lines = fleet.server.lines();
     let changes: Vec<&String> = lines.iter().filter(|line| line.contains("a target changed")).collect();
