@@ -298,6 +298,13 @@ impl HealthView {
         self.pool(id).any_up
     }
 
+    /// Shows a pool as it was before, until it is judged again.
+    pub(super) fn show(&mut self, id: PoolId, health: PoolHealth) {
+        if let Some(pool) = self.pools.get_mut(id.0 as usize) {
+            *pool = health;
+        }
+    }
+
     /// True if the endpoint serves: forced up, or not forced down and not measured down.
     pub fn endpoint_up(&self, id: EndpointId) -> bool {
         self.up.get(id.0)
