@@ -10,14 +10,15 @@ use serde_json::{Value, json};
 use super::{ConfigArg, Failure};
 use crate::clock::Clock;
 use crate::config::load;
-use crate::config::model::Model;
+use crate::config::model::{At, Endpoint, Model, Offer};
+use crate::geo::Family;
 use crate::health::overrides::Selector;
-use crate::health::{Outcome, TargetKey};
-use crate::prober::{Run, run_once};
+use crate::health::{Hosts, Outcome, TargetKey};
+use crate::prober::{Phase, Run, resolve_once, run_once};
 
 #[derive(Debug, Args)]
 pub(super) struct Probe {
-    /// A service, a region, the address of an endpoint, or REGION/SERVICE/ADDRESS with `*` in any part
+    /// A service, a region, an endpoint as it is written in the files, or REGION/SERVICE/ADDRESS with `*` in any part
     #[arg(value_name = "SERVICE|ENDPOINT")]
     whom: String,
     #[command(flatten)]
@@ -31,15 +32,32 @@ pub(super) struct Probe {
 struct Job {
     target: TargetKey,
     places: Vec<String>,
+    /// How long it took to resolve the names that were asked for.
+    resolve_us: Option<u64>,
 }
+
+impl Job {
+    /// The phases that ended, the resolution of the name before all others.
+    fn done(&self, run: &Run) -> Vec<(Phase, u64)> {
+        self.resolve_us.map(|resolve_us| (Phase::Resolve, resolve_us)).into_iter().chain(run.record.done.iter().copied()).collect()
+    }
+}
+
+/// `REGION/SERVICE`, what is offered there, and one endpoint of it.
+type Chosen<'m> = (String, &'m Offer, &'m Endpoint);
 
 impl Probe {
     pub(super) fn run(&self, out: &mut impl Write) -> Result<(), Failure> {
         let loaded = load(&self.config.path()?);
         let model = loaded.model.ok_or_else(|| Failure::Config(loaded.diagnostics.to_string()))?;
-        let jobs = self.jobs(&model)?;
+        let clock = Clock::system();
+        let chosen = self.chosen(&model)?;
+        let hosts = chosen.iter().filter_map(|(_, _, endpoint)| endpoint.at.host().cloned());
+        let hosts = resolve_once(&model.server.resolvers, hosts)?;
+        let resolve_us = clock.now_us();
+        let jobs = jobs(&chosen, &hosts, resolve_us)?;
         let targets: Vec<TargetKey> = jobs.iter().map(|job| job.target.clone()).collect();
-        let runs = run_once(&targets, &Clock::system())?;
+        let runs = run_once(&targets, &clock)?;
         if self.format == "json" {
             let probes: Vec<Value> = jobs.iter().zip(&runs).map(|(job, run)| to_json(job, run)).collect();
             writeln!(out, "{}", json!({ "probes": probes }))?;
@@ -54,43 +72,66 @@ impl Probe {
         }
     }
 
-    /// What is to be probed, each target once, in the order of the files.
-    fn jobs(&self, model: &Model) -> Result<Vec<Job>, Failure> {
-        let mut jobs: Vec<Job> = Vec::new();
-        let mut named = false;
+    /// The endpoints that are meant, with their regions and what they offer there, in the order of the files.
+    fn chosen<'m>(&self, model: &'m Model) -> Result<Vec<Chosen<'m>>, Failure> {
+        let mut chosen = Vec::new();
         for region in &model.regions {
             for offer in &region.offers {
                 let service = model.services.get(usize::from(offer.service.0)).map_or("", String::as_str);
-                for endpoint in offer.endpoints.iter().filter(|endpoint| self.names(&region.name, service, endpoint.address)) {
-                    named = true;
-                    let own = offer.monitors.iter().map(|monitor| monitor.target(endpoint.address));
-                    let place = format!("{}/{service}/{}", region.name, endpoint.address);
-                    own.chain(offer.requires.iter().cloned()).for_each(|target| add(&mut jobs, target, &place));
-                }
+                let meant = offer.endpoints.iter().filter(|endpoint| self.names(&region.name, service, &endpoint.at));
+                chosen.extend(meant.map(|endpoint| (format!("{}/{service}", region.name), offer, endpoint)));
             }
         }
-        match (named, jobs.is_empty()) {
-            (false, _) => Err(Failure::Usage(format!(
-                "`{}` names no endpoint; the services are {}",
-                self.whom,
-                model.services.iter().map(|service| format!("`{service}`")).collect::<Vec<_>>().join(", ")
-            ))),
-            (true, true) => Err(Failure::Usage(format!("`{}` has no monitor, so that nothing is probed there", self.whom))),
-            (true, false) => Ok(jobs),
+        if chosen.is_empty() {
+            let services: Vec<String> = model.services.iter().map(|service| format!("`{service}`")).collect();
+            return Err(Failure::Usage(format!("`{}` names no endpoint; the services are {}", self.whom, services.join(", "))));
         }
+        if chosen.iter().all(|(_, offer, _)| offer.monitors.is_empty() && offer.requires.is_empty()) {
+            return Err(Failure::Usage(format!("`{}` has no monitor, so that nothing is probed there", self.whom)));
+        }
+        Ok(chosen)
     }
 
-    fn names(&self, region: &str, service: &str, address: IpAddr) -> bool {
-        let whole = self.whom == service || self.whom.parse() == Ok(address);
-        whole || Selector::parse(&self.whom).is_ok_and(|selector| selector.matches(region, service, &address.to_string()))
+    fn names(&self, region: &str, service: &str, at: &At) -> bool {
+        let is_address = |address: IpAddr| matches!(at, At::Address(own) if *own == address);
+        let whole = self.whom == service || self.whom.parse().is_ok_and(is_address) || self.whom == at.to_string();
+        whole || Selector::parse(&self.whom).is_ok_and(|selector| selector.matches(region, service, &at.to_string()))
     }
 }
 
+/// What is to be probed, each target once. Errors: a host name has no address.
+fn jobs(chosen: &[Chosen<'_>], hosts: &Hosts, resolve_us: u64) -> Result<Vec<Job>, Failure> {
+    let mut jobs: Vec<Job> = Vec::new();
+    for (place, offer, endpoint) in chosen {
+        let place = format!("{place}/{}", endpoint.at);
+        match &endpoint.at {
+            At::Address(address) => {
+                offer.monitors.iter().for_each(|monitor| add(&mut jobs, monitor.target(*address), &place, None));
+            }
+            At::Host { name, .. } => {
+                let host = hosts.host(name);
+                let addresses: Vec<IpAddr> = host.map(|host| host.addresses().collect()).unwrap_or_default();
+                let usable: Vec<&IpAddr> = addresses.iter().filter(|address| endpoint.at.may_have(Family::of(**address))).collect();
+                if usable.is_empty() {
+                    let why = host.and_then(|host| host.last.as_ref()?.1.error.clone()).unwrap_or_else(|| "no answer in time".into());
+                    return Err(Failure::Failed(format!("`{name}` cannot be resolved: {why}")));
+                }
+                for address in usable {
+                    let targets = offer.monitors.iter().map(|monitor| monitor.of_host(name).target(*address));
+                    targets.for_each(|target| add(&mut jobs, target, &place, Some(resolve_us)));
+                }
+            }
+        }
+        offer.requires.iter().for_each(|target| add(&mut jobs, target.clone(), &place, None));
+    }
+    Ok(jobs)
+}
+
 /// Equal targets are probed once (BEHAVIOUR H2), here too.
-fn add(jobs: &mut Vec<Job>, target: TargetKey, place: &str) {
+fn add(jobs: &mut Vec<Job>, target: TargetKey, place: &str, resolve_us: Option<u64>) {
     match jobs.iter_mut().find(|job| job.target == target) {
         Some(job) => job.places.push(place.to_owned()),
-        None => jobs.push(Job { target, places: vec![place.to_owned()] }),
+        None => jobs.push(Job { target, places: vec![place.to_owned()], resolve_us }),
     }
 }
 
@@ -115,8 +156,8 @@ fn ms(took_us: u64) -> f64 {
 fn print(job: &Job, run: &Run, out: &mut impl Write) -> Result<(), Failure> {
     let Run { report, record } = run;
     writeln!(out, "{}  for {}", job.target, job.places.join(", "))?;
-    for (phase, took_us) in &record.done {
-        writeln!(out, "  {phase:<12} {:>9.1} ms", ms(*took_us))?;
+    for (phase, took_us) in job.done(run) {
+        writeln!(out, "  {phase:<12} {:>9.1} ms", ms(took_us))?;
     }
     if let Some((phase, took_us)) = &record.stopped {
         writeln!(out, "  {phase:<12} {:>9.1} ms  stopped here", ms(*took_us))?;
@@ -133,7 +174,7 @@ fn print(job: &Job, run: &Run, out: &mut impl Write) -> Result<(), Failure> {
 
 fn to_json(job: &Job, run: &Run) -> Value {
     let Run { report, record } = run;
-    let ended = record.done.iter().map(|(phase, took_us)| json!({ "phase": phase.to_string(), "ms": ms(*took_us), "ended": true }));
+    let ended = job.done(run).into_iter().map(|(phase, took_us)| json!({ "phase": phase.to_string(), "ms": ms(took_us), "ended": true }));
     let stopped = record.stopped.iter().map(|(phase, took_us)| json!({ "phase": phase.to_string(), "ms": ms(*took_us), "ended": false }));
     let assertion = |assertion: &crate::prober::Assertion| json!({ "what": assertion.what, "outcome": word(assertion.outcome), "found": assertion.found });
     json!({

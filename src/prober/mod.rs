@@ -12,6 +12,7 @@ mod icmp;
 mod lateness;
 mod once;
 mod probe;
+mod resolve;
 mod schedule;
 mod steps;
 mod tcp;
@@ -31,6 +32,7 @@ use crate::health::report::Report;
 use lateness::Lateness;
 pub use once::{Run, run_once};
 use probe::{Finding, Probe, Setup};
+pub use resolve::{Resolver, resolve_once};
 use schedule::{Pace, Rng};
 pub use steps::{Assertion, Phase, Record};
 
