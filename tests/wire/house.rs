@@ -120,6 +120,7 @@ zone: kid.example.com
 ns: [ns]
 records:
   ns: {A: 192.0.2.94}
+  www: {steer: {service: web}}
 "#;
 
 /// SOA TTL under its MINIMUM, and RRsets that fit no datagram.

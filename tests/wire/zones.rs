@@ -255,6 +255,17 @@ fn p6_a_reply_is_the_same_set_over_every_transport() {
     assert_eq!(ask(&query("static.example.com", "TXT")).ttl(), Some(20), "a TTL of its own");
 }
 
+/// A serial that is not written is a hash of the zone: the same on every node and after every start.
+#[test]
+fn t2_the_serial_is_the_same_on_every_start_and_whatever_is_up() {
+    let asked = query("kid.example.com", "SOA");
+    let served = ask(&asked).answers();
+    let mut again = world();
+    assert_eq!(again.ask(&asked).1.answers(), served, "loaded a second time");
+    again.measure(|_| true);
+    assert_eq!(again.ask(&asked).1.answers(), served, "everything is down");
+}
+
 fn sorted(reply: &Reply) -> Vec<String> {
     let mut answers = reply.answers();
     answers.sort();
