@@ -7,13 +7,14 @@ use super::rrset::Rrset;
 use crate::diag::{Diagnostics, Mark};
 use crate::name::{MAX_NAME_OCTETS, Name};
 use crate::wire::edns::{Ecs, MAX_NSID_OCTETS, OptReply};
-use crate::wire::{class, reply, rtype};
+use crate::wire::{MAX_MESSAGE_OCTETS, class, reply, rtype};
 
-/// The largest message there is: over TCP (RFC 1035 4.2.2).
-const MAX_MESSAGE_OCTETS: usize = 65_535;
-
-/// Data up to here fits any message: the head of a record has 12 octets, and but one record has no data at all.
+/// Data up to here fits any message, behind the longest chain of aliases too: the head of a record has 12 octets, and but one record has no
+/// data at all.
 const SMALL_RRSET_OCTETS: usize = 8_192;
+
+/// Octets of a record whose owner is a pointer, without its data.
+const RECORD_OCTETS: usize = 12;
 
 /// In-zone aliases are followed at most this far (BEHAVIOUR C2).
 pub const MAX_ALIAS_CHAIN: usize = 8;
@@ -25,6 +26,7 @@ pub(super) fn zone(owners: &Owners, mark: &Mark, out: &mut Diagnostics) {
         out.error_hint(mark.clone(), text, "add `ns: [ns1, ns2]` with the names that the parent zone delegates to");
     }
     let doubled = doubled(owners.apex());
+    let large = large_sets(owners);
     for (index, owner) in owners.iter() {
         check_kinds(owners, index, owner, out);
         check_below_cut(owners, index, owner, out);
@@ -34,7 +36,8 @@ pub(super) fn zone(owners: &Owners, mark: &Mark, out: &mut Diagnostics) {
             check_doubled(owner, set, doubled.as_ref(), out);
         }
         check_glue(owners, index, owner, out);
-        check_chain(owners, owner, out);
+        check_referral_size(owners, index, owner, out);
+        check_chain(owners, owner, &large, out);
     }
 }
 
@@ -123,20 +126,32 @@ fn check_targets(owners: &Owners, owner: &Owner, (rrset, mark): &(Rrset, Mark), 
 
 /// An RRset that no message can hold would be answered with TC for ever, over TCP too.
 fn check_size(owner: &Owner, (rrset, mark): &(Rrset, Mark), out: &mut Diagnostics) {
-    if rrset.rdatas().len() <= SMALL_RRSET_OCTETS {
-        return;
-    }
-    let name = owner.name.as_wire();
-    // A wildcard is asked for by longer names.
-    let spare = if owner.name.is_wildcard() { MAX_NAME_OCTETS - name.len() } else { 0 };
-    let question = [name, &rrset.rtype().to_be_bytes(), &class::IN.to_be_bytes()].concat();
-    let ecs = Ecs { family: 2, source: 128, octets: [0xff; 16] };
-    let opt = OptReply { udp_size: 0, dnssec_ok: true, ecs: Some(ecs), nsid: Some(&[0; MAX_NSID_OCTETS]) };
-    if !reply::can_hold(MAX_MESSAGE_OCTETS - spare, &question, opt, rrset.rtype(), rrset.rdatas()) {
+    if !fits(&owner.name, rrset, longest_question(&owner.name) - owner.name.as_wire().len()) {
         let records = rrset.iter().count();
         let text = format!("{} of `{}` fits no message: {records} records are too much", rtype::name(rrset.rtype()), owner.name);
-        out.error_hint(mark.clone(), text, format!("a message has at most {MAX_MESSAGE_OCTETS} octets: give fewer or shorter records"));
+        out.error_hint(mark.clone(), text, too_large_hint());
     }
+}
+
+/// Whether the largest message holds an RRset and `besides` octets that are not in the answer to a plain question for it.
+fn fits(owner: &Name, rrset: &Rrset, besides: usize) -> bool {
+    if rrset.rdatas().len() <= SMALL_RRSET_OCTETS && besides <= SMALL_RRSET_OCTETS {
+        return true;
+    }
+    let question = [owner.as_wire(), &rrset.rtype().to_be_bytes(), &class::IN.to_be_bytes()].concat();
+    let ecs = Ecs { family: 2, source: 128, octets: [0xff; 16] };
+    let opt = OptReply { udp_size: 0, dnssec_ok: true, ecs: Some(ecs), nsid: Some(&[0; MAX_NSID_OCTETS]) };
+    let limit = MAX_MESSAGE_OCTETS.saturating_sub(besides);
+    limit > question.len() + SMALL_RRSET_OCTETS && reply::can_hold(limit, &question, opt, rrset.rtype(), rrset.rdatas())
+}
+
+/// Octets of the longest name that an owner answers for: a wildcard is asked for by longer ones.
+fn longest_question(owner: &Name) -> usize {
+    if owner.is_wildcard() { MAX_NAME_OCTETS } else { owner.as_wire().len() }
+}
+
+fn too_large_hint() -> String {
+    format!("a message has at most {MAX_MESSAGE_OCTETS} octets: give fewer or shorter records")
 }
 
 /// A delegation of which every server lies below it cannot be followed without an address of one of them (RFC 9471).
@@ -159,30 +174,86 @@ fn check_glue(owners: &Owners, index: u32, owner: &Owner, out: &mut Diagnostics)
     }
 }
 
-/// CNAMEs and DNAMEs that lead back to themselves, or further than [`MAX_ALIAS_CHAIN`] (BEHAVIOUR C2, P7).
-fn check_chain(owners: &Owners, owner: &Owner, out: &mut Diagnostics) {
+/// A referral brings the addresses that nobody else has (RFC 9471); one that fits no message would have TC for ever.
+fn check_referral_size(owners: &Owners, index: u32, owner: &Owner, out: &mut Diagnostics) {
+    let Some((servers, mark)) = owners.set(owner, rtype::NS).filter(|_| owner.cut == Some(index)) else { return };
+    let hosts = servers.targets().filter_map(|server| owners.find(&server)).map(|host| owners.at(host)).filter(|host| host.cut.is_some());
+    let addresses = hosts.flat_map(|host| owners.sets(host)).filter(|(rrset, _)| matches!(rrset.rtype(), rtype::A | rtype::AAAA));
+    let glue: usize = addresses.flat_map(|(rrset, _)| rrset.iter()).map(|address| RECORD_OCTETS + address.len()).sum();
+    if !fits(&owner.name, servers, glue + MAX_NAME_OCTETS - owner.name.as_wire().len()) {
+        let text = format!("the referral to `{}` fits no message: its name servers and their addresses are too much", owner.name);
+        out.error_hint(mark.clone(), text, too_large_hint());
+    }
+}
+
+/// CNAMEs and DNAMEs that lead back to themselves, further than [`MAX_ALIAS_CHAIN`] (BEHAVIOUR C2, P7), or to what does not fit behind them.
+fn check_chain(owners: &Owners, owner: &Owner, large: &[(&Name, &Rrset)], out: &mut Diagnostics) {
     for rtype in [rtype::CNAME, rtype::DNAME] {
-        let (Some((_, mark)), Some(first)) = (owners.set(owner, rtype), owners.target(owner, rtype)) else { continue };
-        // Any name below a DNAME's owner goes the way of this one.
-        let mut at = if rtype == rtype::DNAME { first.prepend(b"x").ok() } else { Some(first) };
-        let mut steps = 0;
-        while let Some(name) = at.take().filter(|_| steps <= MAX_ALIAS_CHAIN) {
-            steps += 1;
-            at = match owners.place(&name) {
-                Place::Owner(next) => owners.target(owners.at(next), rtype::CNAME),
-                Place::Renamed(next) => {
-                    let next = owners.at(next);
-                    owners.target(next, rtype::DNAME).and_then(|target| rename::renamed(&name, &next.name, &target))
-                }
-                _ => None,
-            };
-        }
-        if steps > MAX_ALIAS_CHAIN {
-            let type_name = rtype::name(rtype);
+        let Some((_, mark)) = owners.set(owner, rtype) else { continue };
+        let type_name = rtype::name(rtype);
+        let Some(chain) = chain(owners, owner, rtype) else {
             let text = format!("the {type_name} of `{}` leads in a circle or over more than {MAX_ALIAS_CHAIN} steps", owner.name);
             out.error(mark.clone(), text);
+            continue;
+        };
+        let target = owners.target(owner, rtype::DNAME);
+        let is_end = |name: &Name| match &target {
+            // Which name below its target a DNAME leads to, and over how many others, is for the client to choose.
+            Some(target) => name != target && name.ends_with(target),
+            None => chain.end.is_some_and(|end| owners.at(end).name == *name),
+        };
+        let octets = if target.is_some() { MAX_CHAIN_OCTETS } else { chain.octets };
+        for (name, rrset) in large.iter().filter(|(name, rrset)| is_end(name) && !fits(name, rrset, octets - name.as_wire().len())) {
+            let set = format!("{} of `{name}`", rtype::name(rrset.rtype()));
+            let text = format!("the {type_name} of `{}` leads to {set}, and there may be no room for both in one message", owner.name);
+            out.error_hint(mark.clone(), text, too_large_hint());
         }
     }
+}
+
+/// The RRsets that can be too large for what comes before them.
+fn large_sets(owners: &Owners) -> Vec<(&Name, &Rrset)> {
+    let sets = owners.iter().flat_map(|(_, owner)| owners.sets(owner).iter().map(|(rrset, _)| (&owner.name, rrset)));
+    sets.filter(|(_, rrset)| rrset.rdatas().len() > SMALL_RRSET_OCTETS).collect()
+}
+
+/// Where an alias leads inside the zone.
+struct Chain {
+    /// The owner at its end.
+    end: Option<u32>,
+    /// The longest question and all records on the way: at most so many octets.
+    octets: usize,
+}
+
+/// Octets of the longest question and the longest chain: a DNAME with its CNAME at each step.
+const MAX_CHAIN_OCTETS: usize = MAX_NAME_OCTETS + MAX_ALIAS_CHAIN * (2 * RECORD_OCTETS + 3 * MAX_NAME_OCTETS);
+
+/// The way of an alias (`rtype` is CNAME or DNAME); `None` if it is a circle or too long.
+fn chain(owners: &Owners, owner: &Owner, rtype: u16) -> Option<Chain> {
+    // Any name below a DNAME's owner goes the way of this one.
+    let first = owners.target(owner, rtype);
+    let mut at = if rtype == rtype::DNAME { first.and_then(|target| target.prepend(b"x").ok()) } else { first };
+    let (mut steps, mut end, mut octets) = (0, None, longest_question(&owner.name));
+    while let Some(name) = at.take() {
+        steps += 1;
+        if steps > MAX_ALIAS_CHAIN {
+            return None;
+        }
+        octets += RECORD_OCTETS + name.as_wire().len();
+        at = match owners.place(&name) {
+            Place::Owner(next) => {
+                end = Some(next);
+                owners.target(owners.at(next), rtype::CNAME)
+            }
+            Place::Renamed(next) => {
+                let next = owners.at(next);
+                octets += RECORD_OCTETS + 2 * MAX_NAME_OCTETS;
+                owners.target(next, rtype::DNAME).and_then(|target| rename::renamed(&name, &next.name, &target))
+            }
+            _ => None,
+        };
+    }
+    Some(Chain { end, octets })
 }
 
 /// Names that hold the zone's name twice: almost always a final dot is missing.
@@ -386,6 +457,33 @@ mod tests {
         let text = |octets: usize| (0..octets / 250).map(|_| "x".repeat(249)).collect::<Vec<_>>().join(" ");
         assert_eq!(said(&format!("a TXT {}", text(65_000))), "");
         assert!(said(&format!("a TXT {}", text(65_500))).starts_with("2: error: TXT of `a.example.com.` fits no message"));
+    }
+
+    #[test]
+    fn n9_what_does_not_fit_behind_an_alias_is_refused() {
+        // Strings of 50 octets, with their length.
+        let behind = |octets: usize, alias: &str| said(&format!("big TXT {}\n{alias}", vec!["x".repeat(49); octets / 50].join(" ")));
+        assert_eq!(behind(65_300, "other CNAME small\nsmall A 192.0.2.1"), "");
+        for alias in ["c CNAME big", "a CNAME b\nb CNAME c\nc CNAME big", "*.w CNAME big", "old DNAME @", "c CNAME big.old\nold DNAME @"] {
+            assert_eq!(behind(58_000, alias), "", "{alias}");
+            let shown = behind(65_300, alias);
+            assert!(shown.contains("of `big.example.com.`, and there may be no room for both in one message"), "{alias}: {shown}");
+        }
+        assert!(behind(65_300, "c CNAME big").starts_with("3: error: the CNAME of `c.example.com.` leads to TXT of `big.example.com.`"));
+    }
+
+    #[test]
+    fn n9_a_referral_that_no_message_can_hold_is_refused() {
+        let referral = |servers: u32| {
+            let names: Vec<String> = (0..servers).map(|i| format!("n{i}.sub")).collect();
+            let glue: Vec<String> = (0..servers).map(|i| format!("n{i}.sub AAAA 2001:db8::{i:x}")).collect();
+            said(&format!("sub NS {}\n{}", names.join(" | "), glue.join("\n")))
+        };
+        assert_eq!(referral(1_300), "");
+        assert_eq!(
+            referral(1_600),
+            "2: error: the referral to `sub.example.com.` fits no message: its name servers and their addresses are too much\n"
+        );
     }
 
     #[test]
