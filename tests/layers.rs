@@ -59,7 +59,7 @@ const CRATES: [(&str, &[&str]); 15] = [
     ("serde", &["config/", "steer/mod.rs", "steer/order/", "steer/balance/", "health/monitor/", "api/", "cluster/"]),
     ("serde_json", &["health/monitor/", "api/", "cluster/", "cli/"]),
     ("serde_saphyr", &["config/", "health/monitor/"]),
-    ("tokio", &["server/", "prober/", "api/", "cluster/", "daemon.rs"]),
+    ("tokio", &["server/", "prober/", "api/", "cluster/", "daemon.rs", "daemon/"]),
 ];
 
 /// Words that ask the time, and the files that may.
