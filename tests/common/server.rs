@@ -8,7 +8,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use super::PATIENCE;
+use super::{PATIENCE, signal};
 
 /// The binary under test.
 const BINARY: &str = env!("CARGO_BIN_EXE_meridian");
@@ -43,7 +43,13 @@ impl Server {
 
     /// Starts it without waiting for anything.
     pub(crate) fn launch(server_file: &Path) -> Server {
+        Server::launch_with(server_file, &[])
+    }
+
+    /// The same, with more in its environment.
+    pub(crate) fn launch_with(server_file: &Path, environment: &[(&str, &Path)]) -> Server {
         let mut command = Command::new(BINARY);
+        command.envs(environment.iter().copied());
         command.arg("serve").arg("--config").arg(server_file).env("MERIDIAN_LOG", "info");
         // A proxy of the environment must not matter to probes (BEHAVIOUR H3); with this one they would all fail.
         command.env("http_proxy", "http://127.0.0.1:9").env("HTTP_PROXY", "http://127.0.0.1:9");
@@ -106,8 +112,7 @@ impl Server {
 
     /// Sends a signal: `HUP`, `TERM`, `INT`.
     pub(crate) fn signal(&self, name: &str) {
-        let sent = Command::new("sh").arg("-c").arg(format!("kill -{name} {}", self.child.id())).status().unwrap();
-        assert!(sent.success(), "cannot send SIG{name}");
+        assert!(signal(self.child.id(), name), "cannot send SIG{name}");
     }
 
     /// Waits for the end, however it comes; gives the exit status and the whole log.
