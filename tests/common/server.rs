@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::{PATIENCE, signal};
 
@@ -151,4 +151,14 @@ impl Drop for Server {
 /// Runs the binary to its end with these arguments.
 pub(crate) fn run(arguments: &[&str]) -> Output {
     Command::new(BINARY).args(arguments).stdin(Stdio::null()).output().unwrap()
+}
+
+/// How long after `start` a line of the log was written, by its own time stamp.
+pub(crate) fn logged_after(start: SystemTime, line: &str) -> Duration {
+    const DAY_US: u64 = 86_400_000_000;
+    // 2026-11-20T18:57:00.137484Z
+    let part = |range: std::ops::Range<usize>| line[range].parse::<u64>().unwrap();
+    let logged_us = (part(11..13) * 3_600 + part(14..16) * 60 + part(17..19)) * 1_000_000 + part(20..26);
+    let start_us = start.duration_since(UNIX_EPOCH).unwrap().as_micros() as u64 % DAY_US;
+    Duration::from_micros((logged_us + DAY_US - start_us) % DAY_US)
 }
