@@ -44,8 +44,8 @@ pub struct Ask<'a> {
     pub local: SocketAddr,
     /// How it came.
     pub transport: Transport,
-    /// Seconds since the epoch, taken once per batch.
-    pub now_s: u64,
+    /// Milliseconds on the monotonic clock that health is judged by, taken once per batch.
+    pub now_ms: u64,
     /// A number that differs from query to query.
     pub seed: u64,
     /// The worker's round-robin counters.
@@ -293,6 +293,7 @@ impl<'a, 'o> Page<'a, 'o> {
             client,
             turns: self.ask.turns,
             seed: self.ask.seed,
+            now_ms: self.ask.now_ms,
         };
         let decision = decide(&question, &mut NoTrace);
         self.outcome.steering = Some(id);

@@ -126,7 +126,7 @@ impl Explain {
 
         let turns = Turns::new(world.catalog.turn_slots);
         let (peer, local) = (SocketAddr::new(client.network(), 0), SocketAddr::from(([127, 0, 0, 1], 53)));
-        let ask = Ask { bytes: &bytes, peer, local, transport: Transport::Tcp, now_s: 0, seed: SEED, turns: &turns };
+        let ask = Ask { bytes: &bytes, peer, local, transport: Transport::Tcp, now_ms: 0, seed: SEED, turns: &turns };
         let mut out = vec![0; REPLY_OCTETS];
         let outcome = answer(world, &ask, &mut out);
         let reply = Message::from_vec(&out[..outcome.len]).map_err(|error| broken(&error))?;
@@ -206,7 +206,7 @@ impl<'w> Steps<'w> {
         if let Some(family) = family {
             let turns = Turns::new(catalog.turn_slots);
             let (table, health, hash_floor) = (&*catalog.table, &*world.health, catalog.settings.hash_floor);
-            decide(&Question { steering, family, table, health, hash_floor, client, turns: &turns, seed: SEED }, &mut heard);
+            decide(&Question { steering, family, table, health, hash_floor, client, turns: &turns, seed: SEED, now_ms: 0 }, &mut heard);
         }
         Steps { catalog, health: &world.health, steering, family, client, subnet_counts, heard }
     }
