@@ -248,7 +248,7 @@ fn several_monitors_and_required_checks_decide_together() {
     one.endpoints[0].checks = Checks {
         targets: [&all[0], &all[1], &all[2], &observed].into_iter().cloned().collect(),
         combine: Combine::AtLeast(2),
-        requires: Box::new([all[3].clone()]),
+        requires: Box::new([all[3].clone(), observed.clone()]),
     };
     let mut book = HealthBook::new(Arc::new(one), 0);
     assert_eq!(book.targets().count(), 5);
