@@ -25,12 +25,10 @@ use crate::steer::balance::Turns;
 use crate::steer::decide::{Client, Considered, Question, Standard, Trace, decide};
 use crate::steer::plan::{Entry, Why};
 use crate::steer::{Candidate, FamilySteering, OnAllDown, ShareSpec, Steering};
+use crate::wire::MAX_MESSAGE_OCTETS;
 
 /// The seed of draws, so that two runs say the same.
 const SEED: u64 = 0;
-
-/// Room for any reply.
-const REPLY_OCTETS: usize = 65_535;
 
 #[derive(Debug, Args)]
 pub(super) struct Explain {
@@ -127,7 +125,7 @@ impl Explain {
         let turns = Turns::new(world.catalog.turn_slots);
         let (peer, local) = (SocketAddr::new(client.network(), 0), SocketAddr::from(([127, 0, 0, 1], 53)));
         let ask = Ask { bytes: &bytes, peer, local, transport: Transport::Tcp, now_ms: 0, seed: SEED, turns: &turns };
-        let mut out = vec![0; REPLY_OCTETS];
+        let mut out = vec![0; MAX_MESSAGE_OCTETS];
         let outcome = answer(world, &ask, &mut out);
         let reply = Message::from_vec(&out[..outcome.len]).map_err(|error| broken(&error))?;
         Ok((outcome, reply))

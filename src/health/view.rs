@@ -293,11 +293,6 @@ impl HealthView {
         self.pools.get(id.0 as usize).copied().unwrap_or(PoolHealth::AVAILABLE)
     }
 
-    /// True if at least one endpoint of the pool is up, even when that is too few for the pool to be available.
-    pub fn pool_any_up(&self, id: PoolId) -> bool {
-        self.pool(id).any_up
-    }
-
     /// Shows a pool as it was before, until it is judged again.
     pub(super) fn show(&mut self, id: PoolId, health: PoolHealth) {
         if let Some(pool) = self.pools.get_mut(id.0 as usize) {
