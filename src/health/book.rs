@@ -395,19 +395,21 @@ fn family_of(target: &TargetKey) -> usize {
 fn measured(entries: &[Entry], probes: &[Probes], layout: &Layout, id: EndpointId) -> Measured {
     let at = id.0 as usize;
     let (Some(probes), Some(endpoint)) = (probes.get(at), layout.endpoints.get(at)) else { return Measured::UP };
-    let with_say = |of: &[usize]| -> Vec<Measured> {
-        let entries = of.iter().map(|at| &entries[*at]).filter(|entry| entry.has_say());
-        entries.map(|entry| entry.measured).collect()
-    };
-    let (own, required) = (with_say(&probes.own), with_say(&probes.required));
-    let voting = || own.iter().chain(&required);
-    let mut verdicts: Vec<Verdict> = own.iter().map(|measured| measured.verdict).collect();
-    let worst_required = required.iter().map(|measured| measured.verdict).min().unwrap_or(Verdict::Up);
+    let own = || with_say(entries, &probes.own);
+    let required = || with_say(entries, &probes.required);
+    let voting = || own().chain(required());
+    let mut verdicts: Vec<Verdict> = own().map(|measured| measured.verdict).collect();
+    let worst_required = required().map(|measured| measured.verdict).min().unwrap_or(Verdict::Up);
     Measured {
         verdict: endpoint.checks.combine.judge(&mut verdicts).min(worst_required),
         may_change_at_ms: voting().map(|measured| measured.may_change_at_ms).min().unwrap_or(SETTLED),
         unmeasurable: voting().count() > 0 && voting().all(|measured| measured.unmeasurable),
     }
+}
+
+/// The measurements of those that are not only observed.
+fn with_say(entries: &[Entry], of: &[usize]) -> impl Iterator<Item = Measured> {
+    of.iter().map(|at| &entries[*at]).filter(|entry| entry.has_say()).map(|entry| entry.measured)
 }
 
 #[cfg(test)]
