@@ -23,6 +23,10 @@ const BRISK: &str = "interval: 1s, timeout: 400ms, fall: 3, rise: 2, recheck: 50
 /// BEHAVIOUR H2 for these: fall x interval + timeout + 1 s.
 const DETECTION: Duration = Duration::from_millis(3 * 1_000 + 400 + 1_000);
 
+/// How long a state is held while everything is silent, and when that must have been noticed at the latest.
+const HOLD_MAX: Duration = Duration::from_secs(60);
+const NOTICED: Duration = Duration::from_secs(2);
+
 /// Four regions in the world, preferred in their order, and the server in the prober's namespace. The fields are dropped in this order.
 struct Fleet {
     server: Server,
@@ -155,6 +159,31 @@ fn h5_when_the_uplink_swallows_everything_the_state_is_held_and_flagged_until_so
     fleet.wait_for_answer("near");
     let changed = fleet.changes(mark);
     assert!(changed.iter().all(|line| line.contains("near") || line.contains(&address(0).to_string())), "{changed:#?}");
+}
+
+#[test]
+fn h5_a_hold_is_released_when_its_time_is_over() {
+    let Some(fleet) = Fleet::start(&format!("http: {{port: @PORT@}}, {BRISK}")) else { return };
+    fleet.net.world.filter("drop");
+    let start = SystemTime::now();
+    let held = logged_after(start, &fleet.server.wait_for(0, "held: every target is silent"));
+    while start.elapsed().unwrap() + NOTICED < held + HOLD_MAX {
+        assert_eq!((fleet.answer(), fleet.changes(0).iter().any(|line| line.contains("to=down"))), ("near", false));
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    for name in NAMES {
+        let line = fleet.server.wait_for_all(0, &["a region changed", &format!("region=\"{name}\""), "to=down"]);
+        let after = logged_after(start, &line);
+        // The server counts in milliseconds, its log in microseconds.
+        let due = held + HOLD_MAX - Duration::from_millis(1);
+        assert!((due..due + NOTICED).contains(&after), "held since {held:?}, {name} fell after {after:?}");
+    }
+    // Nobody is left: whoever is near is answered, as it may be us after all (`on_all_down: open`).
+    assert_eq!(fleet.answer(), "near");
+    fleet.net.world.filter("");
+    for name in NAMES {
+        fleet.server.wait_for_all(0, &["a region changed", &format!("region=\"{name}\""), "from=down", "to=available"]);
+    }
 }
 
 #[test]

@@ -57,11 +57,15 @@ impl Namespace {
 
     /// Replaces all rules for packets that come in: `rules` are lines of nft, which may count in `lost`.
     pub(crate) fn filter(&self, rules: &str) {
+        self.try_filter(rules).unwrap();
+    }
+
+    fn try_filter(&self, rules: &str) -> Result<String, String> {
         // The counter goes with the table: each filter begins at 0.
         let table = format!(
             "table inet faults\ndelete table inet faults\ntable inet faults {{\ncounter lost {{}}\nchain input {{\ntype filter hook input priority 0;\n{rules}\n}}\n}}\n"
         );
-        self.enter(|| run_with("nft", &["-f", "-"], &table)).unwrap();
+        self.enter(|| run_with("nft", &["-f", "-"], &table))
     }
 
     /// Packets that rules have counted in `lost`.
@@ -93,17 +97,20 @@ impl Net {
             }
         }
         remove_left_overs();
-        let namespaces = Namespace::new("prober").and_then(|prober| Ok(Net { prober, world: Namespace::new("world")? }));
-        match namespaces {
-            Ok(net) => {
-                net.lay_wire();
-                Some(net)
-            }
+        match Net::lay() {
+            Ok(net) => Some(net),
             Err(why) => {
-                eprintln!("skipped: no network namespaces here: {why}");
+                eprintln!("skipped: no network namespaces with filters here: {why}");
                 None
             }
         }
+    }
+
+    fn lay() -> Result<Net, String> {
+        let net = Net { prober: Namespace::new("prober")?, world: Namespace::new("world")? };
+        net.world.try_filter("")?;
+        net.lay_wire();
+        Ok(net)
     }
 
     fn lay_wire(&self) {
