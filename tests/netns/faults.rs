@@ -102,6 +102,7 @@ fn h2_a_fifth_of_all_packets_may_get_lost_at_the_default_thresholds() {
     // A probe fails when both of its SYNs are lost within 2 s, or one of them and its request three times: once in 23. Three in a row come
     // once in 12,000 probes, so that ten probes of four regions lose one by chance once in 300 runs; and twice, once in 90,000.
     let keeps_all = || {
+        wait_until(|| fleet.targets().iter().all(|row| row["state"] == "up"), || format!("{:#?}", fleet.targets()));
         let mark = fleet.server.mark();
         fleet.net.world.filter("ip daddr 10.66.0.0/16 numgen random mod 5 == 0 counter name lost drop");
         fleet.wait_for_requests(10);
@@ -144,6 +145,8 @@ fn h5_when_the_uplink_swallows_everything_the_state_is_held_and_flagged_until_so
     // One region is down for a reason of its own, and stays so.
     fleet.net.world.filter(&format!("ip daddr {} meta l4proto tcp reject with tcp reset", address(0)));
     fleet.wait_for_answer("next");
+    // The answer may be there before the line has been read.
+    fleet.server.wait_for_all(0, &["a region changed", "region=\"near\"", "to=down"]);
     let mark = fleet.server.mark();
     fleet.net.world.filter("drop");
     for region in 1..REGIONS {
