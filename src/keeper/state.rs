@@ -172,9 +172,10 @@ impl State {
         self.retired.retain(|snapshot| Arc::strong_count(snapshot) > 1);
     }
 
-    /// True if every target has a verdict: nothing need be waited for.
+    /// True if every host name has an address and every target a verdict: nothing need be waited for.
     pub(super) fn knows_all(&self) -> bool {
-        self.book.targets().all(|target| self.book.target(target).is_some_and(|health| health.verdict != Verdict::Unknown))
+        self.knows_hosts()
+            && self.book.targets().all(|target| self.book.target(target).is_some_and(|health| health.verdict != Verdict::Unknown))
     }
 
     /// Puts an override in force. The error says why not.

@@ -130,6 +130,11 @@ impl Prober {
         self.shared.lateness.quantile_ms(share)
     }
 
+    /// Counts lateness anew from now on.
+    pub fn reset_lateness(&self) {
+        self.shared.lateness.reset();
+    }
+
     fn add(&mut self, targets: impl IntoIterator<Item = TargetKey>, first_report: Option<&mpsc::Sender<()>>) {
         for target in targets {
             if self.tasks.contains_key(&target) {

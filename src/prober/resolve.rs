@@ -177,9 +177,10 @@ fn addresses(records: impl Iterator<Item = (Option<IpAddr>, u32)>) -> (Vec<IpAdd
 
 /// "There is none of this type" is an answer; everything else is a failure.
 fn nothing(error: &NetError) -> Result<(Vec<IpAddr>, u32), Box<str>> {
-    match error.is_no_records_found() && !error.is_nx_domain() {
-        true => Ok((Vec::new(), MAX_TTL_S)),
-        false => Err(Evidence::text(&error.to_string())),
+    match error {
+        error if error.is_nx_domain() => Err("the name does not exist".into()),
+        error if error.is_no_records_found() => Ok((Vec::new(), MAX_TTL_S)),
+        error => Err(Evidence::text(&error.to_string())),
     }
 }
 
