@@ -293,7 +293,7 @@ impl State {
                     }
                     PoolState::Available => tracing::info!(service, region, %family, %from, %to, "a region changed"),
                     PoolState::Down | PoolState::ForcedDown | PoolState::Vacant => {
-                        tracing::warn!(service, region, %family, %from, %to, "a region changed")
+                        tracing::warn!(service, region, %family, %from, %to, "a region changed");
                     }
                 }
             }

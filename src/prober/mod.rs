@@ -82,14 +82,15 @@ impl Prober {
         targets: impl IntoIterator<Item = TargetKey>,
         reports: impl Fn(TargetKey, Report) + Send + Sync + 'static,
     ) -> Prober {
+        let setup = Setup::new(&clock);
         let in_flight = Semaphore::new(MAX_PROBES_IN_FLIGHT);
-        let shared = Shared { clock: clock.clone(), in_flight, lateness: Lateness::new(), reports: Box::new(reports) };
+        let shared = Shared { clock, in_flight, lateness: Lateness::new(), reports: Box::new(reports) };
         // Nothing is ever sent: the channel is there to be closed by its last sender.
         let (first_report, first_round) = mpsc::channel(1);
         let mut prober = Prober {
             runtime: runtime.clone(),
             shared: Arc::new(shared),
-            setup: Setup::new(&clock),
+            setup,
             rng: Rng::new(seed),
             tasks: BTreeMap::new(),
             first_round,
