@@ -242,7 +242,7 @@ impl<'w> Steps<'w> {
         match (self.heard.chosen, self.heard.standard) {
             (None, _) if steering.on_all_down == OnAllDown::Nodata => writeln!(text, "all down  no data, as configured")?,
             (None, _) if all_forced_down => {
-                writeln!(text, "all down  no data: every region is forced down, or has no address of its host names")?
+                writeln!(text, "all down  no data: every region is forced down, or has no address of its host names")?;
             }
             (None, _) => writeln!(text, "all down  every region inside the hard fence is forced down: its fallback addresses")?,
             (Some(_), Some(Standard::AnyUp)) => writeln!(text, "all down  fail open: any region with any endpoint up")?,
