@@ -6,7 +6,7 @@ use super::rename;
 use super::rrset::Rrset;
 use crate::diag::{Diagnostics, Mark};
 use crate::name::{MAX_NAME_OCTETS, Name};
-use crate::wire::edns::{Ecs, MAX_NSID_OCTETS, OptReply};
+use crate::wire::edns::OptReply;
 use crate::wire::{class, reply, rtype};
 
 /// The largest message there is: over TCP (RFC 1035 4.2.2).
@@ -130,9 +130,7 @@ fn check_size(owner: &Owner, (rrset, mark): &(Rrset, Mark), out: &mut Diagnostic
     // A wildcard is asked for by longer names.
     let spare = if owner.name.is_wildcard() { MAX_NAME_OCTETS - name.len() } else { 0 };
     let question = [name, &rrset.rtype().to_be_bytes(), &class::IN.to_be_bytes()].concat();
-    let ecs = Ecs { family: 2, source: 128, octets: [0xff; 16] };
-    let opt = OptReply { udp_size: 0, dnssec_ok: true, ecs: Some(ecs), nsid: Some(&[0; MAX_NSID_OCTETS]) };
-    if !reply::can_hold(MAX_MESSAGE_OCTETS - spare, &question, opt, rrset.rtype(), rrset.rdatas()) {
+    if !reply::can_hold(MAX_MESSAGE_OCTETS - spare, &question, OptReply::LONGEST, rrset.rtype(), rrset.rdatas()) {
         let records = rrset.iter().count();
         let text = format!("{} of `{}` fits no message: {records} records are too much", rtype::name(rrset.rtype()), owner.name);
         out.error_hint(mark.clone(), text, format!("a message has at most {MAX_MESSAGE_OCTETS} octets: give fewer or shorter records"));
