@@ -309,7 +309,7 @@ impl<'a, 'o> Page<'a, 'o> {
         let ecs = self.query.edns.as_ref()?.ecs?;
         let peer = self.ask.peer.ip();
         let address = ecs.address().filter(|_| wanted && self.world.catalog.settings.believes(peer))?;
-        Some(Client { address, source_length: ecs.source, peer })
+        Some(Client { address, source_length: ecs.source(), peer })
     }
 
     fn addresses(&mut self, owner: Owner<'_>, decision: &Decision<'_>) {
@@ -317,11 +317,7 @@ impl<'a, 'o> Page<'a, 'o> {
             return;
         }
         for address in decision.addresses() {
-            let written = match address {
-                std::net::IpAddr::V4(v4) => self.reply.address(owner, decision.ttl_s, &v4.octets()),
-                std::net::IpAddr::V6(v6) => self.reply.address(owner, decision.ttl_s, &v6.octets()),
-            };
-            if written == Err(Full) {
+            if self.reply.address(owner, decision.ttl_s, address) == Err(Full) {
                 self.reply.truncate();
                 self.outcome.truncated = true;
                 return;
@@ -334,6 +330,9 @@ impl<'a, 'o> Page<'a, 'o> {
         self.outcome.class = class;
         self.outcome.rcode = if class == Class::NameError { Rcode::NXDOMAIN } else { Rcode::NOERROR };
         let soa = &found.zone.negative_soa;
+        if self.reply.ready(&found.zone.negative, soa.ttl_s().min(ttl_cap_s)) {
+            return;
+        }
         self.put(Section::Authority, Owner::Name(found.zone.apex.as_wire()), soa, soa.ttl_s().min(ttl_cap_s));
     }
 
