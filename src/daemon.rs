@@ -37,8 +37,6 @@ pub enum DaemonError {
 pub struct Prepared {
     /// Settings of this server.
     pub server: Server,
-    /// The geo files, in the order of their numbers in the place table.
-    pub geo_files: Vec<PathBuf>,
     /// The compiled world.
     pub compiled: Compiled,
     /// Warnings.
@@ -50,10 +48,9 @@ pub fn prepare(path: &Path, earlier: Option<&Earlier>) -> Result<Prepared, Diagn
     let loaded = load(path);
     let mut diagnostics = loaded.diagnostics;
     let Some(model) = loaded.model else { return Err(diagnostics) };
-    let geo_files = model.geo.files.iter().map(|file| file.path.clone()).collect();
     let server = model.server.clone();
     match compile(model, earlier, &mut diagnostics) {
-        Some(compiled) if !diagnostics.has_errors() => Ok(Prepared { server, geo_files, compiled, warnings: diagnostics }),
+        Some(compiled) if !diagnostics.has_errors() => Ok(Prepared { server, compiled, warnings: diagnostics }),
         _ => Err(diagnostics),
     }
 }
@@ -110,7 +107,7 @@ impl Daemon {
         let registry = Registry::new();
         let control = match server.control_path() {
             None => None,
-            Some(path) => Some(api::listen(&path, keeper.health(), clock.clone()).map_err(system("open the control socket"))?),
+            Some(path) => Some(api::listen(&path, keeper.health(), keeper.shared().clone(), clock.clone()).map_err(system("open the control socket"))?),
         };
         let now: NowS = Arc::new(move || clock.wall_s());
         let config = server::Config::new(server.listen.clone(), server.workers);

@@ -49,7 +49,7 @@ const CRATES: [(&str, &[&str]); 15] = [
     ("clap", &["cli/"]),
     ("fastrand", &[]),
     ("getrandom", &[]),
-    ("hickory_proto", &["cli/", "prober/dns.rs"]),
+    ("hickory_proto", &["api/explain.rs", "prober/dns.rs"]),
     ("libc", &["server/", "prober/"]),
     ("maxminddb", &["geo/source/mmdb.rs"]),
     ("rand", &[]),

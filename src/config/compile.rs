@@ -108,6 +108,7 @@ pub fn compile(mut model: Model, earlier: Option<&Earlier>, diagnostics: &mut Di
         table: Arc::clone(&table),
         steerings,
         regions: model.regions.iter().map(region).collect(),
+        geo_files: model.geo.files.iter().map(|file| file.path.clone()).collect(),
         services: model.services,
         turn_slots: pools.turn_slots as usize,
     };

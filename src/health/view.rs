@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::monitor::TargetKey;
-use super::{EndpointId, PoolId};
+use super::{EndpointId, PoolId, Story};
 
 /// The value of [`PoolHealth::admit`] that takes every client.
 pub const ADMIT_ALL: u16 = 1024;
@@ -265,6 +265,8 @@ pub struct HealthView {
     pools: Box<[PoolHealth]>,
     up: Bits,
     allowed: Bits,
+    /// By pool; empty where nobody keeps them.
+    stories: Arc<[Story]>,
 }
 
 impl HealthView {
@@ -275,6 +277,7 @@ impl HealthView {
             pools: layout.pools.iter().map(|_| PoolHealth::AVAILABLE).collect(),
             up: Bits::all_set(layout.endpoints.len()),
             allowed: Bits::all_set(layout.endpoints.len()),
+            stories: Arc::default(),
         };
         let of = |id: EndpointId| measured.get(id.0 as usize).copied().unwrap_or(Measured::UP);
         (0..layout.pools.len() as u32).for_each(|id| view.judge(layout, PoolId(id), &of, &[]));
@@ -284,6 +287,16 @@ impl HealthView {
     /// The view of `layout` with every endpoint measured up; overrides stay in force.
     pub fn all_up(layout: &Layout) -> HealthView {
         HealthView::new(layout, |_| Measured::UP)
+    }
+
+    /// The same, with how each pool came to be what it is.
+    pub fn with_stories(self, stories: Arc<[Story]>) -> HealthView {
+        HealthView { stories, ..self }
+    }
+
+    /// How a pool came to be what it is, where somebody keeps that.
+    pub fn story(&self, id: PoolId) -> Option<&Story> {
+        self.stories.get(id.0 as usize)
     }
 
     /// State, admit and TTL cap of a pool.

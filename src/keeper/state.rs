@@ -9,7 +9,7 @@ use super::memory::{self, Memory};
 use crate::config::compile::{Compiled, PoolName};
 use crate::health::book::{Change, Flag, HealthBook};
 use crate::health::overrides::{Forced, Overrides, Selector};
-use crate::health::{Layout, NodeId, PoolId, PoolLayout, Report, TargetKey, Verdict};
+use crate::health::{Layout, NodeId, PoolId, PoolKey, PoolLayout, Report, Story, TargetKey, Verdict};
 use crate::snapshot::{Catalog, Shared, Snapshot};
 
 /// The first change is published at once, the next not before this: at most ten a second, however many probes report.
@@ -36,6 +36,12 @@ pub(super) struct State {
     saved_at_ms: u64,
     catalog: Arc<Catalog>,
     pools: Vec<PoolName>,
+    /// By pool, as published with the view; none = a pool changed since.
+    stories: Option<Arc<[Story]>>,
+    /// What was last seen of a pool when it changed.
+    evidence: BTreeMap<PoolKey, Arc<str>>,
+    /// The wall clock at 0 of the keeper's clock, in seconds.
+    epoch_s: u64,
     shared: Shared,
     generation: u64,
     /// Book revision of the published world; none = a new catalog waits.
@@ -73,6 +79,9 @@ impl State {
             saved_at_ms: now_ms,
             catalog: first.catalog,
             pools: first.pools,
+            stories: None,
+            evidence: BTreeMap::new(),
+            epoch_s: now_s.saturating_sub(now_ms / 1000),
             shared: Shared::new(snapshot),
             generation: 1,
             published_at_ms: now_ms,
@@ -100,13 +109,13 @@ impl State {
     pub(super) fn report(&mut self, node: NodeId, target: &TargetKey, report: Report, now_ms: u64) {
         let changes = self.book.report(node, target, report, now_ms);
         self.unsaved |= !changes.is_empty();
-        self.log_all(&changes);
+        self.take(&changes);
     }
 
     /// Does what time alone has made due: ramps, hold-downs, the end of a hold.
     pub(super) fn tick(&mut self, now_ms: u64) {
         let changes = self.book.tick(now_ms);
-        self.log_all(&changes);
+        self.take(&changes);
     }
 
     /// Milliseconds until [`State::tick`] or [`State::publish_if_due`] has something to do; none while nothing is foreseen.
@@ -122,8 +131,8 @@ impl State {
         let changes = self.reapply(now_ms);
         self.catalog = compiled.catalog;
         self.pools = compiled.pools;
-        self.published = None;
-        self.log_all(&changes);
+        (self.published, self.stories) = (None, None);
+        self.take(&changes);
     }
 
     /// Milliseconds until the next publication is due; none while nothing waits.
@@ -137,7 +146,8 @@ impl State {
             return;
         }
         self.generation += 1;
-        let next = Snapshot { catalog: Arc::clone(&self.catalog), health: Arc::new(self.book.view()), generation: self.generation };
+        let health = Arc::new(self.book.view().with_stories(self.stories()));
+        let next = Snapshot { catalog: Arc::clone(&self.catalog), health, generation: self.generation };
         self.retired.push(self.shared.publish(Arc::new(next)));
         self.published = Some(self.book.revision());
         self.published_at_ms = now_ms;
@@ -180,7 +190,7 @@ impl State {
             pool.endpoints.clone().any(|id| selector.matches(&pool.key.region, &pool.key.service, &address(&self.addresses, id)))
         };
         let changes = self.book.fail_back(chosen, now_ms);
-        self.log_all(&changes);
+        self.take(&changes);
         (cleared, changes.len())
     }
 
@@ -221,7 +231,7 @@ impl State {
 
     fn took_overrides(&mut self, now_ms: u64) {
         let changes = self.reapply(now_ms);
-        self.log_all(&changes);
+        self.take(&changes);
         self.unsaved = true;
     }
 
@@ -231,8 +241,31 @@ impl State {
         self.book.reconcile(Arc::new(applied), now_ms)
     }
 
-    fn log_all(&self, changes: &[Change]) {
-        changes.iter().for_each(|change| self.log(change));
+    /// Logs what changed, and remembers the evidence of pools: a target's change comes right before those of its pools.
+    fn take(&mut self, changes: &[Change]) {
+        let mut seen: Arc<str> = Arc::default();
+        for change in changes {
+            self.log(change);
+            match change {
+                Change::Target { report, .. } => seen = report.to_string().into(),
+                Change::Pool { pool, .. } => {
+                    let key = self.book.layout().pools.get(pool.0 as usize).map(|pool| pool.key.clone());
+                    key.into_iter().for_each(|key| _ = self.evidence.insert(key, Arc::clone(&seen)));
+                    self.stories = None;
+                }
+                Change::Flag { .. } => {}
+            }
+        }
+    }
+
+    /// How each pool came to be what it is; made anew only when one has changed.
+    fn stories(&mut self) -> Arc<[Story]> {
+        let State { book, evidence, epoch_s, stories, .. } = self;
+        let of = |(id, pool): (PoolId, &PoolLayout)| Story {
+            since_s: *epoch_s + book.pool(id).map_or(0, |standing| standing.since_ms) / 1000,
+            evidence: evidence.get(&pool.key).cloned().unwrap_or_default(),
+        };
+        Arc::clone(stories.get_or_insert_with(|| (0..).map(PoolId).zip(&book.layout().pools).map(of).collect()))
     }
 
     fn log(&self, change: &Change) {
