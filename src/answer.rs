@@ -2,6 +2,7 @@
 //! It reads one immutable world; it allocates nothing, locks nothing, asks no clock and formats nothing.
 
 pub mod explain;
+mod why;
 
 use std::net::SocketAddr;
 
@@ -46,8 +47,8 @@ pub struct Ask<'a> {
     pub local: SocketAddr,
     /// How it came.
     pub transport: Transport,
-    /// Seconds since the epoch, taken once per batch.
-    pub now_s: u64,
+    /// Milliseconds on the monotonic clock that health is judged by, taken once per batch.
+    pub now_ms: u64,
     /// A number that differs from query to query.
     pub seed: u64,
     /// The worker's round-robin counters.
@@ -163,6 +164,7 @@ pub fn answer_traced<T: Trace>(world: &Snapshot, ask: &Ask<'_>, out: &mut [u8], 
     // The order of judgement: class, meta types, zone (BEHAVIOUR N10); everything before it is in `query::parse`.
     match (query.tsig, query.question.qclass, rtype::refusal(query.question.qtype)) {
         (true, ..) => page.refuse(Rcode::NOTAUTH),
+        (_, class::IN | class::CH, None) if query.question.qtype == rtype::TXT && why::is_asked(&qname) && page.why(&qname) => {}
         (_, class::CH, _) => page.chaos(&qname),
         (_, class::IN, None) => match world.catalog.zones.find(&qname, query.question.qtype) {
             Some(found) => page.found(&found),
@@ -301,6 +303,7 @@ impl<'a, 'o, T: Trace> Page<'a, 'o, T> {
             client,
             turns: self.ask.turns,
             seed: self.ask.seed,
+            now_ms: self.ask.now_ms,
         };
         self.trace.steered(&question, subnet.is_some());
         let decision = decide(&question, self.trace);

@@ -18,7 +18,7 @@ use crate::health::{Layout, NodeId, TargetKey};
 use crate::keeper::Keeper;
 use crate::metrics::Registry;
 use crate::prober::Prober;
-use crate::server::{self, NowS, Running};
+use crate::server::{self, NowMs, Running};
 
 /// Threads of the runtime that probes and signals share; both only wait.
 const RUNTIME_THREADS: usize = 2;
@@ -107,9 +107,11 @@ impl Daemon {
         let registry = Registry::new();
         let control = match server.control_path() {
             None => None,
-            Some(path) => Some(api::listen(&path, keeper.health(), keeper.shared().clone(), clock.clone()).map_err(system("open the control socket"))?),
+            Some(path) => Some(
+                api::listen(&path, keeper.health(), keeper.shared().clone(), clock.clone()).map_err(system("open the control socket"))?,
+            ),
         };
-        let now: NowS = Arc::new(move || clock.wall_s());
+        let now: NowMs = Arc::new(move || clock.now_ms());
         let config = server::Config::new(server.listen.clone(), server.workers);
         let running = server::start(config, keeper.shared(), &registry, &now).map_err(|error| DaemonError::System(error.to_string()))?;
         let catalog = &keeper.shared().load().catalog;

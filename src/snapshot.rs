@@ -40,7 +40,8 @@ impl Default for Catalog {
     /// A world without zones: every question is refused.
     fn default() -> Catalog {
         let hash_floor = HashFloor::default();
-        let settings = Settings { udp_size: 1232, nsid: None, chaos: vec![], ecs_enabled: true, ecs_from: vec![], hash_floor };
+        let settings =
+            Settings { udp_size: 1232, nsid: None, chaos: vec![], ecs_enabled: true, ecs_from: vec![], explain_from: vec![], hash_floor };
         let (zones, table) = (Zones::new(vec![]), Arc::new(PlaceTable::empty()));
         Catalog { settings, zones, table, steerings: vec![], regions: vec![], geo_files: vec![], services: vec![], turn_slots: 0 }
     }
@@ -82,11 +83,18 @@ pub struct Settings {
     pub ecs_enabled: bool,
     /// Peers whose client subnets are believed; empty = all.
     pub ecs_from: Vec<Prefix>,
+    /// Peers who may ask why (`TXT _why.NAME`).
+    pub explain_from: Vec<Prefix>,
     /// Granularity of client hashes.
     pub hash_floor: HashFloor,
 }
 
 impl Settings {
+    /// Whether this peer may ask why it is answered as it is.
+    pub fn explains_to(&self, peer: IpAddr) -> bool {
+        self.explain_from.iter().any(|prefix| prefix.contains(peer))
+    }
+
     /// Whether client subnets that this peer sends are used (BEHAVIOUR E7).
     #[inline]
     pub fn believes(&self, peer: IpAddr) -> bool {

@@ -146,14 +146,14 @@ impl Fate {
     }
 }
 
-/// Asks a world at `now_s` (seconds since 1970), and tells how the answer came about.
-pub fn explain(world: &Snapshot, asked: Asked, now_s: u64) -> Explanation<'_> {
+/// Asks a world at `now_ms` of its keeper's clock, and tells how the answer came about.
+pub fn explain(world: &Snapshot, asked: Asked, now_ms: u64) -> Explanation<'_> {
     let qtype = if asked.family == Family::V4 { rtype::A } else { rtype::AAAA };
     let bytes = ask::question(&asked.name, qtype, asked.subnet.map(|subnet| (subnet.network(), subnet.length())));
     let turns = Turns::new(world.catalog.turn_slots);
     let (peer, local) = (SocketAddr::new(asked.peer, 0), SocketAddr::from((Ipv4Addr::LOCALHOST, 53)));
-    let ask = Ask { bytes: &bytes, peer, local, transport: Transport::Tcp, now_s, seed: SEED, turns: &turns };
-    let (mut reply, mut heard) = (vec![0; REPLY_OCTETS], Heard { now_s, ..Heard::default() });
+    let ask = Ask { bytes: &bytes, peer, local, transport: Transport::Tcp, now_ms, seed: SEED, turns: &turns };
+    let (mut reply, mut heard) = (vec![0; REPLY_OCTETS], Heard { now_ms, ..Heard::default() });
     let outcome = answer_traced(world, &ask, &mut reply, &mut heard);
     reply.truncate(outcome.len);
     let steps = outcome.steering.and_then(|id| heard.steps(world, &world.catalog.steerings[id.0 as usize], asked.family));
@@ -163,7 +163,7 @@ pub fn explain(world: &Snapshot, asked: Asked, now_s: u64) -> Explanation<'_> {
 /// What was heard of one decision.
 #[derive(Default)]
 struct Heard {
-    now_s: u64,
+    now_ms: u64,
     client: Option<(Client, bool)>,
     located: Option<(Leaf, PlaceId)>,
     hashed: Option<Prefix>,
@@ -177,7 +177,7 @@ struct Heard {
 
 impl Trace for Heard {
     fn steered(&mut self, question: &Question<'_>, by_subnet: bool) {
-        *self = Heard { now_s: self.now_s, client: Some((question.client, by_subnet)), ..Heard::default() };
+        *self = Heard { now_ms: self.now_ms, client: Some((question.client, by_subnet)), ..Heard::default() };
     }
 
     fn located(&mut self, client: Leaf, place: PlaceId) {
@@ -243,7 +243,7 @@ impl Heard {
             why: entry.why,
             fate: self.fate(health.state, entry),
             admit_percent: f64::from(health.admit) * 100.0 / f64::from(ADMIT_ALL),
-            age_s: story.map(|story| self.now_s.saturating_sub(story.since_s)),
+            age_s: story.map(|story| self.now_ms.saturating_sub(story.since_ms) / 1000),
             evidence: story.map_or("", |story| &story.evidence),
         }
     }

@@ -32,9 +32,7 @@ pub(super) fn text(explanation: &Explanation<'_>, health: &str) -> Result<String
 pub(super) fn json(explanation: &Explanation<'_>, health: &str) -> Result<Value, String> {
     let reply = Reply::read(&explanation.reply)?;
     let records = |records: &[Record]| -> Vec<Value> {
-        let record = |record: &Record| {
-            json!({ "name": record.name.to_string(), "ttl": record.ttl, "type": record.record_type().to_string(), "data": record.data.to_string() })
-        };
+        let record = |record: &Record| json!({ "name": record.name.to_string(), "ttl": record.ttl, "type": record.record_type().to_string(), "data": record.data.to_string() });
         records.iter().map(record).collect()
     };
     Ok(json!({

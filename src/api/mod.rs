@@ -105,7 +105,11 @@ fn answer(fields: &[&str], health: &HealthHandle, world: &Shared, clock: &Clock)
             let family = if *qtype == "AAAA" { Family::V6 } else { Family::V4 };
             let asked = Asked { name, family, subnet: Some(client), peer: client.network() };
             let world = world.load();
-            told(&explain(&world, asked, clock.wall_s()), *format == "json", &format!("as the server has it, generation {}", world.generation))
+            told(
+                &explain(&world, asked, clock.now_ms()),
+                *format == "json",
+                &format!("as the server has it, generation {}", world.generation),
+            )
         }
         ["status"] => Ok(status_json(&health.status()?)),
         ["force", state, selector, until, author, reason] => {

@@ -153,6 +153,7 @@ fn settings(model: &Model) -> Settings {
         chaos: chaos.into_iter().filter_map(chaos_txt).collect(),
         ecs_enabled: server.ecs.enabled,
         ecs_from: server.ecs.from.clone(),
+        explain_from: server.explain_from.clone(),
         hash_floor: server.hash,
     }
 }

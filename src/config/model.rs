@@ -47,6 +47,8 @@ pub struct Server {
     pub udp_size: u16,
     /// Whose client subnets are believed.
     pub ecs: EcsPolicy,
+    /// Peers who may ask why (`explain_from`; default loopback).
+    pub explain_from: Vec<Prefix>,
     /// Granularity of client hashes in prefix lengths (`hash`; default /24 and /56).
     pub hash: HashFloor,
     /// NSID of this server (RFC 5001); none = not answered.

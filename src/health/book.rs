@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::monitor::TargetKey;
 use super::network::{self, Family, Others, Trust};
 use super::report::{NodeId, Report};
-use super::view::{Checks, HealthView, Layout, Measured, PoolNote, PoolState, Verdict, pool_health};
+use super::view::{Checks, HealthView, Layout, Measured, PoolNote, PoolState, SETTLED, Verdict, pool_health};
 use super::{EndpointId, PoolId};
 use entry::Entry;
 use pool::Memory;
@@ -385,7 +385,7 @@ fn measured(entries: &[Entry], probes: &[Probes], layout: &Layout, id: EndpointI
     let required = probes.required.iter().map(|at| entries[*at].measured.verdict).min().unwrap_or(Verdict::Up);
     Measured {
         verdict: endpoint.checks.combine.judge(&mut verdicts).min(required),
-        pending_ms: voting().filter_map(|entry| entry.measured.pending_ms).min(),
+        may_change_at_ms: voting().map(|entry| entry.measured.may_change_at_ms).min().unwrap_or(SETTLED),
         unmeasurable: voting().count() > 0 && voting().all(|entry| entry.measured.unmeasurable),
     }
 }

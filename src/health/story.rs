@@ -5,8 +5,8 @@ use std::sync::Arc;
 /// How a pool came to be what it is.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Story {
-    /// Since when its state is what it is, in seconds of the wall clock.
-    pub since_s: u64,
+    /// Since when its state is what it is, in milliseconds of the keeper's clock.
+    pub since_ms: u64,
     /// The last report of the target whose change led to it; empty where no probe did.
     pub evidence: Arc<str>,
 }

@@ -40,8 +40,6 @@ pub(super) struct State {
     stories: Option<Arc<[Story]>>,
     /// What was last seen of a pool when it changed.
     evidence: BTreeMap<PoolKey, Arc<str>>,
-    /// The wall clock at 0 of the keeper's clock, in seconds.
-    epoch_s: u64,
     shared: Shared,
     generation: u64,
     /// Book revision of the published world; none = a new catalog waits.
@@ -81,7 +79,6 @@ impl State {
             pools: first.pools,
             stories: None,
             evidence: BTreeMap::new(),
-            epoch_s: now_s.saturating_sub(now_ms / 1000),
             shared: Shared::new(snapshot),
             generation: 1,
             published_at_ms: now_ms,
@@ -260,9 +257,9 @@ impl State {
 
     /// How each pool came to be what it is; made anew only when one has changed.
     fn stories(&mut self) -> Arc<[Story]> {
-        let State { book, evidence, epoch_s, stories, .. } = self;
+        let State { book, evidence, stories, .. } = self;
         let of = |(id, pool): (PoolId, &PoolLayout)| Story {
-            since_s: *epoch_s + book.pool(id).map_or(0, |standing| standing.since_ms) / 1000,
+            since_ms: book.pool(id).map_or(0, |standing| standing.since_ms),
             evidence: evidence.get(&pool.key).cloned().unwrap_or_default(),
         };
         Arc::clone(stories.get_or_insert_with(|| (0..).map(PoolId).zip(&book.layout().pools).map(of).collect()))

@@ -51,7 +51,14 @@ mod tests {
     #[test]
     fn what_is_asked_is_what_is_read() {
         let name = Name::parse("www.example.com.", None).unwrap();
-        let subnets = [None, Some(("192.0.2.0", 24)), Some(("192.0.0.0", 13)), Some(("2001:db8::", 32)), Some(("0.0.0.0", 0)), Some(("10.1.2.3", 32))];
+        let subnets = [
+            None,
+            Some(("192.0.2.0", 24)),
+            Some(("192.0.0.0", 13)),
+            Some(("2001:db8::", 32)),
+            Some(("0.0.0.0", 0)),
+            Some(("10.1.2.3", 32)),
+        ];
         for subnet in subnets {
             let subnet = subnet.map(|(address, source)| (address.parse::<IpAddr>().unwrap(), source));
             let message = question(&name, rtype::AAAA, subnet);

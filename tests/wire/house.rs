@@ -168,7 +168,7 @@ pub(crate) static HOUSE: LazyLock<House> = LazyLock::new(|| {
 impl House {
     pub(crate) fn start(listen: Vec<SocketAddr>, world: World) -> House {
         let registry = Registry::new();
-        let now: meridian::server::NowS = Arc::new(|| 1_800_000_000);
+        let now: meridian::server::NowMs = Arc::new(|| 1_800_000_000);
         let running = start(Config::new(listen, 2), &Shared::new(world.snapshot), &registry, &now).unwrap();
         House { running, registry }
     }

@@ -1,7 +1,7 @@
 //! The server file: what this server listens on, how it treats clients, which geo files it reads.
 //! It leaves `regions`, `zones` and `networks` to their own files.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 
 use super::prefix;
@@ -9,13 +9,13 @@ use crate::config::files;
 use crate::config::model::{EcsPolicy, Server};
 use crate::config::spec::{Field, Fields};
 use crate::diag::Diagnostics;
-use crate::geo::GeoFile;
 use crate::geo::build::MAX_SOURCES;
 use crate::geo::source::paths::{FIELDS, Paths};
+use crate::geo::{GeoFile, Prefix};
 use crate::steer::decide::HashFloor;
 
 /// Every key of the server file.
-pub(in crate::config) const SERVER_KEYS: [&str; 15] = [
+pub(in crate::config) const SERVER_KEYS: [&str; 16] = [
     "version",
     "listen",
     "geodb",
@@ -25,6 +25,7 @@ pub(in crate::config) const SERVER_KEYS: [&str; 15] = [
     "workers",
     "udp_size",
     "ecs",
+    "explain_from",
     "hash",
     "nsid",
     "version_text",
@@ -48,8 +49,11 @@ const MAX_WORKERS: usize = 512;
 /// Largest UDP reply when none is given: fits the smallest IPv6 path in one piece (DNS Flag Day 2020).
 const DEFAULT_UDP_OCTETS: u16 = 1232;
 
-/// Networks of resolvers whose client subnets are believed: each query with the option is compared with them.
-const MAX_ECS_NETWORKS: usize = 1024;
+/// Networks of resolvers whose client subnets are believed, or of peers who may ask why: each such query is compared with them.
+const MAX_NETWORKS: usize = 1024;
+
+/// Who may ask why by default: whoever is on this machine.
+const LOOPBACK: [(IpAddr, u8); 2] = [(IpAddr::V4(Ipv4Addr::new(127, 0, 0, 0)), 8), (IpAddr::V6(Ipv6Addr::LOCALHOST), 128)];
 
 /// Octets of an NSID: it rides in every reply that asks for it.
 const MAX_NSID_OCTETS: usize = 64;
@@ -67,6 +71,7 @@ pub(in crate::config) fn server(fields: &Fields<'_>, out: &mut Diagnostics) -> O
     let workers = fields.get("workers").map_or_else(default_workers, |field| field.whole(1..=MAX_WORKERS as u64, out).unwrap_or(1));
     let udp_size = fields.get("udp_size").and_then(|field| field.whole(512..=4096, out)).unwrap_or(DEFAULT_UDP_OCTETS);
     let ecs = fields.get("ecs").and_then(|field| ecs(&field, out)).unwrap_or(EcsPolicy { enabled: true, from: Vec::new() });
+    let explain_from = fields.get("explain_from").map_or_else(loopback, |field| explain_from(&field, out));
     let hash = fields.get("hash").and_then(|field| hash(&field, out)).unwrap_or_default();
     let nsid = fields.get("nsid").and_then(|field| bounded_text(&field, MAX_NSID_OCTETS, out)).map(|text| text.as_bytes().to_vec());
     let version_text = match fields.get("version_text") {
@@ -77,7 +82,7 @@ pub(in crate::config) fn server(fields: &Fields<'_>, out: &mut Diagnostics) -> O
     let state_dir = fields.get("state_dir").and_then(|field| Some(files::resolve(field.text("a folder", out)?, &field.node.mark)));
     let control = fields.get("control").and_then(|field| Some(files::resolve(field.text("the path of a socket", out)?, &field.node.mark)));
     let exec_probes = fields.get("exec_probes").and_then(|field| field.flag(out)).unwrap_or(false);
-    Some(Server { listen: listen?, workers, udp_size, ecs, hash, nsid, version_text, state_dir, control, exec_probes })
+    Some(Server { listen: listen?, workers, udp_size, ecs, explain_from, hash, nsid, version_text, state_dir, control, exec_probes })
 }
 
 /// `geodb:`, each file there and of a known kind.
@@ -192,12 +197,26 @@ fn ecs(field: &Field<'_>, out: &mut Diagnostics) -> Option<EcsPolicy> {
     }
     let fields = field.fields("`true`, `false`, or a map with `enabled` and `from`", &["enabled", "from"], out)?;
     let enabled = fields.get("enabled").is_none_or(|field| field.flag(out).unwrap_or(true));
-    let from = fields.get("from").map(|field| field.filled_list("one or more networks", out)).unwrap_or_default();
-    if from.len() > MAX_ECS_NETWORKS {
-        out.error(field.mark(), format!("`from` has {} networks, at most {MAX_ECS_NETWORKS} are allowed", from.len()));
-        return None;
+    Some(EcsPolicy { enabled, from: fields.get("from").map(|field| networks(&field, out)).unwrap_or_default() })
+}
+
+/// Networks, or `none`.
+fn explain_from(field: &Field<'_>, out: &mut Diagnostics) -> Vec<Prefix> {
+    if field.scalar() == Some("none") { Vec::new() } else { networks(field, out) }
+}
+
+fn loopback() -> Vec<Prefix> {
+    LOOPBACK.iter().map(|(address, length)| Prefix::masked(*address, *length)).collect()
+}
+
+/// One network or a list of them.
+fn networks(field: &Field<'_>, out: &mut Diagnostics) -> Vec<Prefix> {
+    let list = field.filled_list("one or more networks", out);
+    if list.len() > MAX_NETWORKS {
+        out.error(field.mark(), format!("`{}` has {} networks, at most {MAX_NETWORKS} are allowed", field.key, list.len()));
+        return Vec::new();
     }
-    Some(EcsPolicy { enabled, from: from.iter().filter_map(|item| prefix(item, out)).collect() })
+    list.iter().filter_map(|item| prefix(item, out)).collect()
 }
 
 fn hash(field: &Field<'_>, out: &mut Diagnostics) -> Option<HashFloor> {

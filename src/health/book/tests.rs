@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::health::monitor::{Monitor, Request};
 use crate::health::report::{Evidence, Outcome};
-use crate::health::view::{EndpointLayout, MinHealthy, NO_TTL_CAP, Override, PoolKey, PoolLayout};
+use crate::health::view::{EndpointLayout, MinHealthy, Override, PoolKey, PoolLayout, SETTLED};
 
 mod stories;
 
@@ -187,25 +187,29 @@ fn h4_an_override_beats_the_probes_which_go_on_underneath() {
 }
 
 #[test]
-fn t1_the_ttl_is_capped_by_the_time_until_the_state_could_change() {
+fn t1_a_pool_may_change_when_all_that_is_missing_comes_as_fast_as_it_can() {
     let target = target(1, 3, 4);
     let mut book = book(&[std::slice::from_ref(&target)]);
-    for (letters, cap_s, why) in [
-        ("", 5, "not asked yet: the first outcome decides"),
-        ("+", NO_TTL_CAP, "settled"),
-        ("-", 2, "two more failures, re-checked every second"),
-        ("-", 1, "one more"),
-        ("!", 1, "no evidence"),
-        ("+", NO_TTL_CAP, "settled again"),
-        ("---", NO_TTL_CAP, "settled down"),
-        ("+", 3, "recovering: three more successes"),
-        ("++", 1, "one more"),
-        ("+", NO_TTL_CAP, "settled up"),
+    assert_eq!(book.view().pool(POOL).may_change_at_ms, 0, "not asked yet: the first outcome may come at any moment");
+    // Probes of a second apart, as after a first contrary outcome, each of which takes 100 ms.
+    for (at_ms, letter, may_change_at_ms, why) in [
+        (10_100, '+', SETTLED, "settled"),
+        (15_100, '-', 17_000, "two more failures, begun at 16 and 17 s"),
+        (16_100, '-', 17_000, "one more"),
+        (17_100, '!', 18_000, "no evidence: one more all the same"),
+        (18_100, '+', SETTLED, "settled again"),
+        (23_100, '-', 25_000, "it fails"),
+        (24_100, '-', 25_000, "one more"),
+        (25_100, '-', SETTLED, "settled down"),
+        (30_100, '+', 33_000, "recovering: three more successes"),
+        (31_100, '+', 33_000, "two more"),
+        (32_100, '+', 33_000, "one more"),
+        (33_100, '+', SETTLED, "settled up"),
     ] {
         let revision = book.revision();
         let before = book.view();
-        feed(&mut book, &target, letters);
-        assert_eq!(book.view().pool(POOL).ttl_cap_s, cap_s, "{why}");
+        book.report(NodeId::LOCAL, &target, Report { took_ms: 100, ..report(letter) }, at_ms);
+        assert_eq!(book.view().pool(POOL).may_change_at_ms, may_change_at_ms, "{why}");
         assert!(book.view() == before || book.revision() > revision, "what differs is published: {why}");
     }
 }
@@ -216,7 +220,7 @@ fn t1_a_target_that_cannot_be_measured_does_not_shorten_ttls_for_ever() {
     let mut book = book(&[std::slice::from_ref(&target)]);
     feed(&mut book, &target, "!");
     assert_eq!(book.target(&target).unwrap().verdict, Verdict::Unknown);
-    assert_eq!(book.view().pool(POOL).ttl_cap_s, NO_TTL_CAP);
+    assert_eq!(book.view().pool(POOL).may_change_at_ms, SETTLED);
 }
 
 #[test]
@@ -260,7 +264,7 @@ fn an_endpoint_without_a_monitor_is_up() {
     bare.endpoints[0] = EndpointLayout::default();
     let book = HealthBook::new(Arc::new(bare), 0);
     assert!(book.view().endpoint_up(EndpointId(0)));
-    assert_eq!(book.view().pool(POOL).ttl_cap_s, NO_TTL_CAP);
+    assert_eq!(book.view().pool(POOL).may_change_at_ms, SETTLED);
     assert_eq!(book.targets().count(), 0);
 }
 

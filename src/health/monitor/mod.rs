@@ -220,7 +220,15 @@ impl MonitorSpec {
     }
 }
 
+/// A gap between two probes of a target is shortened by at most this share of the interval, 1/10, so that targets do not march in step.
+pub const JITTER_DIVISOR: u32 = 10;
+
 impl Monitor {
+    /// The least time between the starts of two probes while an outcome speaks against the verdict, in milliseconds.
+    pub fn least_recheck_ms(&self) -> u32 {
+        self.recheck_ms.min(self.interval_ms - self.interval_ms / JITTER_DIVISOR)
+    }
+
     /// A monitor of this request with every default.
     pub fn new(port: u16, request: Request) -> Monitor {
         Monitor {

@@ -95,13 +95,12 @@ fn p5_families_are_judged_apart_or_together_as_configured() {
 }
 
 #[test]
-fn t1_the_cap_is_the_soonest_possible_change_and_at_least_a_second() {
-    let pending = |ms| (None, Measured { pending_ms: Some(ms), ..Measured::UP });
-    let cap = |endpoints: &[_]| view(MinHealthy::Count(1), None, endpoints).pool(PoolId(0)).ttl_cap_s;
-    assert_eq!(cap(&[UP, DOWN]), NO_TTL_CAP);
-    assert_eq!(cap(&[UP, pending(10_000), pending(5_999)]), 5);
-    assert_eq!(cap(&[pending(200)]), 1);
-    assert_eq!(cap(&[UP, (Some(Override::Up), pending(200).1)]), NO_TTL_CAP, "an override does not wait for probes");
+fn t1_a_pool_may_change_when_the_first_of_its_endpoints_may() {
+    let pending = |may_change_at_ms| (None, Measured { may_change_at_ms, ..Measured::UP });
+    let soonest_ms = |endpoints: &[_]| view(MinHealthy::Count(1), None, endpoints).pool(PoolId(0)).may_change_at_ms;
+    assert_eq!(soonest_ms(&[UP, DOWN]), SETTLED);
+    assert_eq!(soonest_ms(&[UP, pending(10_000), pending(5_999)]), 5_999);
+    assert_eq!(soonest_ms(&[UP, (Some(Override::Up), pending(200).1)]), SETTLED, "an override does not wait for probes");
 }
 
 #[test]
