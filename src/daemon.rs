@@ -11,8 +11,8 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use crate::api::{self, Control};
 use crate::clock::Clock;
 use crate::config::compile::{Compiled, Earlier, compile};
-use crate::config::load;
-use crate::config::model::Server;
+use crate::config::model::{Server, Test};
+use crate::config::{load, rehearse};
 use crate::diag::Diagnostics;
 use crate::health::{Layout, NodeId, TargetKey};
 use crate::keeper::Keeper;
@@ -39,25 +39,35 @@ pub struct Prepared {
     pub server: Server,
     /// The compiled world.
     pub compiled: Compiled,
+    /// What some clients shall be answered; nobody has asked yet, see [`rehearse`].
+    pub tests: Vec<Test>,
     /// Warnings.
     pub warnings: Diagnostics,
 }
 
-/// Loads and compiles; exactly this is what `check` runs, what `serve` starts from and what a reload does.
+/// Loads, compiles and asks the configuration's own tests; exactly this is what `check` runs, what `serve` starts from and what a reload does.
+pub fn rehearse(path: &Path, earlier: Option<&Earlier>) -> Result<Prepared, Diagnostics> {
+    let mut prepared = prepare(path, earlier)?;
+    rehearse::run(&prepared.compiled, &prepared.tests, &mut prepared.warnings);
+    if prepared.warnings.has_errors() { Err(prepared.warnings) } else { Ok(prepared) }
+}
+
+/// Loads and compiles, as tools do that look into a configuration, with failing tests too.
 pub fn prepare(path: &Path, earlier: Option<&Earlier>) -> Result<Prepared, Diagnostics> {
     let loaded = load(path);
     let mut diagnostics = loaded.diagnostics;
     let Some(model) = loaded.model else { return Err(diagnostics) };
     let server = model.server.clone();
+    let tests = model.tests.clone();
     match compile(model, earlier, &mut diagnostics) {
-        Some(compiled) if !diagnostics.has_errors() => Ok(Prepared { server, compiled, warnings: diagnostics }),
+        Some(compiled) if !diagnostics.has_errors() => Ok(Prepared { server, compiled, tests, warnings: diagnostics }),
         _ => Err(diagnostics),
     }
 }
 
 /// Serves until SIGTERM or SIGINT, reloads at SIGHUP.
 pub fn serve(path: &Path) -> Result<(), DaemonError> {
-    let prepared = prepare(path, None).map_err(DaemonError::Config)?;
+    let prepared = rehearse(path, None).map_err(DaemonError::Config)?;
     if let Err(error) = server::raise_descriptor_limit() {
         tracing::warn!(%error, "the limit of open descriptors stays as it is");
     }
@@ -125,7 +135,7 @@ impl Daemon {
 
     /// All or nothing: with any error the world in force stays (BEHAVIOUR R1).
     fn reload(&mut self) {
-        let Prepared { server, compiled, warnings, .. } = match prepare(&self.path, Some(&self.earlier)) {
+        let Prepared { server, compiled, warnings, .. } = match rehearse(&self.path, Some(&self.earlier)) {
             Ok(prepared) => prepared,
             Err(diagnostics) => {
                 tracing::error!("reload refused, the configuration in force stays:\n{}", diagnostics.to_string().trim_end());

@@ -3,7 +3,6 @@
 
 use std::io::Write;
 use std::net::IpAddr;
-use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
 
@@ -12,12 +11,10 @@ use super::ctl::SocketArg;
 use crate::answer::Class;
 use crate::answer::explain::{Asked, explain};
 use crate::api;
-use crate::config::compile::Compiled;
+use crate::config::rehearse::Down;
 use crate::daemon::Prepared;
 use crate::geo::{Family, Prefix};
-use crate::health::{HealthView, Measured};
 use crate::name::Name;
-use crate::snapshot::Snapshot;
 
 #[derive(Debug, Args)]
 pub(super) struct Explain {
@@ -29,8 +26,8 @@ pub(super) struct Explain {
     /// The type that is asked for
     #[arg(long = "type", value_enum, default_value = "a", ignore_case = true)]
     qtype: QType,
-    /// Assume that this region is measured down; may be given several times
-    #[arg(long, value_name = "REGION")]
+    /// Assume that this region, or the endpoint with this address, is measured down; may be given several times
+    #[arg(long, value_name = "REGION|ADDRESS")]
     down: Vec<String>,
     /// Ask the running server: its configuration, its health
     #[arg(long, conflicts_with = "down")]
@@ -82,7 +79,7 @@ impl Explain {
     /// Asks a world of the files, with health as assumed: as a resolver at the client's own address would, with the client as client subnet.
     fn assume(&self, name: Name, client: Prefix) -> Result<String, Failure> {
         let Prepared { compiled, .. } = self.socket.config.prepare()?;
-        let world = self.world(&compiled)?;
+        let world = Down::parse(&compiled, &self.down).map_err(Failure::Usage)?.world(&compiled);
         let asked = Asked { name, family: self.family(), subnet: Some(client), peer: client.network() };
         let explanation = explain(&world, asked, 0);
         api::told(&explanation, self.format == Format::Json, &self.assumption()).map_err(Failure::Failed)
@@ -100,22 +97,6 @@ impl Explain {
             [] => "assumed up everywhere (overrides in the files apply)".into(),
             down => format!("assumed up everywhere but in {} (overrides in the files apply)", down.join(", ")),
         }
-    }
-
-    /// The world as `serve` would publish it, with health as assumed.
-    fn world(&self, compiled: &Compiled) -> Result<Snapshot, Failure> {
-        let catalog = &compiled.catalog;
-        let region = |name: &String| {
-            let index = catalog.regions.iter().position(|region| region.name == *name);
-            index.ok_or_else(|| Failure::Usage(format!("there is no region `{name}`")))
-        };
-        let down: Vec<usize> = self.down.iter().map(region).collect::<Result<_, _>>()?;
-        let endpoint_is_down = |id: u32| {
-            let mut pools = compiled.layout.pools.iter().zip(&compiled.pools);
-            pools.any(|(pool, name)| pool.endpoints.contains(&id) && down.contains(&usize::from(name.region.0)))
-        };
-        let health = HealthView::new(&compiled.layout, |id| if endpoint_is_down(id.0) { Measured::DOWN } else { Measured::UP });
-        Ok(Snapshot { catalog: Arc::clone(catalog), health: Arc::new(health), generation: 1 })
     }
 }
 

@@ -9,13 +9,15 @@ mod serve;
 mod zone;
 
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::config::compile::Earlier;
 use crate::config::default_path;
 use crate::daemon::{self, DaemonError, Prepared};
+use crate::diag::Diagnostics;
 
 #[derive(Debug, Parser)]
 #[command(name = "meridian", version, about = "Authoritative DNS server for GeoDNS and global server load balancing")]
@@ -61,7 +63,16 @@ impl ConfigArg {
 
     /// Loads and compiles; warnings go to standard error.
     fn prepare(&self) -> Result<Prepared, Failure> {
-        let prepared = daemon::prepare(&self.path()?, None).map_err(|found| Failure::Config(found.to_string()))?;
+        self.loaded(daemon::prepare)
+    }
+
+    /// The same, and asks the tests of the configuration.
+    fn rehearse(&self) -> Result<Prepared, Failure> {
+        self.loaded(daemon::rehearse)
+    }
+
+    fn loaded(&self, load: impl Fn(&Path, Option<&Earlier>) -> Result<Prepared, Diagnostics>) -> Result<Prepared, Failure> {
+        let prepared = load(&self.path()?, None).map_err(|found| Failure::Config(found.to_string()))?;
         eprint!("{}", prepared.warnings);
         Ok(prepared)
     }

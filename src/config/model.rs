@@ -4,7 +4,8 @@
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
-use crate::geo::{GeoFile, Override, Point, Prefix, RegionId};
+use crate::diag::Mark;
+use crate::geo::{Family, GeoFile, Override, Point, Prefix, RegionId};
 use crate::health::view::ADMIT_ALL;
 use crate::health::{self, Combine, MinHealthy, Monitor, PoolLayout, Recovery, TargetKey};
 use crate::name::Name;
@@ -13,6 +14,7 @@ use crate::steer::decide::HashFloor;
 use crate::steer::order::OrderSpec;
 use crate::steer::rule::Rule;
 use crate::steer::{Families, OnAllDown, ShareSpec, Weight};
+use crate::wire::Rcode;
 use crate::zone::Zone;
 
 /// Index of a service in [`Model::services`].
@@ -34,6 +36,40 @@ pub struct Model {
     pub steerings: Vec<Steer>,
     /// Checked zones, in the order of the files.
     pub zones: Vec<Zone>,
+    /// What some clients shall be answered.
+    pub tests: Vec<Test>,
+}
+
+/// One of `tests:`.
+#[derive(Debug, Clone)]
+pub struct Test {
+    /// Where it stands.
+    pub mark: Mark,
+    /// The name that is asked for.
+    pub name: Name,
+    /// The client subnet.
+    pub client: Prefix,
+    /// A or AAAA.
+    pub family: Family,
+    /// Regions and addresses of endpoints that are taken to be down, as typed.
+    pub down: Vec<String>,
+    /// What the answer must be.
+    pub expect: Expect,
+}
+
+/// What an answer must be; what is not given may be anything.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Expect {
+    /// It comes from one of these.
+    pub regions: Vec<RegionId>,
+    /// It comes from none of these.
+    pub not_regions: Vec<RegionId>,
+    /// Every address of it is one of these; empty = it has none.
+    pub addresses: Option<Vec<IpAddr>>,
+    /// Its response code.
+    pub rcode: Option<Rcode>,
+    /// Its ECS scope.
+    pub scope: Option<u8>,
 }
 
 /// Settings of this server.

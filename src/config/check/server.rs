@@ -15,7 +15,7 @@ use crate::geo::{GeoFile, Prefix};
 use crate::steer::decide::HashFloor;
 
 /// Every key of the server file.
-pub(in crate::config) const SERVER_KEYS: [&str; 16] = [
+pub(in crate::config) const SERVER_KEYS: [&str; 17] = [
     "version",
     "listen",
     "geodb",
@@ -32,6 +32,7 @@ pub(in crate::config) const SERVER_KEYS: [&str; 16] = [
     "state_dir",
     "exec_probes",
     "control",
+    "tests",
 ];
 
 /// The one version of the file format.
