@@ -11,13 +11,14 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use crate::api::{self, Control};
 use crate::clock::Clock;
 use crate::config::compile::{Compiled, Earlier, compile};
+use crate::config::load;
 use crate::config::model::{Server, Test};
-use crate::config::{load, rehearse};
 use crate::diag::Diagnostics;
 use crate::health::{Layout, NodeId, TargetKey};
 use crate::keeper::Keeper;
 use crate::metrics::Registry;
 use crate::prober::Prober;
+use crate::rehearsal::{expectations, summary};
 use crate::server::{self, NowMs, Running};
 
 /// Threads of the runtime that probes and signals share; both only wait.
@@ -48,7 +49,7 @@ pub struct Prepared {
 /// Loads, compiles and asks the configuration's own tests; exactly this is what `check` runs, what `serve` starts from and what a reload does.
 pub fn rehearse(path: &Path, earlier: Option<&Earlier>) -> Result<Prepared, Diagnostics> {
     let mut prepared = prepare(path, earlier)?;
-    rehearse::run(&prepared.compiled, &prepared.tests, &mut prepared.warnings);
+    expectations::run(&prepared.compiled, &prepared.tests, &mut prepared.warnings);
     if prepared.warnings.has_errors() { Err(prepared.warnings) } else { Ok(prepared) }
 }
 
@@ -146,12 +147,14 @@ impl Daemon {
         if (&server.listen, server.workers) != (&self.server.listen, self.server.workers) {
             tracing::warn!("a change of `listen` or `workers` takes a restart");
         }
+        let before = Arc::clone(&self.keeper.shared().load().catalog);
         self.earlier = Earlier::of(&compiled);
         let targets = targets(&compiled.layout);
         self.keeper.world().install(compiled);
         self.prober.set_targets(targets);
         let world = self.keeper.shared().load();
         tracing::info!(generation = world.generation, zones = world.catalog.zones.zones().len(), "reloaded");
+        tracing::info!("with everything up, by addresses: {}", summary(&before, &world.catalog));
     }
 
     /// Sockets first, so that nobody is left without an answer; then the rest.

@@ -1,7 +1,7 @@
 //! Meridian: an authoritative DNS server for GeoDNS and global server load balancing.
 //!
 //! The modules in reading order: first the words (`name`, `diag`, `clock`), then what a query meets on its way
-//! (`wire`, `zone`, `geo`, `health`, `steer`, `answer`, `snapshot`), then what prepares that world (`config`, `keeper`, `prober`),
+//! (`wire`, `zone`, `geo`, `health`, `steer`, `answer`, `snapshot`), then what prepares that world (`config`, `keeper`, `prober`), what tries it beforehand (`rehearsal`),
 //! and last what carries it (`server`, `metrics`, `daemon`, `cli`). ARCHITECTURE.md says who may import whom.
 
 pub mod answer;
@@ -17,6 +17,7 @@ pub mod keeper;
 pub mod metrics;
 pub mod name;
 pub mod prober;
+pub mod rehearsal;
 pub mod server;
 pub mod snapshot;
 pub mod steer;

@@ -19,7 +19,7 @@ const LAYERS: [&[&str]; 9] = [
     &["zone", "steer"],
     &["snapshot", "answer"],
     &["config", "metrics"],
-    &["keeper"],
+    &["keeper", "rehearsal"],
     &["server", "prober", "api", "cluster"],
     &["daemon", "cli"],
     &["main"],

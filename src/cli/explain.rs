@@ -11,10 +11,10 @@ use super::ctl::SocketArg;
 use crate::answer::Class;
 use crate::answer::explain::{Asked, explain};
 use crate::api;
-use crate::config::rehearse::Down;
 use crate::daemon::Prepared;
 use crate::geo::{Family, Prefix};
 use crate::name::Name;
+use crate::rehearsal::Down;
 
 #[derive(Debug, Args)]
 pub(super) struct Explain {

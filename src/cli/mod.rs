@@ -3,9 +3,12 @@
 
 mod check;
 mod ctl;
+mod diff;
 mod explain;
 mod geo;
+mod rehearsed;
 mod serve;
+mod simulate;
 mod zone;
 
 use std::io::{self, Write};
@@ -34,6 +37,10 @@ enum Command {
     Check(check::Check),
     /// Say step by step what a client would be answered, and why
     Explain(explain::Explain),
+    /// Say who goes where when something is down; exit code 1 where clients are lost or a capacity is exceeded
+    Simulate(simulate::Simulate),
+    /// Say how many clients another configuration would move, from where to where
+    Diff(diff::Diff),
     /// Show what is up, since when and why; exit code 1 where a region is not available
     Status(ctl::Status),
     /// Force regions, services or endpoints up, down or to drain by hand
@@ -111,6 +118,8 @@ pub fn run() -> ExitCode {
         Command::Serve(serve) => serve.run(),
         Command::Check(check) => check.run(&mut out),
         Command::Explain(explain) => explain.run(&mut out),
+        Command::Simulate(simulate) => simulate.run(&mut out),
+        Command::Diff(diff) => diff.run(&mut out),
         Command::Status(status) => status.run(&mut out),
         Command::Ctl(ctl) => ctl.run(&mut out),
         Command::Geo(geo) => geo.run(&mut out),

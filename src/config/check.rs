@@ -13,7 +13,7 @@ mod server;
 mod steer;
 mod zones;
 
-pub(super) use expectations::{RCODES, tests};
+pub(super) use expectations::tests;
 pub(super) use networks::networks;
 pub(super) use records::{MAX_RECORDS, refusal, unknown_type};
 pub(super) use regions::Regions;

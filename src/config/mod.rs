@@ -8,7 +8,6 @@ mod import;
 mod load;
 mod master;
 pub mod model;
-pub mod rehearse;
 mod spec;
 
 pub use import::{Imported, import};

@@ -57,6 +57,10 @@ pub struct Test {
     pub expect: Expect,
 }
 
+/// Response codes that can be expected, as `dig` prints them.
+pub const RCODES: [(&str, Rcode); 4] =
+    [("NOERROR", Rcode::NOERROR), ("NXDOMAIN", Rcode::NXDOMAIN), ("REFUSED", Rcode::REFUSED), ("YXDOMAIN", Rcode::YXDOMAIN)];
+
 /// What an answer must be; what is not given may be anything.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Expect {

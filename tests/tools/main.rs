@@ -6,5 +6,7 @@
 mod agree;
 #[path = "../common/mod.rs"]
 mod common;
+mod compare;
+mod expectations;
 mod explain;
 mod why;

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use super::{Regions, prefix, reference_hint};
 use crate::config::files;
-use crate::config::model::{Expect, Test};
+use crate::config::model::{Expect, RCODES, Test};
 use crate::config::spec::{Field, Fields};
 use crate::diag::Diagnostics;
 use crate::geo::{Family, Prefix, RegionId};
@@ -26,10 +26,6 @@ const EXPECT_KEYS: [&str; 5] = ["region", "not_region", "addresses", "rcode", "s
 
 /// Keys of a file of tests.
 const FILE_KEYS: [&str; 1] = ["tests"];
-
-/// Response codes that can be expected, as `dig` prints them.
-pub(in crate::config) const RCODES: [(&str, Rcode); 4] =
-    [("NOERROR", Rcode::NOERROR), ("NXDOMAIN", Rcode::NXDOMAIN), ("REFUSED", Rcode::REFUSED), ("YXDOMAIN", Rcode::YXDOMAIN)];
 
 /// `tests:`: a list of tests, or files of them.
 pub(in crate::config) fn tests(server: &Fields<'_>, regions: &Regions, out: &mut Diagnostics) -> Vec<Test> {
