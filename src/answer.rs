@@ -17,15 +17,12 @@ use crate::wire::edns::OptReply;
 use crate::wire::qname::QName;
 use crate::wire::query::{self, Fault, Query};
 use crate::wire::reply::{self, Flags, Full, Owner, Reply, Section};
-use crate::wire::{Rcode, class, rtype};
+use crate::wire::{MAX_MESSAGE_OCTETS, Rcode, class, rtype};
 use crate::zone::build::MAX_ALIAS_CHAIN;
 use crate::zone::lookup::{Found, Match};
 use crate::zone::rename::Renamed;
 use crate::zone::rrset::Rrset;
 use crate::zone::{Node, SteeringId, ZoneId};
-
-/// Largest message over TCP: its length prefix has 16 bits (RFC 1035 4.2.2).
-const TCP_LIMIT: usize = 65_535;
 
 /// How a query came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -154,7 +151,7 @@ pub fn answer_traced<T: Trace>(world: &Snapshot, ask: &Ask<'_>, out: &mut [u8], 
     };
     let limit = match ask.transport {
         Transport::Udp => query.udp_limit(settings.udp_size),
-        Transport::Tcp => TCP_LIMIT,
+        Transport::Tcp => MAX_MESSAGE_OCTETS,
     };
     let opt = query.edns.as_ref().map(|edns| OptReply::to(edns, settings.udp_size, settings.nsid.as_deref()));
     let opt = if answers_options(&query) { opt } else { opt.map(OptReply::bare) };

@@ -122,6 +122,8 @@ pub enum Fate {
     Down,
     /// It is forced down.
     ForcedDown,
+    /// Its host names have no address.
+    Vacant,
 }
 
 impl Row<'_> {
@@ -142,6 +144,7 @@ impl Fate {
             Fate::NotNeeded => "up, not needed",
             Fate::Down => "down, passed over",
             Fate::ForcedDown => "forced down, passed over",
+            Fate::Vacant => "its host names have no address, passed over",
         }
     }
 }
@@ -258,14 +261,15 @@ impl Heard {
             (_, _, PoolState::Available) => Fate::NotNeeded,
             (_, _, PoolState::Down) => Fate::Down,
             (_, _, PoolState::ForcedDown) => Fate::ForcedDown,
+            (_, _, PoolState::Vacant) => Fate::Vacant,
         }
     }
 
     fn all_down(&self, world: &Snapshot, steering: &Steering, family: &FamilySteering) -> Option<&'static str> {
-        let all_forced_down = || family.candidates.iter().all(|candidate| world.health.pool(candidate.pool).state == PoolState::ForcedDown);
+        let all_shut = || family.candidates.iter().all(|candidate| !world.health.pool(candidate.pool).state.is_open());
         match (self.chosen, self.standard) {
             (None, _) if steering.on_all_down == OnAllDown::Nodata => Some("no data, as configured"),
-            (None, _) if all_forced_down() => Some("no data: every region is forced down"),
+            (None, _) if all_shut() => Some("no data: every region is forced down, or has no address of its host names"),
             (None, _) => Some("every region inside the hard fence is forced down: its fallback addresses"),
             (Some(_), Some(Standard::AnyUp)) => Some("fail open: any region with any endpoint up"),
             (Some(_), Some(Standard::Allowed)) => Some("fail open: any region not forced down"),

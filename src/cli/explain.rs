@@ -13,7 +13,9 @@ use crate::answer::explain::{Asked, explain};
 use crate::api;
 use crate::daemon::Prepared;
 use crate::geo::{Family, Prefix};
+use crate::health::Hosts;
 use crate::name::Name;
+use crate::prober::resolve_once;
 use crate::rehearsal::Down;
 
 #[derive(Debug, Args)]
@@ -78,8 +80,13 @@ impl Explain {
 
     /// Asks a world of the files, with health as assumed: as a resolver at the client's own address would, with the client as client subnet.
     fn assume(&self, name: Name, client: Prefix) -> Result<String, Failure> {
-        let Prepared { compiled, .. } = self.socket.config.prepare()?;
-        let world = Down::parse(&compiled, &self.down).map_err(Failure::Usage)?.world(&compiled);
+        let Prepared { compiled, server, .. } = self.socket.config.prepare()?;
+        // Host names have the addresses that they have just now.
+        let hosts = match compiled.layout.hosts() {
+            none if none.is_empty() => Hosts::default(),
+            hosts => resolve_once(&server.resolvers, hosts)?,
+        };
+        let world = Down::parse(&compiled, &self.down).map_err(Failure::Usage)?.world_with(&compiled, &hosts);
         let asked = Asked { name, family: self.family(), subnet: Some(client), peer: client.network() };
         let explanation = explain(&world, asked, 0);
         api::told(&explanation, self.format == Format::Json, &self.assumption()).map_err(Failure::Failed)

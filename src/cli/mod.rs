@@ -6,6 +6,7 @@ mod ctl;
 mod diff;
 mod explain;
 mod geo;
+mod probe;
 mod rehearsed;
 mod serve;
 mod simulate;
@@ -46,6 +47,8 @@ enum Command {
     /// Force regions, services or endpoints up, down or to drain by hand
     #[command(subcommand)]
     Ctl(ctl::Ctl),
+    /// Probe a service or an endpoint once and show every step; exit code 1 where a probe fails
+    Probe(probe::Probe),
     /// Ask the geo data
     #[command(subcommand)]
     Geo(geo::Geo),
@@ -122,6 +125,7 @@ pub fn run() -> ExitCode {
         Command::Diff(diff) => diff.run(&mut out),
         Command::Status(status) => status.run(&mut out),
         Command::Ctl(ctl) => ctl.run(&mut out),
+        Command::Probe(probe) => probe.run(&mut out),
         Command::Geo(geo) => geo.run(&mut out),
         Command::Zone(zone) => zone.run(&mut out),
     };

@@ -90,7 +90,10 @@ impl Simulate {
         let count = downs.len();
         for (done, (text, down)) in downs.into_iter().enumerate() {
             progress.show(done, count);
-            outages.push(Outage { down: text, comparisons: comparer.compare([&before, &down.world(&compiled)], self.family(), only.as_ref()) });
+            outages.push(Outage {
+                down: text,
+                comparisons: comparer.compare([&before, &down.world(&compiled)], self.family(), only.as_ref()),
+            });
         }
         progress.clear();
         if outages.iter().all(|outage| outage.comparisons.is_empty()) {
