@@ -321,7 +321,7 @@ impl<'a, 'o, T: Trace> Page<'a, 'o, T> {
         let ecs = self.query.edns.as_ref()?.ecs?;
         let peer = self.ask.peer.ip();
         let address = ecs.address().filter(|_| wanted && self.world.catalog.settings.believes(peer))?;
-        Some(Client { address, source_length: ecs.source, peer })
+        Some(Client { address, source_length: ecs.source(), peer })
     }
 
     fn addresses(&mut self, owner: Owner<'_>, decision: &Decision<'_>) {
@@ -329,11 +329,7 @@ impl<'a, 'o, T: Trace> Page<'a, 'o, T> {
             return;
         }
         for address in decision.addresses() {
-            let written = match address {
-                std::net::IpAddr::V4(v4) => self.reply.address(owner, decision.ttl_s, &v4.octets()),
-                std::net::IpAddr::V6(v6) => self.reply.address(owner, decision.ttl_s, &v6.octets()),
-            };
-            if written == Err(Full) {
+            if self.reply.address(owner, decision.ttl_s, address) == Err(Full) {
                 self.reply.truncate();
                 self.outcome.truncated = true;
                 return;
@@ -346,6 +342,9 @@ impl<'a, 'o, T: Trace> Page<'a, 'o, T> {
         self.outcome.class = class;
         self.outcome.rcode = if class == Class::NameError { Rcode::NXDOMAIN } else { Rcode::NOERROR };
         let soa = &found.zone.negative_soa;
+        if self.reply.ready(&found.zone.negative, soa.ttl_s().min(ttl_cap_s)) {
+            return;
+        }
         self.put(Section::Authority, Owner::Name(found.zone.apex.as_wire()), soa, soa.ttl_s().min(ttl_cap_s));
     }
 

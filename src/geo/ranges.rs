@@ -111,7 +111,8 @@ impl<A: Address> Ranges<A> {
         let inside = self.keys[from..to].partition_point(|start| *start <= key);
         // Range 0 starts at address 0, so there is always one at or before the address.
         let last = (from + inside).saturating_sub(1);
-        let is_split = last > 0 && self.keys[last - 1] == self.keys[last] && self.keys[last] == key;
+        // No IPv4 range is: its keys are whole addresses.
+        let is_split = !self.lows.is_empty() && last > 0 && self.keys[last - 1] == self.keys[last] && self.keys[last] == key;
         let range = if is_split { self.find_low(key, low) } else { last as u32 };
         (range, self.places[range as usize])
     }

@@ -177,9 +177,10 @@ impl State {
         self.retired.retain(|snapshot| Arc::strong_count(snapshot) > 1);
     }
 
-    /// True if every target has a verdict: nothing need be waited for.
+    /// True if every host name has an address and every target a verdict: nothing need be waited for.
     pub(super) fn knows_all(&self) -> bool {
-        self.book.targets().all(|target| self.book.target(target).is_some_and(|health| health.verdict != Verdict::Unknown))
+        self.knows_hosts()
+            && self.book.targets().all(|target| self.book.target(target).is_some_and(|health| health.verdict != Verdict::Unknown))
     }
 
     /// Puts an override in force. The error says why not.
@@ -298,7 +299,7 @@ impl State {
                     }
                     PoolState::Available => tracing::info!(service, region, %family, %from, %to, "a region changed"),
                     PoolState::Down | PoolState::ForcedDown | PoolState::Vacant => {
-                        tracing::warn!(service, region, %family, %from, %to, "a region changed")
+                        tracing::warn!(service, region, %family, %from, %to, "a region changed");
                     }
                 }
             }

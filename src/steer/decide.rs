@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use super::balance::{Pick, Positions, Turns};
 use super::hash::{Rendezvous, mix};
-use super::plan::{Entry, Why};
+use super::plan::{Entry, Ranking, Why};
 use super::{Candidate, Endpoint, FamilySteering, NODATA_TTL_S, OnAllDown, ShareSpec, Steering};
 use crate::geo::{Kind, Leaf, PlaceId, PlaceTable};
 use crate::health::view::{ADMIT_ALL, SETTLED};
@@ -91,7 +91,12 @@ impl Decision<'_> {
     pub fn addresses(&self) -> impl Iterator<Item = IpAddr> {
         let endpoints = self.chosen.map_or(&[][..], |chosen| &chosen.endpoints);
         let address = |endpoint: &Endpoint| self.health.seat(endpoint.id).map_or(endpoint.address, |(address, _)| address);
-        self.endpoints.iter().map(move |position| address(&endpoints[position])).chain(self.fallback.iter().copied())
+        let (mut positions, mut fallback) = (self.endpoints.iter(), self.fallback.iter());
+        // Plainer than a chain of iterators, which the compiler does not see through: this runs for every address that is sent.
+        std::iter::from_fn(move || match positions.next() {
+            Some(position) => Some(address(&endpoints[position])),
+            None => fallback.next().copied(),
+        })
     }
 
     /// Whether there is no address to answer.
@@ -106,11 +111,13 @@ impl Decision<'_> {
 struct Endpoints {
     living: Positions,
     start: usize,
+    /// At most so many.
     count: usize,
 }
 
 impl Endpoints {
     /// Positions of endpoints in their region, in the order of the answer.
+    #[inline]
     fn iter(&self) -> impl Iterator<Item = usize> {
         self.living.rotation(self.start, self.count)
     }
@@ -284,6 +291,7 @@ fn nothing<'w>(question: &Question<'w>, place: PlaceId, scope: u8) -> Decision<'
 
 /// The leaf that gives the scope, the place that gives the ranking, and the address that is hashed with its leaf:
 /// for reserved client addresses the peer takes the client's place in everything but the scope (BEHAVIOUR E6).
+#[inline]
 fn locate(question: &Question<'_>) -> (Leaf, PlaceId, (IpAddr, Leaf)) {
     let Client { address, source_length, peer } = question.client;
     let leaf = question.table.locate(address, source_length);
@@ -300,10 +308,25 @@ fn choose<T: Trace>(question: &Question<'_>, place: PlaceId, client: u64, standa
     let sharer = if question.steering.share == ShareSpec::Random { question.seed } else { client };
     let mut choice = Choice::new(sharer);
     let ranking = question.family.plan.ranking(place);
-    let complete = ranking.head().iter().any(|entry| choice.consider(question, *entry, client, standard, trace) == Next::Complete);
-    if !complete && choice.offered == 0 {
-        _ = ranking.tail().any(|entry| choice.consider(question, entry, client, standard, trace) == Next::Complete);
+    for entry in ranking.head() {
+        if choice.consider(question, *entry, client, standard, trace) == Next::Complete {
+            return choice;
+        }
     }
+    if choice.offered == 0 { behind(choice, question, ranking, client, standard, trace) } else { choice }
+}
+
+/// All of the head is out: goes on with what follows it.
+#[cold]
+fn behind<T: Trace>(
+    mut choice: Choice,
+    question: &Question<'_>,
+    ranking: Ranking<'_>,
+    client: u64,
+    standard: Standard,
+    trace: &mut T,
+) -> Choice {
+    _ = ranking.tail().any(|entry| choice.consider(question, entry, client, standard, trace) == Next::Complete);
     choice
 }
 
@@ -337,7 +360,8 @@ impl Choice {
         self.band.best().or(self.first_up)
     }
 
-    #[inline]
+    // Inlined whatever the compiler thinks of it: a choice then lives in registers.
+    #[inline(always)]
     fn consider<T: Trace>(&mut self, question: &Question<'_>, entry: Entry, client: u64, standard: Standard, trace: &mut T) -> Next {
         if self.offered > 0 && entry.band != self.band_id {
             return Next::Complete;
@@ -373,6 +397,7 @@ fn admits(health: PoolHealth, candidate: &Candidate, client: u64) -> bool {
 }
 
 /// The endpoints of the chosen region that may be answered, rotated by the balance.
+#[inline]
 fn pick(question: &Question<'_>, candidate: &Candidate, client: u64, standard: Standard) -> Endpoints {
     let mut living = Positions::default();
     for (position, endpoint) in candidate.endpoints.iter().enumerate() {
@@ -386,8 +411,8 @@ fn pick(question: &Question<'_>, candidate: &Candidate, client: u64, standard: S
     }
     let (endpoints, turns, slot, seed) = (&*candidate.endpoints, question.turns, candidate.slot, question.seed);
     let pick = Pick { endpoints, health: question.health, living, turns, slot, seed, client };
-    let start = if living.len() > 1 { question.steering.balance.start(&pick) } else { 0 };
-    Endpoints { living, start, count: living.len().min(usize::from(question.steering.answers)) }
+    let start = if living.are_several() { question.steering.balance.start(&pick) } else { 0 };
+    Endpoints { living, start, count: usize::from(question.steering.answers) }
 }
 
 /// While a change is pending no answer outlives it, but none is shorter than the floor (BEHAVIOUR T1).
@@ -440,6 +465,7 @@ fn floor_length(hash_floor: HashFloor, address: IpAddr, leaf: Leaf) -> u8 {
 }
 
 /// Hash of the client's network, so that a resolver farm's addresses agree (BEHAVIOUR S10).
+#[inline]
 fn client_hash(question: &Question<'_>, (address, leaf): (IpAddr, Leaf)) -> u64 {
     let length = u32::from(floor_length(question.hash_floor, address, leaf));
     match address {
