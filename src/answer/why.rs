@@ -49,15 +49,15 @@ impl<T: Trace> Page<'_, '_, T> {
         self.authoritative = true;
         self.put_rdatas(Section::Answer, Owner::Question, (rtype::TXT, 0), &rdatas);
         // It holds for this client and nobody beside it.
-        self.scope = subnet.map_or(0, |subnet| subnet.source);
+        self.scope = subnet.map_or(0, |subnet| subnet.source());
         true
     }
 }
 
 /// Numbered, as records have no order of their own.
-fn lines(world: &Snapshot, ask: &Ask<'_>, name: &Name, subnet: Option<Ecs>) -> Vec<String> {
+fn lines(world: &Snapshot, ask: &Ask<'_>, name: &Name, subnet: Option<Ecs<'_>>) -> Vec<String> {
     let peer = ask.peer.ip();
-    let subnet = subnet.and_then(|subnet| Prefix::new(subnet.address()?, subnet.source).ok());
+    let subnet = subnet.and_then(|subnet| Prefix::new(subnet.address()?, subnet.source()).ok());
     let asked = |family| Asked { name: name.clone(), family, subnet, peer };
     let v4 = explain(world, asked(Family::V4), ask.now_ms);
     let v6 = explain(world, asked(Family::V6), ask.now_ms);
