@@ -55,7 +55,7 @@ impl<T: Trace> Page<'_, '_, T> {
 }
 
 /// Numbered, as records have no order of their own.
-fn lines(world: &Snapshot, ask: &Ask<'_>, name: &Name, subnet: Option<Ecs>) -> Vec<String> {
+fn lines(world: &Snapshot, ask: &Ask<'_>, name: &Name, subnet: Option<Ecs<'_>>) -> Vec<String> {
     let peer = ask.peer.ip();
     let subnet = subnet.and_then(|subnet| Prefix::new(subnet.address()?, subnet.source()).ok());
     let asked = |family| Asked { name: name.clone(), family, subnet, peer };
