@@ -14,15 +14,12 @@ use crate::wire::edns::OptReply;
 use crate::wire::qname::QName;
 use crate::wire::query::{self, Fault, Query};
 use crate::wire::reply::{self, Flags, Full, Owner, Reply, Section};
-use crate::wire::{Rcode, class, rtype};
+use crate::wire::{MAX_MESSAGE_OCTETS, Rcode, class, rtype};
 use crate::zone::build::MAX_ALIAS_CHAIN;
 use crate::zone::lookup::{Found, Match};
 use crate::zone::rename::Renamed;
 use crate::zone::rrset::Rrset;
 use crate::zone::{Node, SteeringId, ZoneId};
-
-/// Largest message over TCP: its length prefix has 16 bits (RFC 1035 4.2.2).
-const TCP_LIMIT: usize = 65_535;
 
 /// How a query came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -146,7 +143,7 @@ pub fn answer(world: &Snapshot, ask: &Ask<'_>, out: &mut [u8]) -> Outcome {
     };
     let limit = match ask.transport {
         Transport::Udp => query.udp_limit(settings.udp_size),
-        Transport::Tcp => TCP_LIMIT,
+        Transport::Tcp => MAX_MESSAGE_OCTETS,
     };
     let opt = query.edns.as_ref().map(|edns| OptReply::to(edns, settings.udp_size, settings.nsid.as_deref()));
     let opt = if answers_options(&query) { opt } else { opt.map(OptReply::bare) };
@@ -333,10 +330,11 @@ impl<'a, 'o> Page<'a, 'o> {
         self.outcome.class = class;
         self.outcome.rcode = if class == Class::NameError { Rcode::NXDOMAIN } else { Rcode::NOERROR };
         let soa = &found.zone.negative_soa;
-        if self.reply.ready(&found.zone.negative, soa.ttl_s().min(ttl_cap_s)) {
+        let ttl_s = soa.ttl_s().min(ttl_cap_s);
+        if self.outcome.truncated || self.reply.ready(&found.zone.negative, ttl_s) {
             return;
         }
-        self.put(Section::Authority, Owner::Name(found.zone.apex.as_wire()), soa, soa.ttl_s().min(ttl_cap_s));
+        self.put(Section::Authority, Owner::Name(found.zone.apex.as_wire()), soa, ttl_s);
     }
 
     /// NS of the cut in authority, addresses of its servers in additional; those that nobody else can give must fit (RFC 9471).

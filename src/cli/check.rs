@@ -1,5 +1,6 @@
 //! `meridian check`: everything that `serve` does short of binding, and a summary of what was found.
 
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::sync::Arc;
 
@@ -62,7 +63,11 @@ fn scope_class(catalog: &Catalog, family: &FamilySteering) -> String {
     match (family.plan.tells_clients_apart(), family.hashes_clients) {
         (false, _) => "0, the same for every client".into(),
         (true, false) => "by place".into(),
-        (true, true) => format!("by place and client network, at least /{} and /{}", floor.v4, floor.v6),
+        (true, true) => {
+            // With one ranking for all (`order: any`) only the hash tells clients apart.
+            let place = if family.plan.ranking_count() > 1 { "place and " } else { "" };
+            format!("by {place}client network, at least /{} and /{}", floor.v4, floor.v6)
+        }
     }
 }
 
@@ -72,9 +77,13 @@ fn print_regions(compiled: &Compiled, out: &mut impl Write) -> Result<(), Failur
     for (index, region) in catalog.regions.iter().enumerate() {
         let pools = compiled.pools.iter().zip(&compiled.layout.pools).filter(|(name, _)| usize::from(name.region.0) == index);
         let described = pools.map(|(name, pool)| {
-            let probed = pool.endpoints.clone().filter(|id| compiled.layout.endpoints[*id as usize].targets().next().is_some()).count();
+            let endpoints = || pool.endpoints.clone().map(|id| &compiled.layout.endpoints[id as usize]);
+            let (fixed, hosts): (Vec<_>, Vec<_>) = endpoints().partition(|endpoint| endpoint.seat.is_none());
+            let probed = fixed.iter().filter(|endpoint| endpoint.targets().next().is_some()).count();
+            let hosts: BTreeSet<&str> = hosts.iter().filter_map(|endpoint| Some(&*endpoint.seat.as_ref()?.host)).collect();
+            let hosts: String = hosts.iter().map(|host| format!(" + {host}, resolved while serving")).collect();
             let service = &catalog.services[usize::from(name.service.0)];
-            format!("{service} {} x {} ({probed} probed)", name.family, pool.endpoints.len())
+            format!("{service} {} x {} ({probed} probed){hosts}", name.family, fixed.len())
         });
         // Names with demands of their own (`min_healthy`, `families`) have pools of their own over the same endpoints.
         let mut described: Vec<String> = described.collect();
@@ -108,4 +117,24 @@ fn distinct_plans(steerings: &[Steering]) -> Vec<&Arc<Plan>> {
 
 fn kib(octets: usize) -> String {
     format!("{} KiB", octets.div_ceil(1024))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn s5_names_say_what_their_scope_depends_on() {
+        let mut out = Vec::new();
+        Check { config: ConfigArg { config: Some("zones/meridian.yaml".into()) } }.run(&mut out).unwrap();
+        let shown = String::from_utf8(out).unwrap();
+        let scopes: Vec<&str> = shown
+            .lines()
+            .filter(|line| line.starts_with("    A "))
+            .filter_map(|line| line.split_once("scope: "))
+            .map(|(_, scope)| scope)
+            .collect();
+        // Nearest; `order: any` with a hash; `order: priority`; nearest.
+        assert_eq!(scopes, ["by place", "by client network, at least /24 and /56", "0, the same for every client", "by place"]);
+    }
 }

@@ -2,13 +2,15 @@
 //! It reads the geo files that the Model names and nothing else; what it builds is in force only once the keeper publishes it.
 
 use std::collections::HashMap;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::model::{Endpoint, Model, Offer, Region, ServiceId, Steer};
+use super::model::{At, Endpoint, Model, Offer, Region, ServiceId, Steer};
 use crate::diag::{Diagnostics, Mark};
 use crate::geo::{self, Family, PlaceTable, RegionId, Rows, source};
-use crate::health::{Checks, EndpointId, EndpointLayout, Layout, MinHealthy, PoolId, PoolKey as PoolNames, PoolLayout};
+use crate::health::hosts::MAX_HOST_ADDRESSES;
+use crate::health::{Checks, EndpointId, EndpointLayout, Layout, MinHealthy, PoolId, PoolKey as PoolNames, PoolLayout, Seat};
 use crate::name::Name;
 use crate::snapshot::{self, Catalog, Settings};
 use crate::steer::hash::identity;
@@ -31,6 +33,8 @@ pub struct Compiled {
     pub pools: Vec<PoolName>,
     /// The geo files that the place table was made of, in order.
     pub geo_sources: Vec<GeoSource>,
+    /// The longest hold while our own network is out, in milliseconds.
+    pub hold_max_ms: u64,
     /// Plans by key, so that the next load compiles only what changed.
     pub plans: PlanCache,
 }
@@ -98,7 +102,7 @@ pub fn compile(mut model: Model, earlier: Option<&Earlier>, diagnostics: &mut Di
     if steerings.len() < model.steerings.len() {
         return None;
     }
-    let plans = plans.used;
+    let (plans, hold_max_ms) = (plans.used, model.server.hold_max_ms);
     // Nothing points into the files from here on: their text would stay in memory for as long as the world does.
     model.zones.iter_mut().for_each(|zone| zone.mark = Mark::path(&zone.mark.source.path));
     let region = |region: &Region| snapshot::Region { name: region.name.clone(), location: region.location };
@@ -111,7 +115,7 @@ pub fn compile(mut model: Model, earlier: Option<&Earlier>, diagnostics: &mut Di
         services: model.services,
         turn_slots: pools.turn_slots as usize,
     };
-    Some(Compiled { catalog: Arc::new(catalog), layout: Arc::new(pools.layout), pools: pools.names, geo_sources, plans })
+    Some(Compiled { catalog: Arc::new(catalog), layout: Arc::new(pools.layout), pools: pools.names, geo_sources, hold_max_ms, plans })
 }
 
 fn refuse(model: &Model, steer: &Steer, error: PlanTooLarge, diagnostics: &mut Diagnostics) {
@@ -227,6 +231,24 @@ impl Plans<'_> {
     }
 }
 
+/// Stands for the address of a host until the view of health knows one; it is never answered.
+const UNKNOWN_ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+
+/// By what an address is known to hashes of clients (BEHAVIOUR P8), wherever it stands.
+pub fn identity_of(address: IpAddr) -> u64 {
+    identity(&[address.to_string().as_bytes()])
+}
+
+impl Endpoint {
+    /// How many addresses of one family it may have.
+    pub(super) fn places(&self) -> usize {
+        match self.at {
+            At::Address(_) => 1,
+            At::Host { .. } => MAX_HOST_ADDRESSES,
+        }
+    }
+}
+
 /// What makes two uses of a region's service share their health: the place and the demands on it.
 type PoolKey = (ServiceId, RegionId, Family, MinHealthy, Families);
 
@@ -247,8 +269,10 @@ impl Pools {
         }
         let (service, region_id, family, min_healthy, _) = key;
         let first = self.layout.endpoints.len() as u32;
-        let of_family = offer.endpoints.iter().filter(|endpoint| Family::of(endpoint.address) == family);
-        let endpoints: Arc<[steer::Endpoint]> = (first..).zip(of_family).map(|(id, endpoint)| self.endpoint(id, endpoint, offer)).collect();
+        let of_family = offer.endpoints.iter().filter(|endpoint| endpoint.at.may_have(family));
+        let places = of_family.flat_map(|endpoint| (0..endpoint.places()).map(move |number| (endpoint, number)));
+        let endpoints: Arc<[steer::Endpoint]> =
+            (first..).zip(places).map(|(id, (endpoint, number))| self.endpoint(id, endpoint, number, family, offer)).collect();
         if endpoints.is_empty() {
             return None;
         }
@@ -270,16 +294,21 @@ impl Pools {
         Some((id, endpoints))
     }
 
-    fn endpoint(&mut self, id: u32, endpoint: &Endpoint, offer: &Offer) -> steer::Endpoint {
-        let targets = offer.monitors.iter().map(|monitor| monitor.target(endpoint.address)).collect();
-        let checks = Checks { targets, combine: offer.combine, requires: offer.requires.as_slice().into() };
-        self.layout.endpoints.push(EndpointLayout { checks, state: endpoint.state });
-        steer::Endpoint {
-            address: endpoint.address,
-            id: EndpointId(id),
-            identity: identity(&[endpoint.address.to_string().as_bytes()]),
-            weight: endpoint.weight.milli(),
-        }
+    /// One endpoint, or the place for the address with this number of a host.
+    fn endpoint(&mut self, id: u32, endpoint: &Endpoint, number: usize, family: Family, offer: &Offer) -> steer::Endpoint {
+        let requires = offer.requires.as_slice().into();
+        let (address, targets, seat) = match &endpoint.at {
+            At::Address(address) => (*address, offer.monitors.iter().map(|monitor| monitor.target(*address)).collect(), None),
+            At::Host { name, .. } => {
+                let monitors = offer.monitors.iter().map(|monitor| monitor.of_host(name)).collect();
+                let seat = Seat { host: Arc::clone(name), ipv6: family == Family::V6, number, monitors, taken: None };
+                (UNKNOWN_ADDRESS, Box::default(), Some(seat))
+            }
+        };
+        let checks = Checks { targets, combine: offer.combine, requires };
+        self.layout.endpoints.push(EndpointLayout { checks, state: endpoint.state, seat });
+        let (id, identity) = (EndpointId(id), identity_of(address));
+        steer::Endpoint { address, id, identity, weight: endpoint.weight.milli() }
     }
 
     /// The two families of one region stand in for each other where one cannot be measured (BEHAVIOUR H5); `together`: both are

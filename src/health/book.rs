@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::monitor::TargetKey;
 use super::network::{self, Family, Others, Trust};
 use super::report::{NodeId, Report};
-use super::view::{Checks, HealthView, Layout, Measured, PoolNote, PoolState, SETTLED, Verdict, pool_health};
+use super::view::{Checks, HealthView, Layout, Measured, PoolHealth, PoolNote, PoolState, SETTLED, Verdict, pool_health};
 use super::{EndpointId, PoolId};
 use entry::Entry;
 use pool::Memory;
@@ -32,6 +32,8 @@ pub struct HealthBook {
     families: [Family; 2],
     /// What changes by the mere passing of time.
     wakes: BTreeSet<(u64, Wake)>,
+    /// See [`HealthBook::hold_at_most`].
+    hold_max_ms: u64,
     view: HealthView,
     revision: u64,
 }
@@ -131,6 +133,8 @@ pub struct TargetHealth<'a> {
     pub contrary: u32,
     /// Why the state is not simply what was measured last.
     pub flag: Option<Flag>,
+    /// Times that the prober could not ask, by its own fault.
+    pub faults: u64,
     /// The last local report, prober faults included, and when it came.
     pub last: Option<(u64, &'a Report)>,
 }
@@ -156,11 +160,18 @@ impl HealthBook {
             notes: Vec::new(),
             families: [Family::default(); 2],
             wakes: BTreeSet::new(),
+            hold_max_ms: network::DEFAULT_HOLD_MAX_MS,
             view: HealthView::default(),
             revision: 0,
         };
         book.reconcile(layout, now_ms);
         book
+    }
+
+    /// How long a state is held while our own network is out, and a family believed that cannot be measured (H5), in milliseconds; from
+    /// the next judgement on.
+    pub fn hold_at_most(&mut self, hold_max_ms: u64) {
+        self.hold_max_ms = hold_max_ms;
     }
 
     /// Takes a new layout: targets that are in it again keep their health (R1), new ones are unknown, the others are forgotten.
@@ -170,9 +181,13 @@ impl HealthBook {
         let old: BTreeMap<_, Memory> = self.layout.pools.iter().map(Memory::key).zip(std::mem::take(&mut self.memories)).collect();
         self.memories = layout.pools.iter().map(|pool| old.get(&Memory::key(pool)).copied().unwrap_or(Memory::new(now_ms))).collect();
         drop(old);
+        let shown: BTreeMap<_, _> = (0..).map(PoolId).zip(&self.layout.pools).map(|(id, pool)| (&pool.key, self.view.pool(id))).collect();
+        let shown: Vec<Option<PoolHealth>> = layout.pools.iter().map(|pool| shown.get(&pool.key).copied()).collect();
         self.layout = layout;
         self.notes = vec![PoolNote::default(); self.layout.pools.len()];
         self.view = HealthView::new(&self.layout, |id| measured(&self.entries, &self.probes, &self.layout, id));
+        // What differs from what was shown so far is a change, whatever it is due to (H6).
+        (0..).map(PoolId).zip(shown).for_each(|(id, shown)| shown.into_iter().for_each(|health| self.view.show(id, health)));
         let mut changes = Vec::new();
         self.wakes.clear();
         (0..self.entries.len()).for_each(|at| self.settle(at, now_ms, &mut changes));
@@ -305,7 +320,7 @@ impl HealthBook {
         let entry = &mut self.entries[at];
         let old_wake_ms = entry.wake_ms;
         let before = entry.measured;
-        entry.settle(trust, now_ms, changes);
+        entry.settle(trust, self.hold_max_ms, now_ms, changes);
         if old_wake_ms != entry.wake_ms {
             old_wake_ms.iter().for_each(|due_ms| _ = self.wakes.remove(&(*due_ms, Wake::Entry(at))));
         }
@@ -337,7 +352,7 @@ impl HealthBook {
         others.reported_regions = reported_regions.len();
         let monitor = &entry.target.monitor;
         let deadline_ms = silence.deadline_ms(monitor.fall, monitor.interval_ms, monitor.timeout_ms);
-        network::judge(self.families[family], silence, others, deadline_ms, now_ms)
+        network::judge(self.families[family], silence, others, deadline_ms, self.hold_max_ms, now_ms)
     }
 
     /// Works out these pools again, and those tied to them.

@@ -1,12 +1,18 @@
 //! What the hot path reads of health: a bit or two per endpoint and one small record per pool, worked out beforehand.
 //! A view never changes and never measures; reading it does not allocate, hash, lock or ask the time.
 
+mod judge;
+
 use std::fmt;
+use std::net::IpAddr;
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::hosts::Seat;
 use super::monitor::TargetKey;
 use super::{EndpointId, PoolId};
+pub(super) use judge::pool_health;
+use judge::standing;
 
 /// The value of [`PoolHealth::admit`] that takes every client.
 pub const ADMIT_ALL: u16 = 1024;
@@ -119,12 +125,19 @@ pub struct EndpointLayout {
     pub checks: Checks,
     /// The operator's word on this endpoint.
     pub state: Option<Override>,
+    /// The endpoint is one address of a host name, or the place for one.
+    pub seat: Option<Seat>,
 }
 
 impl EndpointLayout {
     /// An endpoint with at most one monitor.
     pub fn probed_by(target: Option<TargetKey>) -> EndpointLayout {
-        EndpointLayout { checks: Checks { targets: target.into_iter().collect(), ..Checks::default() }, state: None }
+        EndpointLayout { checks: Checks { targets: target.into_iter().collect(), ..Checks::default() }, ..EndpointLayout::default() }
+    }
+
+    /// True for the place of an address that its host does not have: nothing is answered from there, and nothing counts it.
+    pub fn is_vacant(&self) -> bool {
+        self.seat.as_ref().is_some_and(|seat| seat.taken.is_none())
     }
 
     /// Everything that is probed for it: its own monitors and the checks that it requires.
@@ -240,6 +253,15 @@ pub enum PoolState {
     Down,
     /// No endpoint is left that is not forced down: the operator's will, which fail open does not override.
     ForcedDown,
+    /// Its endpoints are host names, and none of them has an address of the family.
+    Vacant,
+}
+
+impl PoolState {
+    /// True unless nothing could be answered from here, not even when all else is down.
+    pub fn is_open(self) -> bool {
+        !matches!(self, PoolState::ForcedDown | PoolState::Vacant)
+    }
 }
 
 /// What the hot path reads of a pool.
@@ -267,6 +289,8 @@ pub struct HealthView {
     pools: Box<[PoolHealth]>,
     up: Bits,
     allowed: Bits,
+    /// By endpoint: the address of a host that sits there, with its identity. Empty where no endpoint is given as a host name.
+    seats: Box<[Option<(IpAddr, u64)>]>,
 }
 
 impl HealthView {
@@ -277,6 +301,7 @@ impl HealthView {
             pools: layout.pools.iter().map(|_| PoolHealth::AVAILABLE).collect(),
             up: Bits::all_set(layout.endpoints.len()),
             allowed: Bits::all_set(layout.endpoints.len()),
+            seats: seats(layout),
         };
         let of = |id: EndpointId| measured.get(id.0 as usize).copied().unwrap_or(Measured::UP);
         (0..layout.pools.len() as u32).for_each(|id| view.judge(layout, PoolId(id), &of, &[]));
@@ -293,9 +318,11 @@ impl HealthView {
         self.pools.get(id.0 as usize).copied().unwrap_or(PoolHealth::AVAILABLE)
     }
 
-    /// True if at least one endpoint of the pool is up, even when that is too few for the pool to be available.
-    pub fn pool_any_up(&self, id: PoolId) -> bool {
-        self.pool(id).any_up
+    /// Shows a pool as it was before, until it is judged again.
+    pub(super) fn show(&mut self, id: PoolId, health: PoolHealth) {
+        if let Some(pool) = self.pools.get_mut(id.0 as usize) {
+            *pool = health;
+        }
     }
 
     /// True if the endpoint serves: forced up, or not forced down and not measured down.
@@ -306,6 +333,12 @@ impl HealthView {
     /// True if the endpoint is not forced down: it may serve in the last step of fail open.
     pub fn endpoint_allowed(&self, id: EndpointId) -> bool {
         self.allowed.get(id.0)
+    }
+
+    /// The address, and its identity for rendezvous hashing, of an endpoint that is given as a host name; none for all others.
+    #[inline]
+    pub fn seat(&self, id: EndpointId) -> Option<(IpAddr, u64)> {
+        self.seats.get(id.0 as usize).copied().flatten()
     }
 
     /// Works out one pool and its endpoints again, and every pool that is tied to it. `notes` are by pool; what lacks has none.
@@ -354,85 +387,16 @@ impl fmt::Display for PoolState {
             PoolState::Available => "available",
             PoolState::Down => "down",
             PoolState::ForcedDown => "forced down",
+            PoolState::Vacant => "no address",
         })
     }
 }
 
-/// (serves, is not forced down) of an endpoint.
-fn standing(layout: &Layout, pool: &PoolLayout, endpoint: u32, verdict: Verdict) -> (bool, bool) {
-    match forced(layout, pool, endpoint) {
-        Some(Override::Up) => (true, true),
-        Some(Override::Down | Override::Drain) => (false, false),
-        None => (verdict.serves(), true),
+fn seats(layout: &Layout) -> Box<[Option<(IpAddr, u64)>]> {
+    if layout.endpoints.iter().all(|endpoint| endpoint.seat.is_none()) {
+        return Box::default();
     }
-}
-
-/// The override in force on an endpoint: out wins over in, and a drain wins over a plain down.
-fn forced(layout: &Layout, pool: &PoolLayout, endpoint: u32) -> Option<Override> {
-    let own = layout.endpoints.get(endpoint as usize).and_then(|endpoint| endpoint.state);
-    own.max(pool.region_state)
-}
-
-/// The health of a pool, with that of the family that it is tied to or that stands in for it.
-pub(super) fn pool_health(layout: &Layout, id: PoolId, measured: &impl Fn(EndpointId) -> Measured) -> PoolHealth {
-    let pool = &layout.pools[id.0 as usize];
-    let (mut health, measurable) = own_health(layout, pool, measured);
-    if !measurable
-        && health.state != PoolState::ForcedDown
-        && let Some((other, true)) =
-            pool.other_family.and_then(|other| layout.pools.get(other.0 as usize)).map(|other| own_health(layout, other, measured))
-        && other.state != PoolState::ForcedDown
-    {
-        health.state = other.state;
-    }
-    if let Some(other) = pool.together_with.and_then(|other| layout.pools.get(other.0 as usize)) {
-        let (other, _) = own_health(layout, other, measured);
-        if health.state == PoolState::Available && other.state != PoolState::Available {
-            health.state = PoolState::Down;
-        }
-        health.may_change_at_ms = health.may_change_at_ms.min(other.may_change_at_ms);
-    }
-    health
-}
-
-/// The health of a pool by its own endpoints alone, and whether any of it can be measured.
-fn own_health(layout: &Layout, pool: &PoolLayout, measured: &impl Fn(EndpointId) -> Measured) -> (PoolHealth, bool) {
-    let (mut counted, mut up, mut allowed, mut degraded, mut may_change_at_ms) = (0_u32, 0_u32, 0_u32, 0_u32, SETTLED);
-    let mut measurable = pool.endpoints.is_empty();
-    for endpoint in pool.endpoints.clone() {
-        let forced = forced(layout, pool, endpoint);
-        let now = measured(EndpointId(endpoint));
-        let (serves, may_serve) = standing(layout, pool, endpoint, now.verdict);
-        counted += u32::from(forced != Some(Override::Drain));
-        up += u32::from(serves);
-        allowed += u32::from(may_serve);
-        measurable |= forced.is_some() || !now.unmeasurable;
-        if forced.is_none() {
-            degraded += u32::from(now.verdict == Verdict::Degraded);
-            may_change_at_ms = may_change_at_ms.min(now.may_change_at_ms);
-        }
-    }
-    let state = match () {
-        () if allowed == 0 => PoolState::ForcedDown,
-        () if up >= pool.min_healthy.needed(counted) => PoolState::Available,
-        () => PoolState::Down,
-    };
-    // Each degraded endpoint gives up its part; what is down is not counted, its share went to the others.
-    let given_up = u32::from(ADMIT_ALL.saturating_sub(pool.degraded_admit)) * degraded / up.max(1);
-    let admit = ADMIT_ALL.saturating_sub(u16::try_from(given_up).unwrap_or(ADMIT_ALL));
-    (PoolHealth { state, any_up: up > 0, admit, may_change_at_ms }, measurable)
-}
-
-impl MinHealthy {
-    /// How many of `counted` endpoints must be up.
-    fn needed(self, counted: u32) -> u32 {
-        let wanted = match self {
-            MinHealthy::Count(count) => u64::from(count),
-            MinHealthy::Percent(percent) => (u64::from(percent) * u64::from(counted)).div_ceil(100),
-        };
-        // Not over u32: the cast follows a minimum with a u32.
-        wanted.min(u64::from(counted)).max(1) as u32
-    }
+    layout.endpoints.iter().map(|endpoint| endpoint.seat.as_ref()?.taken).collect()
 }
 
 /// One bit per endpoint.

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use super::balance::{Pick, Positions, Turns};
 use super::hash::{Rendezvous, mix};
 use super::plan::{Entry, Ranking, Why};
-use super::{Candidate, FamilySteering, NODATA_TTL_S, OnAllDown, ShareSpec, Steering};
+use super::{Candidate, Endpoint, FamilySteering, NODATA_TTL_S, OnAllDown, ShareSpec, Steering};
 use crate::geo::{Kind, Leaf, PlaceId, PlaceTable};
 use crate::health::view::{ADMIT_ALL, SETTLED};
 use crate::health::{HealthView, PoolHealth, PoolState};
@@ -74,6 +74,8 @@ pub struct Decision<'w> {
     /// The region; none = the fallback addresses of a hard fence, or NODATA.
     pub chosen: Option<&'w Candidate>,
     endpoints: Endpoints,
+    /// Where the addresses of host names stand.
+    health: &'w HealthView,
     fallback: &'w [IpAddr],
     /// TTL of the answer, or of the negative answer's SOA at most, in seconds.
     pub ttl_s: u32,
@@ -88,10 +90,11 @@ impl Decision<'_> {
     #[inline]
     pub fn addresses(&self) -> impl Iterator<Item = IpAddr> {
         let endpoints = self.chosen.map_or(&[][..], |chosen| &chosen.endpoints);
+        let address = |endpoint: &Endpoint| self.health.seat(endpoint.id).map_or(endpoint.address, |(address, _)| address);
         let (mut positions, mut fallback) = (self.endpoints.iter(), self.fallback.iter());
         // Plainer than a chain of iterators, which the compiler does not see through: this runs for every address that is sent.
         std::iter::from_fn(move || match positions.next() {
-            Some(position) => Some(endpoints[position].address),
+            Some(position) => Some(address(&endpoints[position])),
             None => fallback.next().copied(),
         })
     }
@@ -194,7 +197,7 @@ impl Standard {
         match self {
             Standard::Available => health.state == PoolState::Available,
             Standard::AnyUp => health.any_up,
-            Standard::Allowed => health.state != PoolState::ForcedDown,
+            Standard::Allowed => health.state.is_open(),
         }
     }
 }
@@ -247,7 +250,8 @@ pub fn decide<'w, T: Trace>(question: &Question<'w>, trace: &mut T) -> Decision<
             let endpoints = pick(question, candidate, client, *standard);
             let ttl_s = ttl(question, *standard, choice.may_change_at_ms);
             let reason = reason(&choice, entry.why, *standard);
-            return Decision { chosen: Some(candidate), endpoints, fallback: &[], ttl_s, scope, reason };
+            let health = question.health;
+            return Decision { chosen: Some(candidate), endpoints, health, fallback: &[], ttl_s, scope, reason };
         }
     }
     nothing(question, place, scope)
@@ -257,11 +261,12 @@ pub fn decide<'w, T: Trace>(question: &Question<'w>, trace: &mut T) -> Decision<
 #[cold]
 fn nothing<'w>(question: &Question<'w>, place: PlaceId, scope: u8) -> Decision<'w> {
     let steering = question.steering;
-    let is_forced_down = |candidate: &Candidate| question.health.pool(candidate.pool).state == PoolState::ForcedDown;
-    let fallback = question.family.plan.ranking(place).fallback().filter(|_| !question.family.candidates.iter().all(is_forced_down));
+    let is_shut = |candidate: &Candidate| !question.health.pool(candidate.pool).state.is_open();
+    let fallback = question.family.plan.ranking(place).fallback().filter(|_| !question.family.candidates.iter().all(is_shut));
     let nobody = Decision {
         chosen: None,
         endpoints: Endpoints::default(),
+        health: question.health,
         fallback: &[],
         ttl_s: steering.ttl_s.min(NODATA_TTL_S),
         scope: 0,
@@ -398,7 +403,7 @@ fn pick(question: &Question<'_>, candidate: &Candidate, client: u64, standard: S
         }
     }
     let (endpoints, turns, slot, seed) = (&*candidate.endpoints, question.turns, candidate.slot, question.seed);
-    let pick = Pick { endpoints, living, turns, slot, seed, client };
+    let pick = Pick { endpoints, health: question.health, living, turns, slot, seed, client };
     let start = if living.are_several() { question.steering.balance.start(&pick) } else { 0 };
     Endpoints { living, start, count: usize::from(question.steering.answers) }
 }

@@ -2,8 +2,8 @@
 //! This room never allocates and never reads a name that was not checked.
 
 use super::query::Question;
-use super::{HEADER_OCTETS, QUESTION_FIXED_OCTETS, name_octets};
-use crate::name::{HASH_READ_OCTETS, MAX_LABELS, MAX_NAME_OCTETS, ROOT_HASH, label_hash_within};
+use super::{HEADER_OCTETS, QUESTION_FIXED_OCTETS};
+use crate::name::{HASH_READ_OCTETS, MAX_LABELS, MAX_NAME_OCTETS, ROOT_HASH, label_hash_within, name_octets};
 
 /// Suffixes of up to this many labels have their hash stored: more than real names have.
 const DIRECT: usize = 16;
@@ -61,7 +61,7 @@ impl QName {
     /// Reads the name in a message that was not judged yet, and returns its hash; `None` where there is none.
     pub fn read_early(&mut self, message: &[u8]) -> Option<u64> {
         let body = message.get(HEADER_OCTETS..)?;
-        self.read_raw(body.get(..name_octets(body)? + QUESTION_FIXED_OCTETS)?);
+        self.read_raw(body.get(..name_octets(body).ok()? + QUESTION_FIXED_OCTETS)?);
         Some(self.suffix_hash(0))
     }
 

@@ -6,16 +6,20 @@ use std::path::PathBuf;
 
 use super::prefix;
 use crate::config::files;
-use crate::config::model::{EcsPolicy, Server};
+use crate::config::model::{EcsPolicy, MAX_LISTEN, MAX_WORKERS, Server};
 use crate::config::spec::{Field, Fields};
 use crate::diag::Diagnostics;
 use crate::geo::GeoFile;
 use crate::geo::build::MAX_SOURCES;
 use crate::geo::source::paths::{FIELDS, Paths};
+use crate::health::DEFAULT_HOLD_MAX_MS;
 use crate::steer::decide::HashFloor;
+use crate::wire::edns::MAX_NSID_OCTETS;
+use crate::wire::{MAX_UDP_OCTETS, MIN_UDP_OCTETS};
+use crate::zone::rrset::MAX_STRING_OCTETS;
 
 /// Every key of the server file.
-pub(in crate::config) const SERVER_KEYS: [&str; 15] = [
+pub(in crate::config) const SERVER_KEYS: [&str; 17] = [
     "version",
     "listen",
     "geodb",
@@ -31,31 +35,27 @@ pub(in crate::config) const SERVER_KEYS: [&str; 15] = [
     "state_dir",
     "exec_probes",
     "control",
+    "resolvers",
+    "hold_max",
 ];
 
 /// The one version of the file format.
 const VERSION: &str = "1";
 
-/// The port of DNS, for hints.
+/// Resolvers that are asked for the host names of endpoints; a stub resolver asks a few.
+const MAX_RESOLVERS: usize = 8;
+
+/// Longest `hold_max`: an operator has looked by then.
+const MAX_HOLD_S: u64 = 86_400;
+
+/// The port of DNS.
 const DNS_PORT: u16 = 53;
-
-/// Listening addresses: each costs one socket and one thread per worker.
-const MAX_LISTEN: usize = 64;
-
-/// Workers per address; no machine has more cores than this.
-const MAX_WORKERS: usize = 512;
 
 /// Largest UDP reply when none is given: fits the smallest IPv6 path in one piece (DNS Flag Day 2020).
 const DEFAULT_UDP_OCTETS: u16 = 1232;
 
 /// Networks of resolvers whose client subnets are believed: each query with the option is compared with them.
 const MAX_ECS_NETWORKS: usize = 1024;
-
-/// Octets of an NSID: it rides in every reply that asks for it.
-const MAX_NSID_OCTETS: usize = 64;
-
-/// Octets of the version text: one character-string.
-const MAX_VERSION_OCTETS: usize = 255;
 
 /// What `version.bind` says when nothing is configured.
 const DEFAULT_VERSION_TEXT: &str = concat!("meridian ", env!("CARGO_PKG_VERSION"));
@@ -65,19 +65,39 @@ pub(in crate::config) fn server(fields: &Fields<'_>, out: &mut Diagnostics) -> O
     version(fields, out);
     let listen = listen(fields, out);
     let workers = fields.get("workers").map_or_else(default_workers, |field| field.whole(1..=MAX_WORKERS as u64, out).unwrap_or(1));
-    let udp_size = fields.get("udp_size").and_then(|field| field.whole(512..=4096, out)).unwrap_or(DEFAULT_UDP_OCTETS);
+    let udp_size = fields
+        .get("udp_size")
+        .and_then(|field| field.whole(MIN_UDP_OCTETS as u64..=MAX_UDP_OCTETS as u64, out))
+        .unwrap_or(DEFAULT_UDP_OCTETS);
     let ecs = fields.get("ecs").and_then(|field| ecs(&field, out)).unwrap_or(EcsPolicy { enabled: true, from: Vec::new() });
     let hash = fields.get("hash").and_then(|field| hash(&field, out)).unwrap_or_default();
     let nsid = fields.get("nsid").and_then(|field| bounded_text(&field, MAX_NSID_OCTETS, out)).map(|text| text.as_bytes().to_vec());
     let version_text = match fields.get("version_text") {
         None => Some(DEFAULT_VERSION_TEXT.to_owned()),
         Some(field) if matches!(field.scalar(), Some("off" | "false")) => None,
-        Some(field) => bounded_text(&field, MAX_VERSION_OCTETS, out).map(str::to_owned),
+        Some(field) => bounded_text(&field, MAX_STRING_OCTETS, out).map(str::to_owned),
     };
     let state_dir = fields.get("state_dir").and_then(|field| Some(files::resolve(field.text("a folder", out)?, &field.node.mark)));
     let control = fields.get("control").and_then(|field| Some(files::resolve(field.text("the path of a socket", out)?, &field.node.mark)));
     let exec_probes = fields.get("exec_probes").and_then(|field| field.flag(out)).unwrap_or(false);
-    Some(Server { listen: listen?, workers, udp_size, ecs, hash, nsid, version_text, state_dir, control, exec_probes })
+    let resolvers = fields.get("resolvers").map(|field| resolvers(&field, out)).unwrap_or_default();
+    let hold_max_s = fields.get("hold_max").and_then(|field| field.seconds(0..=MAX_HOLD_S, out));
+    let hold_max_ms = hold_max_s.map_or(DEFAULT_HOLD_MAX_MS, |hold_s| u64::from(hold_s) * 1000);
+    let server = Server {
+        listen: listen?,
+        workers,
+        udp_size,
+        ecs,
+        hash,
+        nsid,
+        version_text,
+        state_dir,
+        control,
+        resolvers,
+        hold_max_ms,
+        exec_probes,
+    };
+    Some(server)
 }
 
 /// `geodb:`, each file there and of a known kind.
@@ -179,6 +199,17 @@ fn socket(item: &Field<'_>, out: &mut Diagnostics) -> Option<SocketAddr> {
         _ => item.refuse_hint(WANTED, "write `127.0.0.1:53` or `\"[::1]:53\"`; host names are not looked up here", out),
     }
     None
+}
+
+/// `resolvers:`, each an address with or without a port.
+fn resolvers(field: &Field<'_>, out: &mut Diagnostics) -> Vec<SocketAddr> {
+    const WANTED: &str = "the address of a resolver, such as `192.0.2.53`";
+    let list = field.filled_list(WANTED, out);
+    if list.len() > MAX_RESOLVERS {
+        out.error(field.mark(), format!("`resolvers` has {} addresses, at most {MAX_RESOLVERS} are allowed", list.len()));
+    }
+    let read = |text: &str| text.parse().ok().or_else(|| Some(SocketAddr::new(text.parse().ok()?, DNS_PORT)));
+    list.iter().take(MAX_RESOLVERS).filter_map(|item| item.parsed(WANTED, out, read)).collect()
 }
 
 fn default_workers() -> usize {

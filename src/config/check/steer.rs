@@ -6,7 +6,7 @@ use super::{MAX_TTL_S, Regions, weight};
 use crate::config::model::{Endpoint, ServiceId, Steer};
 use crate::config::spec::{Field, Fields};
 use crate::diag::Diagnostics;
-use crate::geo::RegionId;
+use crate::geo::{Family, RegionId};
 use crate::health::MinHealthy;
 use crate::name::Name;
 use crate::steer::balance::{BalanceSpec, MAX_ENDPOINTS};
@@ -100,8 +100,8 @@ fn assemble(
         let text = "`on_all_down: nodata` does not go with a hard fence: what is empty for clients inside is not for others, and resolvers mix them up";
         out.error_hint(field.mark(), text, "write `on_all_down: open`, or make the fence soft");
     }
-    let has = |v4: bool| endpoints(&candidates, service, regions).any(|endpoint| endpoint.address.is_ipv4() == v4);
-    Some((steer, [has(true), has(false)]))
+    let has = |family| endpoints(&candidates, service, regions).any(|endpoint| endpoint.at.may_have(family));
+    Some((steer, [has(Family::V4), has(Family::V6)]))
 }
 
 fn has_hard_fence(steer: &Steer) -> bool {
@@ -205,8 +205,8 @@ fn balance(
     let Some(field) = field else { return default };
     let Some(balance) = field.typed(out) else { return default };
     let weighted = endpoints(candidates, service, regions).find(|endpoint| endpoint.weight != Weight::ONE);
-    if let (BalanceSpec::RoundRobin, Some(Endpoint { address, weight, .. })) = (balance, weighted) {
-        let text = format!("`round-robin` gives every endpoint the same share, but `{address}` has the weight {weight}");
+    if let (BalanceSpec::RoundRobin, Some(Endpoint { at, weight, .. })) = (balance, weighted) {
+        let text = format!("`round-robin` gives every endpoint the same share, but `{at}` has the weight {weight}");
         out.error_hint(field.mark(), text, "write `balance: weighted`, or remove the weights of the endpoints");
     }
     balance

@@ -249,6 +249,25 @@ fn r1_a_reload_keeps_what_is_probed_the_same_and_forgets_the_rest() {
 }
 
 #[test]
+fn h6_a_state_by_hand_that_comes_with_a_reload_is_a_change_of_its_pool() {
+    let (one, other) = (target(1, 3, 5), target(2, 3, 5));
+    let mut book = book(&[std::slice::from_ref(&one), std::slice::from_ref(&other)]);
+    feed(&mut book, &one, "+");
+    feed(&mut book, &other, "+");
+    // The region moves in the order of the files as well: it is known by its name.
+    let mut forced = layout(&[std::slice::from_ref(&other), std::slice::from_ref(&one)]);
+    (forced.pools[0].key, forced.pools[1].key) = (key(1), key(0));
+    forced.pools[0].region_state = Some(Override::Down);
+    let changes = book.reconcile(Arc::new(forced.clone()), 9000);
+    let expected = |from, to, at_ms| Change::Pool { pool: PoolId(0), from, to, waits: false, at_ms };
+    assert_eq!(changes, [expected(PoolState::Available, PoolState::ForcedDown, 9000)]);
+    assert_eq!(book.pool(PoolId(0)).unwrap().since_ms, 9000);
+    assert_eq!(book.reconcile(Arc::new(forced.clone()), 10_000), []);
+    forced.pools[0].region_state = None;
+    assert_eq!(book.reconcile(Arc::new(forced), 11_000), [expected(PoolState::ForcedDown, PoolState::Available, 11_000)]);
+}
+
+#[test]
 fn r1_a_target_with_other_thresholds_starts_anew() {
     let before = target(1, 3, 5);
     let mut book = book(&[std::slice::from_ref(&before)]);

@@ -67,7 +67,7 @@ fn p2_a_pool_is_forced_down_only_when_nothing_else_is_left() {
     for state in [Override::Down, Override::Drain] {
         let view = view(MinHealthy::Count(1), Some(state), &[UP, FORCED_UP]);
         assert_eq!(view.pool(PoolId(0)).state, PoolState::ForcedDown);
-        assert!(!view.endpoint_allowed(EndpointId(1)) && !view.pool_any_up(PoolId(0)));
+        assert!(!view.endpoint_allowed(EndpointId(1)) && !view.pool(PoolId(0)).any_up);
     }
 }
 
@@ -75,7 +75,7 @@ fn p2_a_pool_is_forced_down_only_when_nothing_else_is_left() {
 fn a_pool_with_too_few_endpoints_up_still_tells_fail_open_which_are() {
     let view = view(MinHealthy::Count(2), None, &[DOWN, UP]);
     assert_eq!(view.pool(PoolId(0)).state, PoolState::Down);
-    assert!(view.pool_any_up(PoolId(0)) && view.endpoint_up(EndpointId(1)) && !view.endpoint_up(EndpointId(0)));
+    assert!(view.pool(PoolId(0)).any_up && view.endpoint_up(EndpointId(1)) && !view.endpoint_up(EndpointId(0)));
     assert!(view.endpoint_allowed(EndpointId(0)));
 }
 

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use serde::Deserialize;
 
 use super::{Endpoint, Weight};
+use crate::health::HealthView;
 
 /// Most endpoints of one service in one region: those that may be answered are a set of bits in one word.
 pub const MAX_ENDPOINTS: usize = 64;
@@ -111,6 +112,8 @@ impl Turns {
 pub struct Pick<'a> {
     /// All endpoints of the region, in the order of the file.
     pub endpoints: &'a [Endpoint],
+    /// Which addresses the endpoints have that are given as host names.
+    pub health: &'a HealthView,
     /// Those that may be answered; never empty.
     pub living: Positions,
     /// The worker's turns and the slot of this region.
@@ -124,6 +127,11 @@ pub struct Pick<'a> {
 }
 
 impl<'a> Pick<'a> {
+    /// By what an endpoint is known, whatever its position: its address.
+    fn identity(&self, endpoint: &Endpoint) -> u64 {
+        self.health.seat(endpoint.id).map_or(endpoint.identity, |(_, identity)| identity)
+    }
+
     /// The endpoints that may be answered.
     fn candidates(&self) -> impl Iterator<Item = &'a Endpoint> {
         self.living.iter().map(|position| &self.endpoints[position])
@@ -204,7 +212,7 @@ mod tests {
         let mut counts = vec![0; living.len()];
         for draw in 0..draws {
             let seed = crate::steer::hash::mix(u64::from(draw), 2);
-            let pick = Pick { endpoints, living, turns: &turns, slot: 0, seed, client: seed };
+            let pick = Pick { endpoints, health: &HealthView::default(), living, turns: &turns, slot: 0, seed, client: seed };
             counts[balance.policy().start(&pick)] += 1;
         }
         counts
@@ -243,7 +251,7 @@ mod tests {
         let endpoints: Vec<Endpoint> = (0..5).map(|last| endpoint(last, 1000)).collect();
         let turns = Turns::new(1);
         let chosen = |living: Positions, client| {
-            let pick = Pick { endpoints: &endpoints, living, turns: &turns, slot: 0, seed: 0, client };
+            let pick = Pick { endpoints: &endpoints, health: &HealthView::default(), living, turns: &turns, slot: 0, seed: 0, client };
             living.iter().nth(BalanceSpec::Sticky.policy().start(&pick)).unwrap()
         };
         let (all, fewer) = (positions(&[0, 1, 2, 3, 4]), positions(&[0, 1, 3, 4]));
