@@ -44,7 +44,9 @@ for kind in steered shared static wildcard missing; do
     figures+=("$kind $now")
     allowed=$(sed -n "s/^$kind //p" "$BUDGET")
     verdict=ok
-    if [[ "${1:-}" != --bless ]] && ((now * 100 > ${allowed:-0} * (100 + SLACK_PERCENT))); then
+    if [[ -z "$allowed" ]]; then
+        verdict="not held yet, see --bless"
+    elif [[ "${1:-}" != --bless ]] && ((now * 100 > allowed * (100 + SLACK_PERCENT))); then
         verdict="over the budget"
         failed=1
     fi

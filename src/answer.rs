@@ -342,10 +342,11 @@ impl<'a, 'o, T: Trace> Page<'a, 'o, T> {
         self.outcome.class = class;
         self.outcome.rcode = if class == Class::NameError { Rcode::NXDOMAIN } else { Rcode::NOERROR };
         let soa = &found.zone.negative_soa;
-        if self.reply.ready(&found.zone.negative, soa.ttl_s().min(ttl_cap_s)) {
+        let ttl_s = soa.ttl_s().min(ttl_cap_s);
+        if self.outcome.truncated || self.reply.ready(&found.zone.negative, ttl_s) {
             return;
         }
-        self.put(Section::Authority, Owner::Name(found.zone.apex.as_wire()), soa, soa.ttl_s().min(ttl_cap_s));
+        self.put(Section::Authority, Owner::Name(found.zone.apex.as_wire()), soa, ttl_s);
     }
 
     /// NS of the cut in authority, addresses of its servers in additional; those that nobody else can give must fit (RFC 9471).

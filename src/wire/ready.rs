@@ -59,14 +59,19 @@ impl Ready {
     }
 
     /// Writes the record with `ttl_s` behind the question that `message` ends with, whose name lies in the zone of the owner. Returns its
-    /// length; `None` if it has no room before `room`, or the question spells the owner in other letter case, as compression changes none.
+    /// length; `None` if it has no room before `room`.
     pub(super) fn write(&self, message: &mut [u8], question_end: usize, room: usize, ttl_s: u32) -> Option<usize> {
         let name_end = question_end - QUESTION_FIXED_OCTETS;
         let owner_at = name_end.checked_sub(self.owner.len())?;
         let further = u16::try_from(owner_at.checked_sub(HEADER_OCTETS)?).ok()?;
         let end = question_end + self.octets.len();
         // The root is no pointer, and so nothing would be gained.
-        if end > room || self.owner.len() == 1 || message[owner_at..name_end] != *self.owner {
+        if end > room || self.owner.len() == 1 {
+            return None;
+        }
+        // Most ask in lower case, which a plain comparison sees in a tenth of the time.
+        let asked = &message[owner_at..name_end];
+        if *asked != *self.owner && !asked.eq_ignore_ascii_case(&self.owner) {
             return None;
         }
         let record = &mut message[question_end..end];
@@ -140,9 +145,11 @@ mod tests {
     }
 
     #[test]
-    fn other_letter_case_and_the_root_are_left_to_the_general_way() {
+    fn letter_case_does_not_matter_and_the_root_is_left_to_the_general_way() {
         let ready = Ready::soa(&wire("example.com."), 300, &soa("ns1.example.com.", "host.example.com."));
-        assert_eq!(reply("x.EXAMPLE.com.", "example.com.", Some(&ready), &[]), None);
+        let mixed = reply("x.EXAMPLE.com.", "example.com.", Some(&ready), &[]).unwrap();
+        assert_eq!(names(&mixed), ["EXAMPLE.com", "ns1.EXAMPLE.com", "host.EXAMPLE.com"]);
+        assert_eq!(reply("x.example.org.", "example.com.", Some(&ready), &[]), None);
         let root = Ready::soa(&[0], 300, &soa("a.root.", "b.root."));
         assert_eq!(reply("x.example.", ".", Some(&root), &[]), None);
     }
