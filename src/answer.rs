@@ -300,10 +300,21 @@ impl<'a, 'o> Page<'a, 'o> {
         // Several steered names on one chain share the option: the longest scope holds for all (BEHAVIOUR S7).
         self.scope = self.scope.max(if subnet.is_some() { decision.scope } else { 0 });
         if decision.is_negative() {
-            return self.negative(found, Class::NoData, decision.ttl_s.min(NODATA_TTL_S));
+            return self.nothing_up(found, &decision);
         }
-        self.outcome.region = decision.chosen.map(|candidate| candidate.region);
+        // A region of a fallback service is none of the name's own.
+        self.outcome.region = decision.chosen.filter(|_| decision.reason != Reason::Fallback).map(|candidate| candidate.region);
         self.addresses(owner, &decision);
+    }
+
+    /// A steered name without an answer, as its `on_all_down` says.
+    #[cold]
+    fn nothing_up(&mut self, found: &Found<'_>, decision: &Decision<'_>) {
+        match decision.reason {
+            Reason::ServFail => self.refuse(Rcode::SERVFAIL),
+            Reason::Refused => self.refuse(Rcode::REFUSED),
+            _ => self.negative(found, Class::NoData, decision.ttl_s.min(NODATA_TTL_S)),
+        }
     }
 
     /// The client subnet, if there is one and it is to be believed (BEHAVIOUR E3, E7).

@@ -136,6 +136,7 @@ fn every_key_is_documented() {
         ("configuration.md", "server", "ecs: {not_a_key: 1}"),
         ("configuration.md", "server", "hash: {not_a_key: 1}"),
         ("configuration.md", "server", "networks: {10.0.0.0/8: {not_a_key: 1}}"),
+        ("configuration.md", "server", "areas: {here: {not_a_key: 1}}"),
         ("regions.md", "region", "not_a_key: 1"),
         ("regions.md", "region", "location: {not_a_key: 1}"),
         ("regions.md", "service", "not_a_key: 1"),
@@ -147,6 +148,8 @@ fn every_key_is_documented() {
         ("zones.md", "zone", "soa: {not_a_key: 1}"),
         ("zones.md", "records", "www: {A: {not_a_key: 1}}"),
         ("zones.md", "steer", "not_a_key: 1"),
+        ("zones.md", "steer", "service: web\non_all_down: {not_a_key: 1}"),
+        ("zones.md", "steer", "service: web\non_all_down: {fallback: {not_a_key: 1}}"),
         ("zones.md", "steer", "service: web\nrules: {not_a_key: 1}"),
         ("zones.md", "steer", "service: web\nrules: {when: {not_a_key: 1}, prefer: eu-west}"),
     ];
@@ -321,7 +324,7 @@ impl World {
         let Prepared { compiled, .. } = &self.0;
         let catalog = &compiled.catalog;
         let candidates =
-            || catalog.steerings.iter().flat_map(|steering| &steering.families).flatten().flat_map(|family| &family.candidates);
+            || catalog.steerings.iter().flat_map(|steering| &steering.families).flatten().flat_map(|family| family.all_candidates());
         let mut names: HashMap<u32, [String; 2]> = HashMap::new();
         for candidate in candidates() {
             let region = &catalog.regions[usize::from(candidate.region.0)].name;

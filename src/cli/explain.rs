@@ -236,8 +236,12 @@ impl<'w> Steps<'w> {
         let all_forced_down = family.candidates.iter().all(is_forced_down);
         match (self.heard.chosen, self.heard.standard) {
             (None, _) if steering.on_all_down == OnAllDown::Nodata => writeln!(text, "all down  no data, as configured")?,
+            (None, _) if steering.on_all_down == OnAllDown::Fallback => writeln!(text, "all down  what `on_all_down` names as `fallback`")?,
             (None, _) if all_forced_down => writeln!(text, "all down  no data: every region is forced down")?,
+            (None, _) if steering.on_all_down == OnAllDown::Servfail => writeln!(text, "all down  a failure of the server, as configured")?,
+            (None, _) if steering.on_all_down == OnAllDown::Refuse => writeln!(text, "all down  refused, as configured")?,
             (None, _) => writeln!(text, "all down  every region inside the hard fence is forced down: its fallback addresses")?,
+            (Some(_), Some(Standard::LastGood)) => writeln!(text, "all down  what was up last")?,
             (Some(_), Some(Standard::AnyUp)) => writeln!(text, "all down  fail open: any region with any endpoint up")?,
             (Some(_), Some(Standard::Allowed)) => writeln!(text, "all down  fail open: any region not forced down")?,
             _ => {}

@@ -3,6 +3,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use crate::geo::{GeoFile, Override, Point, Prefix, RegionId};
 use crate::health::view::ADMIT_ALL;
@@ -11,6 +12,7 @@ use crate::name::Name;
 use crate::steer::balance::BalanceSpec;
 use crate::steer::decide::HashFloor;
 use crate::steer::order::OrderSpec;
+use crate::steer::order::latency::Latencies;
 use crate::steer::rule::Rule;
 use crate::steer::{Families, OnAllDown, ShareSpec, Weight};
 use crate::zone::Zone;
@@ -84,6 +86,8 @@ pub struct GeoData {
     pub files: Vec<GeoFile>,
     /// `networks:`, regions resolved to their point and pin; no prefix twice.
     pub overrides: Vec<Override>,
+    /// What `order: latency` compares (`latencies:`).
+    pub latencies: Option<Arc<Latencies>>,
 }
 
 /// One data centre.
@@ -147,7 +151,7 @@ pub struct Endpoint {
 }
 
 /// One steered name.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Steer {
     /// The owner; a wildcard where it begins with `*`.
     pub owner: Name,
@@ -155,13 +159,15 @@ pub struct Steer {
     pub service: ServiceId,
     /// Candidates in listed order; each offers the service.
     pub regions: Vec<RegionId>,
+    /// The tier of each candidate, ascending; empty where they are not listed in tiers.
+    pub tiers: Vec<u16>,
     /// Weight of each candidate, in the order of `regions` (`weights:`, else the region's own).
     pub weights: Vec<Weight>,
     /// First match wins.
     pub rules: Vec<Rule>,
     /// How candidates are ordered for a place.
     pub order: OrderSpec,
-    /// Regions within this many metres of the best share its clients (`spread`; default 0).
+    /// Regions within this many metres of the best share its clients (`spread`; default 0). Under `order: latency` a millisecond is 100 km.
     pub spread_m: u32,
     /// How a band's clients are shared (`share`).
     pub share: ShareSpec,
@@ -179,8 +185,43 @@ pub struct Steer {
     pub min_healthy: MinHealthy,
     /// What is answered when nothing is up.
     pub on_all_down: OnAllDown,
+    /// Beside [`OnAllDown::Fallback`].
+    pub fallback: Option<Fallback>,
+    /// The share of clients that standby regions get while others are up, of 2^32 (`trickle`; default 0).
+    pub trickle: u32,
     /// Whether IPv4 and IPv6 health are judged apart.
     pub families: Families,
     /// `false`: client subnets are not used for this name.
     pub ecs: bool,
+}
+
+/// What `on_all_down: {fallback: ...}` answers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fallback {
+    /// These, of both families.
+    Addresses(Vec<IpAddr>),
+    /// This service, from all regions that offer it.
+    Service(ServiceId),
+}
+
+impl Steer {
+    /// The same steering for another service: from all regions that offer it, with their own weights, and open when all of them are down.
+    pub fn of_service(&self, service: ServiceId, regions: &[Region]) -> Steer {
+        let offers = |(index, region): (usize, &Region)| {
+            let offers = region.offers.iter().any(|offer| offer.service == service);
+            offers.then_some((RegionId(index as u16), region.weight))
+        };
+        let (ids, weights) = regions.iter().enumerate().filter_map(offers).unzip();
+        Steer {
+            service,
+            regions: ids,
+            weights,
+            tiers: Vec::new(),
+            rules: Vec::new(),
+            on_all_down: OnAllDown::Open,
+            fallback: None,
+            trickle: 0,
+            ..self.clone()
+        }
+    }
 }

@@ -290,7 +290,7 @@ impl HealthBook {
         for (id, pool) in (0..).map(PoolId).zip(&layout.pools) {
             for probes in pool.endpoints.clone().filter_map(|endpoint| self.probes.get(endpoint as usize)) {
                 for at in probes.own.iter().chain(&probes.required) {
-                    self.entries[*at].enter_pool(id, &pool.key.region);
+                    self.entries[*at].enter_pool(id, pool);
                 }
             }
         }
@@ -340,6 +340,22 @@ impl HealthBook {
         network::judge(self.families[family], silence, others, deadline_ms, now_ms)
     }
 
+    /// Where the last pool of a name went down, those that were up before stay in mind until one comes back (`on_all_down: last-good`).
+    fn remember_last_good(&mut self, concerned: &[PoolId], before: &[PoolState]) {
+        let HealthBook { layout, view, memories, .. } = self;
+        let was_up = |id: &PoolId| concerned.binary_search(id).is_ok_and(|at| before[at] == PoolState::Available);
+        for id in concerned {
+            let mates = &layout.pools[id.0 as usize].mates;
+            let any_up = mates.iter().any(|mate| view.pool(*mate).state == PoolState::Available);
+            let memory = &mut memories[id.0 as usize];
+            // Nothing new while all stay down.
+            if any_up || mates.iter().any(was_up) {
+                memory.last_good = !any_up && was_up(id);
+            }
+            view.set_last_good(*id, memory.last_good);
+        }
+    }
+
     /// Works out these pools again, and those tied to them.
     fn judge_pools(&mut self, ids: &[PoolId], now_ms: u64, changes: &mut Vec<Change>) {
         let mut concerned: Vec<PoolId> = ids.iter().flat_map(|id| self.layout.concerned(*id)).collect();
@@ -354,7 +370,8 @@ impl HealthBook {
             notes[id.0 as usize] = memory.note(pool, now_ms);
             wake_ms.iter().for_each(|due_ms| _ = wakes.insert((*due_ms, Wake::Pool(*id))));
         }
-        concerned.iter().for_each(|id| view.judge(layout, *id, &measured, notes));
+        view.judge(layout, concerned.iter().copied(), &measured, notes);
+        self.remember_last_good(&concerned, &before);
         self.revision += 1;
         for (pool, from) in concerned.into_iter().zip(before) {
             let to = self.view.pool(pool).state;
@@ -387,6 +404,7 @@ fn measured(entries: &[Entry], probes: &[Probes], layout: &Layout, id: EndpointI
         verdict: endpoint.checks.combine.judge(&mut verdicts).min(required),
         pending_ms: voting().filter_map(|entry| entry.measured.pending_ms).min(),
         unmeasurable: voting().count() > 0 && voting().all(|entry| entry.measured.unmeasurable),
+        score: voting().filter_map(|entry| entry.measured.score).max(),
     }
 }
 

@@ -1,4 +1,4 @@
-//! Health: what is probed (`monitor`), what a probe found (`report`), what follows from it (`book`) what keeps it quiet (`damp`, `network`) and what the hot path reads (`view`).
+//! Health: what is probed (`monitor`), what a probe found (`report`), what follows from it (`book`), what keeps it quiet (`damp`, `network`) and what the hot path reads (`view`).
 //! All of it is data and pure functions; nothing here opens a socket, asks the time or draws a random number.
 
 pub mod book;
@@ -7,6 +7,7 @@ pub mod monitor;
 mod network;
 pub mod overrides;
 pub mod report;
+pub mod score;
 pub mod view;
 pub mod vote;
 

@@ -1,6 +1,8 @@
 //! What the hot path reads of health: a bit or two per endpoint and one small record per pool, worked out beforehand.
 //! A view never changes and never measures; reading it does not allocate, hash, lock or ask the time.
 
+mod together;
+
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
@@ -24,12 +26,21 @@ pub struct Layout {
 }
 
 impl Layout {
-    /// A pool and those that follow it: the other family of its region, where that is tied to it or stands in for it.
-    pub(super) fn concerned(&self, id: PoolId) -> impl Iterator<Item = PoolId> + use<> {
-        let of = |other: fn(&PoolLayout) -> Option<PoolId>| self.pools.get(id.0 as usize).and_then(other);
-        let (tied, other) = (of(|pool| pool.together_with), of(|pool| pool.other_family));
-        let len = self.pools.len();
-        [Some(id), tied, other.filter(|other| Some(*other) != tied)].into_iter().flatten().filter(move |id| (id.0 as usize) < len)
+    /// A pool and those that follow it: the other family of its region, where that is tied to it or stands in for it, and the pools that
+    /// are judged together with any of these. In ascending order.
+    pub(super) fn concerned(&self, id: PoolId) -> Vec<PoolId> {
+        let pool = |id: PoolId| self.pools.get(id.0 as usize);
+        let mut all: Vec<PoolId> = [Some(id), pool(id).and_then(|pool| pool.together_with), pool(id).and_then(|pool| pool.other_family)]
+            .into_iter()
+            .flatten()
+            .collect();
+        for id in all.clone() {
+            all.extend(pool(id).iter().flat_map(|pool| pool.tier.iter().chain(pool.mates.iter())));
+        }
+        all.retain(|id| pool(*id).is_some());
+        all.sort_unstable();
+        all.dedup();
+        all
     }
 }
 
@@ -40,6 +51,8 @@ pub(super) struct PoolNote {
     pub(super) waits: bool,
     /// It comes back in steps: the share of 1024 now, and milliseconds until the next step.
     pub(super) ramp: Option<(u16, u32)>,
+    /// See [`PoolHealth::last_good`].
+    pub(super) last_good: bool,
 }
 
 impl PoolNote {
@@ -51,6 +64,7 @@ impl PoolNote {
             health.admit = health.admit.min(admit);
             health.ttl_cap_s = health.ttl_cap_s.min((next_ms / 1000).max(1));
         }
+        health.last_good = self.last_good;
         health
     }
 }
@@ -70,6 +84,14 @@ pub struct PoolLayout {
     pub together_with: Option<PoolId>,
     /// The pool of the other family in the same region, whose verdict stands in while this family cannot be measured (H5).
     pub other_family: Option<PoolId>,
+    /// What tells uses apart that are alike in all else; 0 where the pool is judged alone.
+    pub group: u64,
+    /// The pools of its tier, itself among them, over all of which `min_healthy` must hold too; empty: no tier.
+    pub tier: Arc<[PoolId]>,
+    /// The pools of its name, itself among them, of which those shall be remembered that were up last; empty: none.
+    pub mates: Arc<[PoolId]>,
+    /// Whether scores of its endpoints are kept.
+    pub scored: bool,
     /// The share of its clients that it takes while all its endpoints are degraded, of 1024.
     pub degraded_admit: u16,
     /// How it comes back after it was down.
@@ -86,6 +108,10 @@ impl Default for PoolLayout {
             region_state: None,
             together_with: None,
             other_family: None,
+            group: 0,
+            tier: Arc::default(),
+            mates: Arc::default(),
+            scored: false,
             degraded_admit: ADMIT_ALL / 2,
             recovery: Recovery::default(),
         }
@@ -221,13 +247,15 @@ pub struct Measured {
     pub pending_ms: Option<u32>,
     /// For so long only the prober's own faults came that the other family is believed instead (H5).
     pub unmeasurable: bool,
+    /// How long probes take: milliseconds plus one, smoothed; none where that is not kept (see [`PoolLayout::scored`]).
+    pub score: Option<u32>,
 }
 
 impl Measured {
     /// Up, and nothing is pending.
-    pub const UP: Measured = Measured { verdict: Verdict::Up, pending_ms: None, unmeasurable: false };
+    pub const UP: Measured = Measured { verdict: Verdict::Up, pending_ms: None, unmeasurable: false, score: None };
     /// Down, and nothing is pending.
-    pub const DOWN: Measured = Measured { verdict: Verdict::Down, pending_ms: None, unmeasurable: false };
+    pub const DOWN: Measured = Measured { verdict: Verdict::Down, pending_ms: None, unmeasurable: false, score: None };
 }
 
 /// Whether a pool may be chosen.
@@ -248,6 +276,8 @@ pub struct PoolHealth {
     pub state: PoolState,
     /// Whether at least one of its endpoints is up (the first step of fail open).
     pub any_up: bool,
+    /// Whether it was up just before the last pool of its name went down (`on_all_down: last-good`); never while any of them is up.
+    pub last_good: bool,
     /// The share of its clients that it takes just now, of 1024.
     pub admit: u16,
     /// No answer from this pool may live longer, in seconds; [`NO_TTL_CAP`] while nothing is pending. The reader raises it to `ttl_min`.
@@ -256,7 +286,8 @@ pub struct PoolHealth {
 
 impl PoolHealth {
     /// In order, with nothing pending.
-    pub const AVAILABLE: PoolHealth = PoolHealth { state: PoolState::Available, any_up: true, admit: ADMIT_ALL, ttl_cap_s: NO_TTL_CAP };
+    pub const AVAILABLE: PoolHealth =
+        PoolHealth { state: PoolState::Available, any_up: true, last_good: false, admit: ADMIT_ALL, ttl_cap_s: NO_TTL_CAP };
 }
 
 /// The health of the whole configuration at one moment. Ids that the layout does not have read as up and available.
@@ -265,6 +296,8 @@ pub struct HealthView {
     pools: Box<[PoolHealth]>,
     up: Bits,
     allowed: Bits,
+    /// By endpoint, 0 = none; empty where no pool is scored.
+    scores: Box<[u32]>,
 }
 
 impl HealthView {
@@ -275,9 +308,10 @@ impl HealthView {
             pools: layout.pools.iter().map(|_| PoolHealth::AVAILABLE).collect(),
             up: Bits::all_set(layout.endpoints.len()),
             allowed: Bits::all_set(layout.endpoints.len()),
+            scores: if layout.pools.iter().any(|pool| pool.scored) { vec![0; layout.endpoints.len()].into() } else { Box::default() },
         };
         let of = |id: EndpointId| measured.get(id.0 as usize).copied().unwrap_or(Measured::UP);
-        (0..layout.pools.len() as u32).for_each(|id| view.judge(layout, PoolId(id), &of, &[]));
+        view.judge(layout, (0..layout.pools.len() as u32).map(PoolId), &of, &[]);
         view
     }
 
@@ -306,17 +340,38 @@ impl HealthView {
         self.allowed.get(id.0)
     }
 
-    /// Works out one pool and its endpoints again, and every pool that is tied to it. `notes` are by pool; what lacks has none.
-    pub(super) fn judge(&mut self, layout: &Layout, id: PoolId, measured: &impl Fn(EndpointId) -> Measured, notes: &[PoolNote]) {
-        let Some(pool) = layout.pools.get(id.0 as usize) else { return };
-        for endpoint in pool.endpoints.clone() {
-            let (serving, allowed) = standing(layout, pool, endpoint, measured(EndpointId(endpoint)).verdict);
-            self.up.set(endpoint, serving);
-            self.allowed.set(endpoint, allowed);
-        }
-        for id in layout.concerned(id) {
+    /// How long the endpoint's probes take: milliseconds plus one, smoothed; none where nothing is known.
+    pub fn endpoint_score(&self, id: EndpointId) -> Option<u32> {
+        self.scores.get(id.0 as usize).copied().filter(|score| *score > 0)
+    }
+
+    /// Works out pools and their endpoints again; the caller names all that are concerned. `notes` are by pool; what lacks has none.
+    pub(super) fn judge(
+        &mut self,
+        layout: &Layout,
+        ids: impl Iterator<Item = PoolId>,
+        measured: &impl Fn(EndpointId) -> Measured,
+        notes: &[PoolNote],
+    ) {
+        for id in ids {
+            let Some(pool) = layout.pools.get(id.0 as usize) else { continue };
+            for endpoint in pool.endpoints.clone() {
+                let (serving, allowed) = standing(layout, pool, endpoint, measured(EndpointId(endpoint)).verdict);
+                self.up.set(endpoint, serving);
+                self.allowed.set(endpoint, allowed);
+                if let Some(score) = self.scores.get_mut(endpoint as usize).filter(|_| pool.scored) {
+                    *score = measured(EndpointId(endpoint)).score.unwrap_or(0);
+                }
+            }
             let note = notes.get(id.0 as usize).copied().unwrap_or_default();
             self.pools[id.0 as usize] = note.applied(pool_health(layout, id, measured));
+        }
+    }
+
+    /// Marks the pools that were up last.
+    pub(super) fn set_last_good(&mut self, id: PoolId, last_good: bool) {
+        if let Some(pool) = self.pools.get_mut(id.0 as usize) {
+            pool.last_good = last_good;
         }
     }
 }
@@ -390,7 +445,20 @@ pub(super) fn pool_health(layout: &Layout, id: PoolId, measured: &impl Fn(Endpoi
         }
         health.ttl_cap_s = health.ttl_cap_s.min(other.ttl_cap_s);
     }
+    if health.state == PoolState::Available && !together::tier_holds(layout, pool, measured) {
+        health.state = PoolState::Down;
+    }
     health
+}
+
+/// How many endpoints of a pool count, and how many of these serve.
+fn counted(layout: &Layout, pool: &PoolLayout, measured: &impl Fn(EndpointId) -> Measured) -> (u32, u32) {
+    let judged = |endpoint: u32| {
+        let counts = forced(layout, pool, endpoint) != Some(Override::Drain);
+        let (serves, _) = standing(layout, pool, endpoint, measured(EndpointId(endpoint)).verdict);
+        (u32::from(counts), u32::from(serves))
+    };
+    pool.endpoints.clone().map(judged).fold((0, 0), |sum, (all, up)| (sum.0 + all, sum.1 + up))
 }
 
 /// The health of a pool by its own endpoints alone, and whether any of it can be measured.
@@ -420,12 +488,12 @@ fn own_health(layout: &Layout, pool: &PoolLayout, measured: &impl Fn(EndpointId)
     // Each degraded endpoint gives up its part; what is down is not counted, its share went to the others.
     let given_up = u32::from(ADMIT_ALL.saturating_sub(pool.degraded_admit)) * degraded / up.max(1);
     let admit = ADMIT_ALL.saturating_sub(u16::try_from(given_up).unwrap_or(ADMIT_ALL));
-    (PoolHealth { state, any_up: up > 0, admit, ttl_cap_s }, measurable)
+    (PoolHealth { state, any_up: up > 0, last_good: false, admit, ttl_cap_s }, measurable)
 }
 
 impl MinHealthy {
     /// How many of `counted` endpoints must be up.
-    fn needed(self, counted: u32) -> u32 {
+    pub(super) fn needed(self, counted: u32) -> u32 {
         let wanted = match self {
             MinHealthy::Count(count) => u64::from(count),
             MinHealthy::Percent(percent) => (u64::from(percent) * u64::from(counted)).div_ceil(100),

@@ -264,7 +264,7 @@ impl State {
 fn addresses(compiled: &Compiled) -> Vec<String> {
     let mut addresses = vec![String::new(); compiled.layout.endpoints.len()];
     let families = compiled.catalog.steerings.iter().flat_map(|steering| steering.families.iter().flatten());
-    for endpoint in families.flat_map(|family| &family.candidates).flat_map(|candidate| candidate.endpoints.iter()) {
+    for endpoint in families.flat_map(|family| family.all_candidates()).flat_map(|candidate| candidate.endpoints.iter()) {
         if let Some(address) = addresses.get_mut(endpoint.id.0 as usize).filter(|address| address.is_empty()) {
             *address = endpoint.address.to_string();
         }

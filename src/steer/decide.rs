@@ -1,12 +1,14 @@
 //! The decision: which region and which endpoints a client gets now, from its ranking and the health of this moment.
 //! Every transport, `explain` and the tests come through [`decide`]; it allocates nothing, and tells its steps to a [`Trace`].
 
+mod rest;
+
 use std::net::IpAddr;
 
 use super::balance::{Pick, Positions, Turns};
 use super::hash::{Rendezvous, mix};
 use super::plan::{Entry, Why};
-use super::{Candidate, FamilySteering, NODATA_TTL_S, OnAllDown, ShareSpec, Steering};
+use super::{Candidate, Fallback, FamilySteering, OnAllDown, ShareSpec, Steering};
 use crate::geo::{Kind, Leaf, PlaceId, PlaceTable};
 use crate::health::view::ADMIT_ALL;
 use crate::health::{HealthView, PoolHealth, PoolState};
@@ -69,7 +71,7 @@ impl Default for HashFloor {
 /// What is answered.
 #[derive(Debug, Clone, Copy)]
 pub struct Decision<'w> {
-    /// The region; none = the fallback addresses of a hard fence, or NODATA.
+    /// The region; none = fallback addresses, or nothing.
     pub chosen: Option<&'w Candidate>,
     endpoints: Endpoints,
     fallback: &'w [IpAddr],
@@ -127,29 +129,41 @@ pub enum Reason {
     Pinned,
     /// One of several in a band.
     Shared,
+    /// A standby region for one of the few clients that keep it warm.
+    Trickle,
     /// A better one is out.
     Failover,
     /// Nothing is up.
     FailOpen,
-    /// Everything inside a hard fence is forced down: its fallback addresses.
+    /// Nothing is up: what was up last.
+    LastGood,
+    /// Nothing is up, or everything inside a hard fence is forced down: what was named for the case.
     Fallback,
     /// Nothing is up, or nothing is allowed, and so nothing is answered.
     NoData,
+    /// Nothing is up, and that is answered as a failure of the server.
+    ServFail,
+    /// Nothing is up, and that is answered by refusing.
+    Refused,
 }
 
 impl Reason {
     /// All, in the order of their numbers.
-    pub const ALL: [Reason; 10] = [
+    pub const ALL: [Reason; 14] = [
         Reason::None,
         Reason::Order,
         Reason::Listed,
         Reason::Rule,
         Reason::Pinned,
         Reason::Shared,
+        Reason::Trickle,
         Reason::Failover,
         Reason::FailOpen,
+        Reason::LastGood,
         Reason::Fallback,
         Reason::NoData,
+        Reason::ServFail,
+        Reason::Refused,
     ];
 
     /// As metrics and `explain` name it.
@@ -161,10 +175,14 @@ impl Reason {
             Reason::Rule => "rule",
             Reason::Pinned => "pinned",
             Reason::Shared => "shared",
+            Reason::Trickle => "trickle",
             Reason::Failover => "failover",
             Reason::FailOpen => "fail-open",
+            Reason::LastGood => "last-good",
             Reason::Fallback => "fallback",
             Reason::NoData => "nodata",
+            Reason::ServFail => "servfail",
+            Reason::Refused => "refused",
         }
     }
 }
@@ -174,6 +192,8 @@ impl Reason {
 pub enum Standard {
     /// Enough endpoints up.
     Available,
+    /// It was up just before the last one went down (`on_all_down: last-good`).
+    LastGood,
     /// Fail open, first step: one endpoint up.
     AnyUp,
     /// Fail open, last step: not forced down.
@@ -184,8 +204,21 @@ impl Standard {
     fn is_met(self, health: PoolHealth) -> bool {
         match self {
             Standard::Available => health.state == PoolState::Available,
+            Standard::LastGood => health.last_good && health.state != PoolState::ForcedDown,
             Standard::AnyUp => health.any_up,
             Standard::Allowed => health.state != PoolState::ForcedDown,
+        }
+    }
+}
+
+impl OnAllDown {
+    /// The standards that regions are held to, one after the other.
+    #[inline]
+    fn standards(self) -> &'static [Standard] {
+        match self {
+            OnAllDown::Open => &[Standard::Available, Standard::AnyUp, Standard::Allowed],
+            OnAllDown::LastGood => &[Standard::Available, Standard::LastGood, Standard::AnyUp, Standard::Allowed],
+            OnAllDown::Nodata | OnAllDown::Servfail | OnAllDown::Refuse | OnAllDown::Fallback => &[Standard::Available],
         }
     }
 }
@@ -219,53 +252,59 @@ pub struct NoTrace;
 
 impl Trace for NoTrace {}
 
+/// What a client looks like to the steps behind `locate`.
+#[derive(Debug, Clone, Copy)]
+struct Seen {
+    place: PlaceId,
+    /// Hash of its network.
+    client: u64,
+    scope: u8,
+}
+
 /// Makes the decision (DESIGN 3): locate, ranking, health, share, balance, TTL and scope.
 pub fn decide<'w, T: Trace>(question: &Question<'w>, trace: &mut T) -> Decision<'w> {
     let (leaf, place, hashed) = locate(question);
     trace.located(leaf, place);
     let client = client_hash(question, hashed);
     let scope = scope(question.family, question.hash_floor, question.client.address, leaf);
-    let standards: &[Standard] = match question.steering.on_all_down {
-        OnAllDown::Open => &[Standard::Available, Standard::AnyUp, Standard::Allowed],
-        OnAllDown::Nodata => &[Standard::Available],
-    };
-    for standard in standards {
+    let seen = Seen { place, client, scope };
+    if question.steering.trickle > 0
+        && let Some(decision) = rest::trickled(question, &seen, trace)
+    {
+        return decision;
+    }
+    for standard in question.steering.on_all_down.standards() {
         trace.standard(*standard);
-        let choice = choose(question, place, client, *standard, trace);
-        if let Some(entry) = choice.entry() {
-            trace.chosen(entry);
-            let candidate = &question.family.candidates[usize::from(entry.candidate)];
-            let endpoints = pick(question, candidate, client, *standard);
-            let ttl_s = ttl(question.steering, *standard, choice.ttl_cap_s);
-            let reason = reason(&choice, entry.why, *standard);
-            return Decision { chosen: Some(candidate), endpoints, fallback: &[], ttl_s, scope, reason };
+        if let Some(decision) = at(question, &seen, *standard, trace) {
+            return decision;
         }
     }
-    nothing(question, place, scope)
+    rest::nothing(question, &seen)
 }
 
-/// No region can be chosen: NODATA, the same for everyone (BEHAVIOUR S6), unless a hard fence keeps this client from regions that others may have.
-#[cold]
-fn nothing<'w>(question: &Question<'w>, place: PlaceId, scope: u8) -> Decision<'w> {
-    let steering = question.steering;
-    let is_forced_down = |candidate: &Candidate| question.health.pool(candidate.pool).state == PoolState::ForcedDown;
-    let fallback = question.family.plan.ranking(place).fallback().filter(|_| !question.family.candidates.iter().all(is_forced_down));
-    let nobody = Decision {
-        chosen: None,
-        endpoints: Endpoints::default(),
-        fallback: &[],
-        ttl_s: steering.ttl_s.min(NODATA_TTL_S),
-        scope: 0,
-        reason: Reason::NoData,
-    };
-    match fallback {
-        Some(all @ [_, ..]) => {
-            let fallback = &all[..all.len().min(usize::from(steering.answers))];
-            let ttl_s = steering.ttl_s.min(steering.fail_open_ttl_s);
-            Decision { fallback, ttl_s, scope, reason: Reason::Fallback, ..nobody }
-        }
-        _ => nobody,
-    }
+/// The decision by one standard, if anyone meets it.
+#[inline]
+fn at<'w, T: Trace>(question: &Question<'w>, seen: &Seen, standard: Standard, trace: &mut T) -> Option<Decision<'w>> {
+    let choice = choose(question, seen, standard, trace);
+    answered(question, seen, &choice, standard, trace)
+}
+
+/// What is answered from the region that was chosen.
+#[inline]
+fn answered<'w, T: Trace>(
+    question: &Question<'w>,
+    seen: &Seen,
+    choice: &Choice,
+    standard: Standard,
+    trace: &mut T,
+) -> Option<Decision<'w>> {
+    let entry = choice.entry()?;
+    trace.chosen(entry);
+    let candidate = &question.family.candidates[usize::from(entry.candidate)];
+    let endpoints = pick(question, candidate, seen.client, standard);
+    let ttl_s = ttl(question.steering, standard, choice.ttl_cap_s);
+    let reason = reason(choice, entry.why, standard);
+    Some(Decision { chosen: Some(candidate), endpoints, fallback: &[], ttl_s, scope: seen.scope, reason })
 }
 
 /// The leaf that gives the scope, the place that gives the ranking, and the address that is hashed with its leaf:
@@ -282,15 +321,21 @@ fn locate(question: &Question<'_>) -> (Leaf, PlaceId, (IpAddr, Leaf)) {
 
 /// The first band with anyone who meets the standard, and in it the client's own region.
 #[inline]
-fn choose<T: Trace>(question: &Question<'_>, place: PlaceId, client: u64, standard: Standard, trace: &mut T) -> Choice {
-    let sharer = if question.steering.share == ShareSpec::Random { question.seed } else { client };
-    let mut choice = Choice::new(sharer);
-    let ranking = question.family.plan.ranking(place);
+fn choose<T: Trace>(question: &Question<'_>, seen: &Seen, standard: Standard, trace: &mut T) -> Choice {
+    let client = seen.client;
+    let mut choice = Choice::new(sharer(question, seen));
+    let ranking = question.family.plan.ranking(seen.place);
     let complete = ranking.head().iter().any(|entry| choice.consider(question, *entry, client, standard, trace) == Next::Complete);
     if !complete && choice.offered == 0 {
         _ = ranking.tail().any(|entry| choice.consider(question, entry, client, standard, trace) == Next::Complete);
     }
     choice
+}
+
+/// What a band is shared by: the client's network, or a draw.
+#[inline]
+fn sharer(question: &Question<'_>, seen: &Seen) -> u64 {
+    if question.steering.share == ShareSpec::Random { question.seed } else { seen.client }
 }
 
 /// A choice while regions are considered, best first.
@@ -364,14 +409,15 @@ fn pick(question: &Question<'_>, candidate: &Candidate, client: u64, standard: S
     for (position, endpoint) in candidate.endpoints.iter().enumerate() {
         let may_serve = match standard {
             Standard::Available | Standard::AnyUp => question.health.endpoint_up(endpoint.id),
-            Standard::Allowed => question.health.endpoint_allowed(endpoint.id),
+            Standard::LastGood if question.health.pool_any_up(candidate.pool) => question.health.endpoint_up(endpoint.id),
+            Standard::LastGood | Standard::Allowed => question.health.endpoint_allowed(endpoint.id),
         };
         if may_serve {
             living.add(position);
         }
     }
     let (endpoints, turns, slot, seed) = (&*candidate.endpoints, question.turns, candidate.slot, question.seed);
-    let pick = Pick { endpoints, living, turns, slot, seed, client };
+    let pick = Pick { endpoints, living, health: question.health, turns, slot, seed, client };
     let start = if living.len() > 1 { question.steering.balance.start(&pick) } else { 0 };
     Endpoints { living, start, count: living.len().min(usize::from(question.steering.answers)) }
 }
@@ -380,13 +426,14 @@ fn ttl(steering: &Steering, standard: Standard, cap_s: u32) -> u32 {
     match standard {
         // While a change is pending no answer outlives it, but none is shorter than the floor (BEHAVIOUR T1).
         Standard::Available => steering.ttl_s.min(cap_s.max(steering.ttl_min_s)),
-        Standard::AnyUp | Standard::Allowed => steering.ttl_s.min(steering.fail_open_ttl_s),
+        Standard::LastGood | Standard::AnyUp | Standard::Allowed => steering.ttl_s.min(steering.fail_open_ttl_s),
     }
 }
 
 fn reason(choice: &Choice, why: Why, standard: Standard) -> Reason {
     match (standard, choice.passed_over, choice.offered > 1, why) {
         (Standard::AnyUp | Standard::Allowed, ..) => Reason::FailOpen,
+        (Standard::LastGood, ..) => Reason::LastGood,
         (_, true, ..) => Reason::Failover,
         (_, _, true, _) => Reason::Shared,
         (_, _, _, Why::Pinned) => Reason::Pinned,
@@ -400,6 +447,16 @@ fn reason(choice: &Choice, why: Why, standard: Standard) -> Reason {
 /// from where it begins (BEHAVIOUR S5, S8).
 #[inline]
 pub fn scope(family: &FamilySteering, hash_floor: HashFloor, address: IpAddr, leaf: Leaf) -> u8 {
+    let own = own_scope(family, hash_floor, address, leaf);
+    match family.fallback.as_deref() {
+        // Health is no client input (BEHAVIOUR S4): what may be consulted counts always.
+        Some(Fallback::Service(fallback)) => own.max(own_scope(fallback, hash_floor, address, leaf)),
+        _ => own,
+    }
+}
+
+#[inline]
+fn own_scope(family: &FamilySteering, hash_floor: HashFloor, address: IpAddr, leaf: Leaf) -> u8 {
     if !family.plan.tells_clients_apart() {
         return 0;
     }

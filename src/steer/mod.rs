@@ -44,6 +44,8 @@ pub struct Steering {
     pub on_all_down: OnAllDown,
     /// How a band's clients are shared.
     pub share: ShareSpec,
+    /// The share of clients that standby regions get while others are up, of 2^32.
+    pub trickle: u32,
     /// How endpoints are picked.
     pub balance: &'static dyn Balance,
     /// Whether client subnets are used.
@@ -68,6 +70,28 @@ pub struct FamilySteering {
     pub candidates: Vec<Candidate>,
     /// Whether anything hashes clients here, so that the scope is at least the hash floor (BEHAVIOUR S5).
     pub hashes_clients: bool,
+    /// What is answered when no region can be chosen; on the heap, as few names have one.
+    pub fallback: Option<Box<Fallback>>,
+}
+
+impl FamilySteering {
+    /// All candidates, those of a fallback service among them.
+    pub fn all_candidates(&self) -> impl Iterator<Item = &Candidate> {
+        let fallback = match self.fallback.as_deref() {
+            Some(Fallback::Service(family)) => &family.candidates[..],
+            _ => &[],
+        };
+        self.candidates.iter().chain(fallback)
+    }
+}
+
+/// What `on_all_down: {fallback: ...}` answers in one address family.
+#[derive(Debug)]
+pub enum Fallback {
+    /// These; NODATA where there are none.
+    Addresses(Box<[IpAddr]>),
+    /// Another service, from the regions that offer it.
+    Service(FamilySteering),
 }
 
 /// A region as a name may choose it.
@@ -81,6 +105,8 @@ pub struct Candidate {
     pub identity: u64,
     /// Share of a band in thousandths; 1000 for a standby region (all zero in a band = equal shares, BEHAVIOUR P1).
     pub share: u32,
+    /// Weight 0: used when the others are out, and by `trickle`.
+    pub standby: bool,
     /// Its round-robin counter in a worker's turns.
     pub slot: u32,
     /// Its endpoints of the family, in the order of the file; at least one.
@@ -138,8 +164,17 @@ pub enum OnAllDown {
     /// Fail open: ignore measurements, never overrides.
     #[default]
     Open,
+    /// The regions that were up just before the last one went down; as `open` where none is known or allowed.
+    LastGood,
     /// NOERROR without an answer.
     Nodata,
+    /// SERVFAIL: resolvers try elsewhere, and again.
+    Servfail,
+    /// REFUSED: resolvers try elsewhere.
+    Refuse,
+    /// Addresses, or another service.
+    #[serde(skip)]
+    Fallback,
 }
 
 /// How the clients of one band are shared among its regions (`share`).

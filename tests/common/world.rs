@@ -56,8 +56,13 @@ impl World {
         let measured = |id: meridian::health::EndpointId| {
             if is_down(&self.endpoints[id.0 as usize]) { Measured::DOWN } else { Measured::UP }
         };
-        let health = Arc::new(HealthView::new(&self.compiled.layout, measured));
-        self.snapshot = Snapshot { catalog: Arc::clone(&self.compiled.catalog), health, generation: self.snapshot.generation + 1 };
+        self.publish(HealthView::new(&self.compiled.layout, measured));
+    }
+
+    /// Puts a state of health in force.
+    pub(crate) fn publish(&mut self, health: HealthView) {
+        let generation = self.snapshot.generation + 1;
+        self.snapshot = Snapshot { catalog: Arc::clone(&self.compiled.catalog), health: Arc::new(health), generation };
     }
 
     /// Regions that are down; all others are up.
@@ -111,7 +116,7 @@ fn endpoints(compiled: &Compiled) -> Vec<Endpoint> {
     let catalog = &compiled.catalog;
     let mut endpoints: Vec<Option<Endpoint>> = vec![None; compiled.layout.endpoints.len()];
     for family in catalog.steerings.iter().flat_map(|steering| &steering.families).flatten() {
-        for candidate in &family.candidates {
+        for candidate in family.all_candidates() {
             let name = &compiled.pools[candidate.pool.0 as usize];
             for endpoint in candidate.endpoints.iter() {
                 endpoints[endpoint.id.0 as usize] = Some(Endpoint {

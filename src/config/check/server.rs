@@ -1,5 +1,5 @@
 //! The server file: what this server listens on, how it treats clients, which geo files it reads.
-//! It leaves `regions`, `zones` and `networks` to their own files.
+//! It leaves `regions`, `zones`, `networks`, `areas` and `latencies` to their own files.
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -15,11 +15,13 @@ use crate::geo::source::paths::{FIELDS, Paths};
 use crate::steer::decide::HashFloor;
 
 /// Every key of the server file.
-pub(in crate::config) const SERVER_KEYS: [&str; 15] = [
+pub(in crate::config) const SERVER_KEYS: [&str; 17] = [
     "version",
     "listen",
     "geodb",
     "networks",
+    "areas",
+    "latencies",
     "regions",
     "zones",
     "workers",

@@ -4,9 +4,9 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 
+use super::MAX_TTL_S;
 use super::records::{record_type, rrset};
-use super::steer::steer;
-use super::{MAX_TTL_S, Regions};
+use super::steer::{Known, steer};
 use crate::config::files;
 use crate::config::master;
 use crate::config::model::Steer;
@@ -39,7 +39,7 @@ const DEFAULT_RNAME: &str = "hostmaster";
 /// All zones while their files are read.
 #[derive(Debug)]
 pub(in crate::config) struct Zones<'r> {
-    regions: &'r Regions,
+    known: Known<'r>,
     zones: Vec<Zone>,
     steerings: Vec<Steer>,
     apexes: HashMap<Name, Mark>,
@@ -58,9 +58,9 @@ struct Draft<'z, 'r> {
 }
 
 impl<'r> Zones<'r> {
-    /// No zones yet; steered names refer to these regions.
-    pub(in crate::config) fn new(regions: &'r Regions) -> Zones<'r> {
-        Zones { regions, zones: Vec::new(), steerings: Vec::new(), apexes: HashMap::new() }
+    /// No zones yet; steered names refer to what is known.
+    pub(in crate::config) fn new(known: Known<'r>) -> Zones<'r> {
+        Zones { known, zones: Vec::new(), steerings: Vec::new(), apexes: HashMap::new() }
     }
 
     /// The zones and the steered names of all of them.
@@ -159,7 +159,7 @@ impl Draft<'_, '_> {
     fn record(&mut self, owner: &Name, kind: &Key, value: &Node, out: &mut Diagnostics) {
         let field = Field { key: &kind.text, node: value };
         if &*kind.text == "steer" {
-            if let Some((steer, families)) = steer(owner.clone(), &field, self.ttl_s, self.all.regions, out) {
+            if let Some((steer, families)) = steer(owner.clone(), &field, self.ttl_s, self.all.known, out) {
                 let id = SteeringId(self.all.steerings.len() as u32);
                 self.all.steerings.push(steer);
                 self.builder.steer(owner, id, families, kind.mark.clone());

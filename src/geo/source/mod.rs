@@ -192,7 +192,7 @@ fn clean_subdivision(text: &str) -> Option<Box<str>> {
 }
 
 /// The number of an autonomous system, with or without `AS` in front.
-fn parse_asn(text: &str) -> Option<u32> {
+pub(crate) fn parse_asn(text: &str) -> Option<u32> {
     let text = text.trim();
     let digits = text.strip_prefix("AS").or_else(|| text.strip_prefix("as")).unwrap_or(text);
     digits.bytes().all(|b| b.is_ascii_digit()).then(|| digits.parse().ok()).flatten()

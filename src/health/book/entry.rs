@@ -10,7 +10,8 @@ use crate::health::damp::Damper;
 use crate::health::monitor::{Monitor, TargetKey};
 use crate::health::network::{self, HOLD_MAX_MS, Silence, Trust};
 use crate::health::report::{NodeId, Outcome, Report};
-use crate::health::view::{Measured, Verdict};
+use crate::health::score::Score;
+use crate::health::view::{Measured, PoolLayout, Verdict};
 use crate::health::vote::Vote;
 
 /// One target.
@@ -37,12 +38,16 @@ pub(super) struct Entry {
     /// The pools with an endpoint that this target stands for, ascending.
     pub(super) pools: Vec<PoolId>,
     pub(super) regions: BTreeSet<Arc<str>>,
+    /// How long its probes take, and whether any pool wants to know.
+    score: Score,
+    scored: bool,
 }
 
 impl Entry {
     pub(super) fn new(target: &TargetKey, now_ms: u64) -> Entry {
         // Nobody has asked yet, and the first outcome decides: until then no answer may live longer than it takes to ask.
-        let measured = Measured { verdict: Verdict::Unknown, pending_ms: Some(target.monitor.interval_ms), unmeasurable: false };
+        let measured =
+            Measured { verdict: Verdict::Unknown, pending_ms: Some(target.monitor.interval_ms), unmeasurable: false, score: None };
         Entry {
             target: target.clone(),
             votes: BTreeMap::new(),
@@ -58,6 +63,8 @@ impl Entry {
             wake_ms: None,
             pools: Vec::new(),
             regions: BTreeSet::new(),
+            score: Score::default(),
+            scored: false,
         }
     }
 
@@ -65,12 +72,14 @@ impl Entry {
         self.pools.clear();
         self.regions.clear();
         self.wake_ms = None;
+        self.scored = false;
     }
 
-    pub(super) fn enter_pool(&mut self, id: PoolId, region: &Arc<str>) {
+    pub(super) fn enter_pool(&mut self, id: PoolId, pool: &PoolLayout) {
+        self.scored |= pool.scored;
         if self.pools.last() != Some(&id) {
             self.pools.push(id);
-            self.regions.insert(Arc::clone(region));
+            self.regions.insert(Arc::clone(&pool.key.region));
         }
     }
 
@@ -113,6 +122,9 @@ impl Entry {
         let vote = self.votes.entry(node).or_default();
         if node == NodeId::LOCAL {
             let well = matches!(report.outcome, Outcome::Success | Outcome::Degraded);
+            if well {
+                self.score.take(report.took_ms);
+            }
             if well && matches!(self.flag, Some(Flag::Held | Flag::Doubted)) {
                 // The silence was ours: what it counted is void.
                 *vote = Vote::of(self.measured.verdict);
@@ -164,7 +176,8 @@ impl Entry {
         self.wake_ms = until_ms.into_iter().chain(lost_at_ms.filter(|_| !unmeasurable)).min().map(|due_ms| due_ms.max(now_ms + 1));
         let waiting_ms = until_ms.map(|until_ms| u32::try_from(until_ms.saturating_sub(now_ms)).unwrap_or(u32::MAX));
         let pending_ms = self.pending_ms(monitor).into_iter().chain(waiting_ms).min();
-        self.measured = Measured { verdict, pending_ms, unmeasurable };
+        let score = self.score.stepped().filter(|_| self.scored);
+        self.measured = Measured { verdict, pending_ms, unmeasurable, score };
         if verdict != shown {
             self.since_ms = now_ms;
             if let Some((_, report)) = &self.last {

@@ -18,18 +18,20 @@ pub(super) struct Memory {
     pub(super) since_ms: u64,
     pub(super) waits: bool,
     ramp_since_ms: Option<u64>,
+    /// It was up just before the last of its name went down.
+    pub(super) last_good: bool,
     /// `waits` began, and nobody was told.
     news: bool,
 }
 
 impl Memory {
     pub(super) fn new(now_ms: u64) -> Memory {
-        Memory { state: PoolState::Available, since_ms: now_ms, waits: false, ramp_since_ms: None, news: false }
+        Memory { state: PoolState::Available, since_ms: now_ms, waits: false, ramp_since_ms: None, last_good: false, news: false }
     }
 
     /// By what a pool is known again after a reload.
-    pub(super) fn key(pool: &PoolLayout) -> (PoolKey, MinHealthy, bool) {
-        (pool.key.clone(), pool.min_healthy, pool.together_with.is_some())
+    pub(super) fn key(pool: &PoolLayout) -> (PoolKey, MinHealthy, bool, u64) {
+        (pool.key.clone(), pool.min_healthy, pool.together_with.is_some(), pool.group)
     }
 
     pub(super) fn standing(&self) -> PoolStanding {
@@ -67,7 +69,7 @@ impl Memory {
             let next_ms = (since_ms + step_ms(step + 1, ramp_ms)).saturating_sub(now_ms);
             (u16::try_from(admit).unwrap_or(ADMIT_ALL), u32::try_from(next_ms).unwrap_or(u32::MAX))
         });
-        PoolNote { waits: self.waits, ramp }
+        PoolNote { waits: self.waits, ramp, last_good: self.last_good }
     }
 
     /// Ends the waiting.

@@ -1,0 +1,75 @@
+//! `on_all_down` of a steered name, and what must hold between it and the name's fences.
+//! It resolves what is answered instead; when nothing is up is for the health.
+
+use super::fences::addresses;
+use super::rules::Candidates;
+use crate::config::model::{Fallback, Steer};
+use crate::config::spec::Field;
+use crate::diag::Diagnostics;
+use crate::geo::Family;
+use crate::steer::OnAllDown;
+
+/// What may stand under the key.
+const WANTED: &str = "`open`, `last-good`, `nodata`, `servfail`, `refuse` or `{fallback: ...}`";
+
+/// What may stand under `fallback`.
+const FALLBACK: &str = "addresses such as `[192.0.2.99, \"2001:db8::99\"]`, or `{service: NAME}`";
+
+/// What is answered when nothing is up, and what instead of regions.
+pub(super) fn on_all_down(field: &Field<'_>, candidates: Candidates<'_>, out: &mut Diagnostics) -> (OnAllDown, Option<Fallback>) {
+    let word = match field.scalar() {
+        Some("fallback") => {
+            field.refuse_hint(WANTED, format!("write `on_all_down: {{fallback: ...}}` with {FALLBACK}"), out);
+            return Default::default();
+        }
+        Some(_) => return (field.typed(out).unwrap_or_default(), None),
+        None => field.fields(WANTED, &["fallback"], out),
+    };
+    let Some(field) = word.and_then(|fields| fields.need("fallback", "[192.0.2.99]", out)) else { return Default::default() };
+    (OnAllDown::Fallback, fallback(&field, candidates, out))
+}
+
+fn fallback(field: &Field<'_>, candidates: Candidates<'_>, out: &mut Diagnostics) -> Option<Fallback> {
+    if !matches!(field.node.value, crate::config::spec::Value::Map(_)) {
+        let all = addresses(field, out);
+        for family in [Family::V4, Family::V6] {
+            if !all.is_empty() && candidates.have(candidates.list, family) && !all.iter().any(|address| Family::of(*address) == family) {
+                let hint = "add an address of it, if the answer for it shall not be empty then";
+                out.warning_hint(field.mark(), format!("`fallback` has no address of {family}, which the name has"), hint);
+            }
+        }
+        return Some(Fallback::Addresses(all));
+    }
+    let fields = field.fields(FALLBACK, &["service"], out)?;
+    let field = fields.need("service", "NAME", out)?;
+    let service = candidates.regions.service(&field, out)?;
+    if Some(service) == candidates.service {
+        out.error_hint(field.mark(), "this is the service of the name itself", "name another one, or write `on_all_down: open`");
+    }
+    Some(Fallback::Service(service))
+}
+
+/// Under a hard fence nothing may be answered for some clients that is empty or comes from outside (BEHAVIOUR S6).
+pub(super) fn check_fences(field: &Field<'_>, steer: &Steer, candidates: Candidates<'_>, out: &mut Diagnostics) {
+    if !steer.rules.iter().any(|rule| rule.hard_fence().is_some()) {
+        return;
+    }
+    let wrong = match (steer.on_all_down, &steer.fallback) {
+        (OnAllDown::Open | OnAllDown::LastGood, _) => return,
+        (OnAllDown::Nodata | OnAllDown::Servfail | OnAllDown::Refuse, _) => {
+            "what is empty for clients inside is not for others, and resolvers mix them up"
+        }
+        (_, Some(Fallback::Service(_))) => "regions of another service may lie outside the fence",
+        (_, Some(Fallback::Addresses(all))) => {
+            let lacks =
+                |family: &Family| candidates.have(candidates.list, *family) && !all.iter().any(|address| Family::of(*address) == *family);
+            if ![Family::V4, Family::V6].iter().any(lacks) {
+                return;
+            }
+            "addresses are needed of every family that the name has"
+        }
+        (OnAllDown::Fallback, None) => return,
+    };
+    let hint = "write `open`, `last-good` or `{fallback: [ADDRESS, ...]}`, or make the fence soft";
+    out.error_hint(field.mark(), format!("this `on_all_down` does not go with a hard fence: {wrong}"), hint);
+}

@@ -1,0 +1,134 @@
+//! Pools and endpoints: every use of a service in a region that health is kept of, under dense ids.
+//! Names with the same demands share their pools; what is up is not known here.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::PoolName;
+use crate::config::model::{Endpoint, Model, Offer, Region, ServiceId, Steer};
+use crate::geo::{Family, RegionId};
+use crate::health::{Checks, EndpointId, EndpointLayout, Layout, MinHealthy, PoolId, PoolKey as PoolNames, PoolLayout};
+use crate::steer::balance::BalanceSpec;
+use crate::steer::hash::identity;
+use crate::steer::{self, Candidate, Families, OnAllDown};
+
+/// What makes two uses of a region's service share their health: the place and the demands on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct PoolKey {
+    pub(super) service: ServiceId,
+    pub(super) region: RegionId,
+    pub(super) family: Family,
+    pub(super) min_healthy: MinHealthy,
+    pub(super) families: Families,
+    /// See [`group`].
+    pub(super) group: u64,
+}
+
+/// What tells the pools of a name apart from those of others, where its regions are judged together; 0 where each is judged alone.
+pub(super) fn group(model: &Model, steer: &Steer) -> u64 {
+    let remembers = steer.on_all_down == OnAllDown::LastGood;
+    let scored = is_scored(steer);
+    if steer.tiers.is_empty() && !remembers && !scored {
+        return 0;
+    }
+    let names: Vec<&str> = steer.regions.iter().map(|id| model.regions[usize::from(id.0)].name.as_str()).collect();
+    identity(&[format!("{names:?} {:?} {remembers} {scored}", steer.tiers).as_bytes()]).max(1)
+}
+
+/// Whether the balance of a name wants to know how quickly endpoints answer.
+fn is_scored(steer: &Steer) -> bool {
+    steer.balance == BalanceSpec::LeastResponseTime
+}
+
+/// Pools and endpoints under dense ids.
+#[derive(Default)]
+pub(super) struct Pools {
+    pub(super) layout: Layout,
+    pub(super) names: Vec<PoolName>,
+    known: HashMap<PoolKey, (PoolId, Arc<[steer::Endpoint]>)>,
+    pub(super) turn_slots: u32,
+}
+
+impl Pools {
+    /// The pool of a region's service in one family; `None` where the region has no endpoint of the family.
+    pub(super) fn pool(&mut self, model: &Model, region: &Region, offer: &Offer, key: PoolKey) -> Option<(PoolId, Arc<[steer::Endpoint]>)> {
+        if let Some(known) = self.known.get(&key) {
+            return Some(known.clone());
+        }
+        let PoolKey { service, region: region_id, family, min_healthy, group, .. } = key;
+        let first = self.layout.endpoints.len() as u32;
+        let of_family = offer.endpoints.iter().filter(|endpoint| Family::of(endpoint.address) == family);
+        let endpoints: Arc<[steer::Endpoint]> = (first..).zip(of_family).map(|(id, endpoint)| self.endpoint(id, endpoint, offer)).collect();
+        if endpoints.is_empty() {
+            return None;
+        }
+        let id = PoolId(self.layout.pools.len() as u32);
+        let last = self.layout.endpoints.len() as u32;
+        let name = model.services.get(usize::from(service.0)).map_or("", String::as_str);
+        self.layout.pools.push(PoolLayout {
+            key: PoolNames { service: name.into(), region: region.name.as_str().into(), ipv6: family == Family::V6 },
+            endpoints: first..last,
+            min_healthy,
+            region_state: region.state,
+            together_with: None,
+            other_family: None,
+            group,
+            tier: Arc::default(),
+            mates: Arc::default(),
+            scored: false,
+            degraded_admit: offer.degraded_admit,
+            recovery: offer.recovery,
+        });
+        self.names.push(PoolName { service, region: region_id, family });
+        self.known.insert(key, (id, Arc::clone(&endpoints)));
+        Some((id, endpoints))
+    }
+
+    fn endpoint(&mut self, id: u32, endpoint: &Endpoint, offer: &Offer) -> steer::Endpoint {
+        let targets = offer.monitors.iter().map(|monitor| monitor.target(endpoint.address)).collect();
+        let checks = Checks { targets, combine: offer.combine, requires: offer.requires.as_slice().into() };
+        self.layout.endpoints.push(EndpointLayout { checks, state: endpoint.state });
+        steer::Endpoint {
+            address: endpoint.address,
+            id: EndpointId(id),
+            identity: identity(&[endpoint.address.to_string().as_bytes()]),
+            weight: endpoint.weight.milli(),
+        }
+    }
+
+    /// Whether two pools are of one service.
+    pub(super) fn serve_alike(&self, a: PoolId, b: PoolId) -> bool {
+        self.names[a.0 as usize].service == self.names[b.0 as usize].service
+    }
+
+    /// The two families of one region stand in for each other where one cannot be measured (BEHAVIOUR H5); `together`: both are
+    /// needed (BEHAVIOUR P5).
+    pub(super) fn tie(&mut self, a: PoolId, b: PoolId, together: bool) {
+        for (one, other) in [(a, b), (b, a)] {
+            let pool = &mut self.layout.pools[one.0 as usize];
+            pool.other_family = Some(other);
+            pool.together_with = together.then_some(other);
+        }
+    }
+
+    /// The candidates of a name in one family are judged together: those of one tier, and all of them where the last that were up are remembered.
+    pub(super) fn judge_together(&mut self, candidates: &[Candidate], tiers: &[u16], steer: &Steer) {
+        let all: Arc<[PoolId]> = candidates.iter().map(|candidate| candidate.pool).collect();
+        for (at, id) in all.iter().enumerate() {
+            let is_mate = |other: &usize| tiers.get(*other) == tiers.get(at);
+            let pool = &mut self.layout.pools[id.0 as usize];
+            pool.scored = is_scored(steer);
+            if !tiers.is_empty() {
+                pool.tier = (0..all.len()).filter(is_mate).map(|other| all[other]).collect();
+            }
+            if steer.on_all_down == OnAllDown::LastGood {
+                pool.mates = Arc::clone(&all);
+            }
+        }
+    }
+
+    pub(super) fn next_slot(&mut self) -> u32 {
+        self.turn_slots += 1;
+        self.turn_slots - 1
+    }
+}
