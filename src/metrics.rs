@@ -296,6 +296,7 @@ mod tests {
             share: 1000,
             standby: false,
             slot: 0,
+            records: 0,
             endpoints: Arc::clone(&endpoints),
         };
         let candidates = (0..regions as u16).map(candidate).collect();
@@ -310,8 +311,10 @@ mod tests {
             share: ShareSpec::Hash,
             trickle: 0,
             balance: BalanceSpec::RoundRobin.policy(),
+            hints: true,
             ecs: true,
             families: [Some(FamilySteering { plan, candidates, hashes_clients: false, fallback: None }), None],
+            others: Box::default(),
         }
     }
 

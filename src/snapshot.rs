@@ -29,6 +29,8 @@ pub struct Catalog {
     pub regions: Vec<Region>,
     /// Names of services; `Steering::service` is an index here.
     pub services: Vec<String>,
+    /// Records that are answered by steering, by region of a service.
+    pub records: Vec<Box<[Rrset]>>,
     /// How many round-robin counters a worker needs.
     pub turn_slots: usize,
 }
@@ -39,7 +41,7 @@ impl Default for Catalog {
         let hash_floor = HashFloor::default();
         let settings = Settings { udp_size: 1232, nsid: None, chaos: vec![], ecs_enabled: true, ecs_from: vec![], hash_floor };
         let (zones, table) = (Zones::new(vec![]), Arc::new(PlaceTable::empty()));
-        Catalog { settings, zones, table, steerings: vec![], regions: vec![], services: vec![], turn_slots: 0 }
+        Catalog { settings, zones, table, steerings: vec![], regions: vec![], services: vec![], records: vec![], turn_slots: 0 }
     }
 }
 

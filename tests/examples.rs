@@ -323,8 +323,7 @@ impl World {
     fn with_down(&self, down: &[String]) -> Snapshot {
         let Prepared { compiled, .. } = &self.0;
         let catalog = &compiled.catalog;
-        let candidates =
-            || catalog.steerings.iter().flat_map(|steering| &steering.families).flatten().flat_map(|family| family.all_candidates());
+        let candidates = || catalog.steerings.iter().flat_map(|steering| steering.all()).flat_map(|family| family.all_candidates());
         let mut names: HashMap<u32, [String; 2]> = HashMap::new();
         for candidate in candidates() {
             let region = &catalog.regions[usize::from(candidate.region.0)].name;

@@ -16,6 +16,7 @@
 //! - `down` takes regions, `REGION/v4`, `REGION/v6` and addresses that are measured down, separated by commas;
 //! - an answer is the set of addresses, `nodata`, `nxdomain`, `servfail` or `refused`, and whichever of `ttl`, `scope`, `reason` and `region` are to be looked at
 //!   (of a negative answer `ttl` is the SOA's);
+//! - behind `data` stands the data of all records instead, of whatever type, with `_` for a space;
 //! - `each of`: in many answers in a row every one of these comes first, and no other;
 //! - `share`: of the clients in a network, one per /24 or /56, each region takes so many percent, to three points;
 //! - `moved`: of these clients exactly those of the lost region get another, and all others keep theirs;
@@ -251,6 +252,12 @@ impl Scenario {
             _ => 0,
         };
         same(&reply.rcode(), &rcode, "rcode")?;
+        if let [first, data @ ..] = &answer.0[..]
+            && *first == "data"
+        {
+            let found = reply.message.answers.iter().map(|record| record.data.to_string().replace(' ', "_")).collect::<BTreeSet<_>>();
+            return same(&found, &data.iter().map(|text| (*text).to_owned()).collect(), "data");
+        }
         let negative = matches!(answer.0[..], ["nodata" | "nxdomain"]);
         let wanted = if negative || rcode != 0 { BTreeSet::new() } else { addresses(&answer.0) };
         same(&reply.addresses().into_iter().collect(), &wanted, "addresses")?;
@@ -259,7 +266,7 @@ impl Scenario {
     }
 
     fn check_details(&self, outcome: &Outcome, reply: &Reply, expected: &Expected<'_>) -> Result<(), String> {
-        let ttl = if reply.addresses().is_empty() { reply.soa_ttl() } else { reply.ttl() };
+        let ttl = if reply.message.answers.is_empty() { reply.soa_ttl() } else { reply.ttl() };
         expected.ttl.map_or(Ok(()), |wanted| same(&ttl, &Some(wanted), "ttl"))?;
         expected.scope.map_or(Ok(()), |wanted| same(&reply.scope(), &Some(wanted), "scope"))?;
         expected.reason.map_or(Ok(()), |wanted| same(&outcome.reason.name(), &wanted, "reason"))?;
@@ -272,7 +279,7 @@ impl Scenario {
             return same(&reply.scope().is_some(), &asked.client.is_some(), "a client subnet");
         }
         let (_, all_up) = self.ask(&Asked { down: Vec::new(), ..asked.clone() });
-        let wanted = if reply.addresses().is_empty() { Some(0) } else { all_up.scope() };
+        let wanted = if reply.message.answers.is_empty() { Some(0) } else { all_up.scope() };
         same(&reply.scope(), &wanted, "the scope while all are up")
     }
 

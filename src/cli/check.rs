@@ -50,7 +50,13 @@ fn print_names(catalog: &Catalog, out: &mut impl Write) -> Result<(), Failure> {
                 let scope = scope_class(catalog, compiled);
                 format!("{} regions, scope: {scope}", compiled.candidates.len())
             });
-            writeln!(out, "    {rtype:<4}  {}", described.unwrap_or_else(|| format!("no region has {family}: no data")))?;
+            if described.is_some() || steering.others.is_empty() {
+                writeln!(out, "    {rtype:<4}  {}", described.unwrap_or_else(|| format!("no region has {family}: no data")))?;
+            }
+        }
+        for (rtype, compiled) in &steering.others {
+            let (rtype, scope) = (crate::wire::rtype::name(*rtype).to_string(), scope_class(catalog, compiled));
+            writeln!(out, "    {rtype:<4}  {} regions, scope: {scope}", compiled.candidates.len())?;
         }
     }
     Ok(())
@@ -74,7 +80,7 @@ fn print_regions(compiled: &Compiled, out: &mut impl Write) -> Result<(), Failur
         let described = pools.map(|(name, pool)| {
             let probed = pool.endpoints.clone().filter(|id| compiled.layout.endpoints[*id as usize].targets().next().is_some()).count();
             let service = &catalog.services[usize::from(name.service.0)];
-            format!("{service} {} x {} ({probed} probed)", name.family, pool.endpoints.len())
+            format!("{service} {} x {} ({probed} probed)", pool.key.addresses, pool.endpoints.len())
         });
         // Names with demands of their own (`min_healthy`, `families`) have pools of their own over the same endpoints.
         let mut described: Vec<String> = described.collect();
@@ -99,8 +105,7 @@ fn print_memory(compiled: &Compiled, out: &mut impl Write) -> Result<(), Failure
 
 /// Plans are shared between names: each is counted once.
 fn distinct_plans(steerings: &[Steering]) -> Vec<&Arc<Plan>> {
-    let mut plans: Vec<&Arc<Plan>> =
-        steerings.iter().flat_map(|steering| &steering.families).flatten().map(|family| &family.plan).collect();
+    let mut plans: Vec<&Arc<Plan>> = steerings.iter().flat_map(|steering| steering.all()).map(|family| &family.plan).collect();
     plans.sort_by_key(|plan| Arc::as_ptr(plan));
     plans.dedup_by_key(|plan| Arc::as_ptr(plan));
     plans

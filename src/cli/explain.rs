@@ -199,7 +199,7 @@ impl<'w> Steps<'w> {
     fn of(world: &'w Snapshot, steering: &'w Steering, family: Family, client: Prefix) -> Steps<'w> {
         let catalog = &*world.catalog;
         let mut heard = Heard::default();
-        let family = steering.family(family);
+        let family = steering.addresses_or_alias(family);
         let peer = client.network();
         let subnet_counts = steering.ecs && catalog.settings.believes(peer);
         let client = if subnet_counts { Client { address: peer, source_length: client.length(), peer } } else { Client::peer(peer) };

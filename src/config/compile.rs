@@ -76,8 +76,6 @@ pub struct PoolName {
     pub service: ServiceId,
     /// Its region.
     pub region: RegionId,
-    /// Its address family.
-    pub family: Family,
 }
 
 /// Compiles a checked model; what did not change since `earlier` is shared with it.
@@ -115,6 +113,7 @@ pub fn compile(mut model: Model, earlier: Option<&Earlier>, diagnostics: &mut Di
         steerings,
         regions: model.regions.iter().map(region).collect(),
         services: model.services,
+        records: pools.records,
         turn_slots: pools.turn_slots as usize,
     };
     Some(Compiled { catalog: Arc::new(catalog), layout: Arc::new(pools.layout), pools: pools.names, geo_sources, plans })

@@ -16,6 +16,7 @@ use crate::steer::order::latency::Latencies;
 use crate::steer::rule::Rule;
 use crate::steer::{Families, OnAllDown, ShareSpec, Weight};
 use crate::zone::Zone;
+use crate::zone::rrset::Rrset;
 
 /// Index of a service in [`Model::services`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -112,6 +113,8 @@ pub struct Offer {
     pub service: ServiceId,
     /// Its endpoints in the order of the file; addresses are distinct.
     pub endpoints: Vec<Endpoint>,
+    /// Records of other types than addresses, one RRset each; a CNAME stands alone.
+    pub records: Vec<Rrset>,
     /// How each endpoint is probed; none = always up.
     pub monitors: Vec<Monitor>,
     /// How many of the monitors must be up.
@@ -128,8 +131,8 @@ impl Offer {
     /// No endpoints yet, and every setting as when nothing is typed.
     pub fn new(service: ServiceId) -> Offer {
         let PoolLayout { degraded_admit, recovery, .. } = PoolLayout::default();
-        let (endpoints, monitors, requires) = (Vec::new(), Vec::new(), Vec::new());
-        Offer { service, endpoints, monitors, combine: Combine::All, requires, recovery, degraded_admit }
+        let (endpoints, records, monitors, requires) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        Offer { service, endpoints, records, monitors, combine: Combine::All, requires, recovery, degraded_admit }
     }
 
     /// True if the region may at times take only a part of its clients: it comes back in steps, or a monitor can find it degraded.
@@ -157,6 +160,8 @@ pub struct Steer {
     pub owner: Name,
     /// What it serves.
     pub service: ServiceId,
+    /// Types other than addresses that any candidate has records of, ascending; CNAME alone or not at all.
+    pub types: Vec<u16>,
     /// Candidates in listed order; each offers the service.
     pub regions: Vec<RegionId>,
     /// The tier of each candidate, ascending; empty where they are not listed in tiers.
@@ -191,6 +196,8 @@ pub struct Steer {
     pub trickle: u32,
     /// Whether IPv4 and IPv6 health are judged apart.
     pub families: Families,
+    /// Whether SVCB and HTTPS records beside it have its addresses as hints (`hints`; default true).
+    pub hints: bool,
     /// `false`: client subnets are not used for this name.
     pub ecs: bool,
 }
@@ -202,6 +209,8 @@ pub enum Fallback {
     Addresses(Vec<IpAddr>),
     /// This service, from all regions that offer it.
     Service(ServiceId),
+    /// A CNAME to this name, where the name is steered to CNAMEs.
+    Name(Rrset),
 }
 
 impl Steer {

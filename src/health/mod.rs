@@ -16,8 +16,8 @@ pub use monitor::{Monitor, MonitorSpec, Request, TargetKey};
 pub use network::HOLD_MAX_MS;
 pub use report::{Evidence, NodeId, Outcome, Report};
 pub use view::{
-    Checks, Combine, EndpointLayout, HealthView, Layout, Measured, MinHealthy, Override, PoolHealth, PoolKey, PoolLayout, PoolState,
-    Recovery, Verdict,
+    Addresses, Checks, Combine, EndpointLayout, HealthView, Layout, Measured, MinHealthy, Override, PoolHealth, PoolKey, PoolLayout,
+    PoolState, Recovery, Verdict,
 };
 
 /// Index of a pool: one (service, region, address family) that exists.

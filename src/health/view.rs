@@ -125,8 +125,30 @@ pub struct PoolKey {
     pub service: Arc<str>,
     /// The region.
     pub region: Arc<str>,
-    /// The address family.
-    pub ipv6: bool,
+    /// Which endpoints of it.
+    pub addresses: Addresses,
+}
+
+/// Which endpoints of a service in a region make a pool.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Addresses {
+    /// Those of IPv4.
+    #[default]
+    V4,
+    /// Those of IPv6.
+    V6,
+    /// All of them: for records that are no addresses.
+    Both,
+}
+
+impl fmt::Display for Addresses {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Addresses::V4 => "IPv4",
+            Addresses::V6 => "IPv6",
+            Addresses::Both => "records",
+        })
+    }
 }
 
 /// How a pool comes back after it was down.
@@ -479,6 +501,8 @@ fn own_health(layout: &Layout, pool: &PoolLayout, measured: &impl Fn(EndpointId)
         }
     }
     let state = match () {
+        // Records alone: nothing is measured, but the operator's word counts.
+        () if pool.endpoints.is_empty() && !matches!(pool.region_state, Some(Override::Down | Override::Drain)) => PoolState::Available,
         () if allowed == 0 => PoolState::ForcedDown,
         () if up >= pool.min_healthy.needed(counted) => PoolState::Available,
         () => PoolState::Down,

@@ -9,7 +9,7 @@ use super::memory::{self, Memory};
 use crate::config::compile::{Compiled, PoolName};
 use crate::health::book::{Change, Flag, HealthBook};
 use crate::health::overrides::{Forced, Overrides, Selector};
-use crate::health::{Layout, NodeId, PoolId, PoolLayout, Report, TargetKey, Verdict};
+use crate::health::{Addresses, Layout, NodeId, PoolId, PoolLayout, Report, TargetKey, Verdict};
 use crate::snapshot::{Catalog, Shared, Snapshot};
 
 /// The first change is published at once, the next not before this: at most ten a second, however many probes report.
@@ -249,7 +249,7 @@ impl State {
                 let Some(name) = self.pools.get(pool.0 as usize) else { return };
                 let service = self.catalog.services.get(usize::from(name.service.0)).map_or("?", String::as_str);
                 let region = self.catalog.regions.get(usize::from(name.region.0)).map_or("?", |region| region.name.as_str());
-                let family = name.family;
+                let family = self.layout.pools.get(pool.0 as usize).map_or(Addresses::Both, |pool| pool.key.addresses);
                 if *waits {
                     tracing::warn!(service, region, %family, "a region is well again and waits for `meridian ctl clear` (failback: manual)");
                 } else {
@@ -263,7 +263,7 @@ impl State {
 /// The address of each endpoint, by its number.
 fn addresses(compiled: &Compiled) -> Vec<String> {
     let mut addresses = vec![String::new(); compiled.layout.endpoints.len()];
-    let families = compiled.catalog.steerings.iter().flat_map(|steering| steering.families.iter().flatten());
+    let families = compiled.catalog.steerings.iter().flat_map(|steering| steering.all());
     for endpoint in families.flat_map(|family| family.all_candidates()).flat_map(|candidate| candidate.endpoints.iter()) {
         if let Some(address) = addresses.get_mut(endpoint.id.0 as usize).filter(|address| address.is_empty()) {
             *address = endpoint.address.to_string();

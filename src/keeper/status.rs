@@ -25,8 +25,8 @@ pub struct PoolRow {
     pub service: String,
     /// The region.
     pub region: String,
-    /// `IPv4` or `IPv6`.
-    pub family: &'static str,
+    /// `IPv4`, `IPv6`, or `records` for both.
+    pub family: String,
     /// `available`, `down` or `forced down`.
     pub state: String,
     /// Seconds in this state.
@@ -68,7 +68,7 @@ impl State {
             PoolRow {
                 service: pool.key.service.to_string(),
                 region: pool.key.region.to_string(),
-                family: if pool.key.ipv6 { "IPv6" } else { "IPv4" },
+                family: pool.key.addresses.to_string(),
                 state: health.state.to_string(),
                 since_s: standing.map_or(0, |standing| age_s(standing.since_ms)),
                 up: pool.endpoints.clone().filter(|id| view.endpoint_up(EndpointId(*id))).count(),

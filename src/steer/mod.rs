@@ -48,16 +48,31 @@ pub struct Steering {
     pub trickle: u32,
     /// How endpoints are picked.
     pub balance: &'static dyn Balance,
+    /// Whether SVCB and HTTPS records beside it have its addresses as hints.
+    pub hints: bool,
     /// Whether client subnets are used.
     pub ecs: bool,
     /// A and AAAA; `None` where no region has the address family.
     pub families: [Option<FamilySteering>; 2],
+    /// Other types that regions have records of; each with the regions that have them. Health counts endpoints of both families.
+    pub others: Box<[(u16, FamilySteering)]>,
 }
 
 impl Steering {
     /// The compiled steering of one address family.
     pub fn family(&self, family: Family) -> Option<&FamilySteering> {
         self.families[family as usize].as_ref()
+    }
+
+    /// What stands for the addresses: the CNAMEs, or the addresses of a family themselves.
+    pub fn addresses_or_alias(&self, family: Family) -> Option<&FamilySteering> {
+        let alias = self.others.first().filter(|_| self.families.iter().all(Option::is_none));
+        self.family(family).or(alias.map(|(_, steering)| steering))
+    }
+
+    /// All that is steered: addresses and other types.
+    pub fn all(&self) -> impl Iterator<Item = &FamilySteering> {
+        self.families.iter().flatten().chain(self.others.iter().map(|(_, other)| other))
     }
 }
 
@@ -92,6 +107,8 @@ pub enum Fallback {
     Addresses(Box<[IpAddr]>),
     /// Another service, from the regions that offer it.
     Service(FamilySteering),
+    /// Records, under this number in the catalog.
+    Records(u32),
 }
 
 /// A region as a name may choose it.
@@ -109,7 +126,9 @@ pub struct Candidate {
     pub standby: bool,
     /// Its round-robin counter in a worker's turns.
     pub slot: u32,
-    /// Its endpoints of the family, in the order of the file; at least one.
+    /// Where the catalog has its records, for types other than addresses.
+    pub records: u32,
+    /// Its endpoints of the family, in the order of the file; for addresses at least one.
     pub endpoints: Arc<[Endpoint]>,
 }
 

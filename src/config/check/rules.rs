@@ -8,6 +8,7 @@ use crate::config::spec::Field;
 use crate::diag::{Diagnostics, Mark};
 use crate::geo::{Family, RegionId};
 use crate::steer::rule::{Action, Rule};
+use crate::wire::rtype;
 
 /// Rules of one name: each is tried for every place at load.
 const MAX_RULES: usize = 256;
@@ -74,6 +75,12 @@ impl Candidates<'_> {
     pub(super) fn have(&self, regions: &[RegionId], family: Family) -> bool {
         let offers = regions.iter().filter_map(|id| self.regions.offer(*id, self.service?));
         offers.flat_map(|offer| &offer.endpoints).any(|endpoint| Family::of(endpoint.address) == family)
+    }
+
+    /// Whether any of them has a CNAME for the service.
+    pub(super) fn have_alias(&self) -> bool {
+        let offers = self.list.iter().filter_map(|id| self.regions.offer(*id, self.service?));
+        offers.flat_map(|offer| &offer.records).any(|rrset| rrset.rtype() == rtype::CNAME)
     }
 
     /// One region or a list of them, none twice, all of them candidates.

@@ -1,13 +1,15 @@
 //! A steered name: from `steer:` as typed to candidates, weights, rules and policies with every default filled in.
 //! It knows the regions by name only; how clients are ranked is worked out when plans are compiled.
 
+use std::collections::BTreeSet;
+
 use super::all_down::{check_fences, on_all_down};
 use super::latencies::metres_from_text;
 use super::rules::{Candidates, known_region, rules};
 use super::{Areas, MAX_TTL_S, Regions, weight};
 use crate::config::model::{Endpoint, ServiceId, Steer};
 use crate::config::spec::{Field, Fields, Value};
-use crate::diag::Diagnostics;
+use crate::diag::{Diagnostics, Mark};
 use crate::geo::RegionId;
 use crate::health::MinHealthy;
 use crate::name::Name;
@@ -15,9 +17,11 @@ use crate::steer::balance::{BalanceSpec, MAX_ENDPOINTS};
 use crate::steer::order::OrderSpec;
 use crate::steer::order::latency::MAX_MS;
 use crate::steer::{Families, MAX_ANSWERS, Weight};
+use crate::wire::rtype;
+use crate::zone::rrset::Rrset;
 
 /// Keys of `steer:`.
-const KEYS: [&str; 17] = [
+const KEYS: [&str; 18] = [
     "service",
     "regions",
     "rules",
@@ -33,6 +37,7 @@ const KEYS: [&str; 17] = [
     "min_healthy",
     "on_all_down",
     "families",
+    "hints",
     "ecs",
     "weights",
 ];
@@ -74,16 +79,16 @@ pub(super) fn steer(
     let regions = known.regions;
     if field.scalar().is_some() {
         let service = regions.service(field, out);
-        return service.and_then(|service| assemble(owner, Some(service), None, zone_ttl_s, known, out));
+        return service.and_then(|service| assemble((owner, &field.node.mark), Some(service), None, zone_ttl_s, known, out));
     }
     let fields = field.fields("a service, or a map with the key `service`", &KEYS, out)?;
     let service = fields.need("service", "NAME", out).and_then(|field| regions.service(&field, out));
-    assemble(owner, service, Some(&fields), zone_ttl_s, known, out)
+    assemble((owner, &field.node.mark), service, Some(&fields), zone_ttl_s, known, out)
 }
 
 /// Reads every key, so that each fault shows, also where the service was not found; then there is no result.
 fn assemble(
-    owner: Name,
+    (owner, mark): (Name, &Mark),
     service: Option<ServiceId>,
     fields: Option<&Fields<'_>>,
     zone_ttl_s: u32,
@@ -120,12 +125,15 @@ fn assemble(
         fallback,
         trickle: get("trickle").and_then(|field| trickle(&field, out)).unwrap_or(0),
         families: get("families").and_then(|field| field.typed(out)).unwrap_or(Families::Apart),
+        hints: get("hints").and_then(|field| field.flag(out)).unwrap_or(true),
         ecs: get("ecs").and_then(|field| field.flag(out)).unwrap_or(true),
         // Last, so that every key above was read.
         service: service?,
+        types: types(&candidates, service, regions),
         regions: candidates.clone(),
         tiers,
     };
+    check_aliases(mark, &steer, known, out);
     if let Some(field) = get("on_all_down") {
         check_fences(&field, &steer, known, out);
     }
@@ -134,7 +142,31 @@ fn assemble(
         out.error_hint(field.mark(), "`trickle` is for standby regions, and this name has none", hint);
     }
     let has = |v4: bool| endpoints(&candidates, service, regions).any(|endpoint| endpoint.address.is_ipv4() == v4);
-    Some((steer, [has(true), has(false)]))
+    // An alias stands for the addresses, too.
+    let has_addresses = !steer.types.contains(&rtype::CNAME);
+    Some((steer, [has_addresses && has(true), has_addresses && has(false)]))
+}
+
+/// Types of which any candidate has records.
+fn types(candidates: &[RegionId], service: Option<ServiceId>, regions: &Regions) -> Vec<u16> {
+    let offers = candidates.iter().filter_map(|id| regions.offer(*id, service?));
+    let types: BTreeSet<u16> = offers.flat_map(|offer| &offer.records).map(Rrset::rtype).collect();
+    types.into_iter().collect()
+}
+
+/// Where one region has a CNAME, all have: what is an alias for some clients cannot be none for others (BEHAVIOUR C1).
+fn check_aliases(mark: &Mark, steer: &Steer, known: Candidates<'_>, out: &mut Diagnostics) {
+    if !steer.types.contains(&rtype::CNAME) {
+        return;
+    }
+    let is_alias = |id: &&RegionId| {
+        let offer = known.regions.offer(**id, steer.service);
+        offer.is_some_and(|offer| offer.records.iter().any(|rrset| rrset.rtype() == rtype::CNAME))
+    };
+    if let Some(id) = steer.regions.iter().find(|id| !is_alias(id)) {
+        let text = format!("region `{}` has no CNAME for this service, which others of this name have", known.regions.name(*id));
+        out.error_hint(mark.clone(), text, "add `records: {CNAME: NAME}` to its service, or list other `regions`");
+    }
 }
 
 /// `1%`, as a share of 2^32.

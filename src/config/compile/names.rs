@@ -13,10 +13,17 @@ use crate::steer::order::latency::Latencies;
 use crate::steer::plan::{Plan, PlanKey, PlanTooLarge};
 use crate::steer::rule::{Action, Fence, Rule};
 use crate::steer::{Candidate, Fallback, Families, FamilySteering, ShareSpec, Steering, Weight};
+use crate::wire::rtype;
 
 pub(super) fn steering(model: &Model, steer: &Steer, pools: &mut Pools, plans: &mut Plans<'_>) -> Result<Steering, PlanTooLarge> {
-    let mut of = |family| family_steering(model, steer, family, pools, plans);
-    let families = [of(Family::V4)?, of(Family::V6)?];
+    // An alias stands for the addresses, too.
+    let has_addresses = !steer.types.contains(&rtype::CNAME);
+    let mut of = |asked| if has_addresses { family_steering(model, steer, asked, pools, plans) } else { Ok(None) };
+    let families = [of(Asked::Addresses(Family::V4))?, of(Asked::Addresses(Family::V6))?];
+    let mut others = Vec::new();
+    for rtype in &steer.types {
+        others.extend(family_steering(model, steer, Asked::Records(*rtype), pools, plans)?.map(|steering| (*rtype, steering)));
+    }
     if let [Some(v4), Some(v6)] = &families {
         for candidate in v4.all_candidates() {
             let is_twin = |twin: &&Candidate| twin.region == candidate.region && pools.serve_alike(twin.pool, candidate.pool);
@@ -36,15 +43,35 @@ pub(super) fn steering(model: &Model, steer: &Steer, pools: &mut Pools, plans: &
         share: steer.share,
         trickle: steer.trickle,
         balance: steer.balance.policy(),
+        hints: steer.hints,
         ecs: steer.ecs,
         families,
+        others: others.into(),
     })
+}
+
+/// What is asked of a region.
+#[derive(Debug, Clone, Copy)]
+enum Asked {
+    /// Endpoints of a family.
+    Addresses(Family),
+    /// Records of a type.
+    Records(u16),
+}
+
+impl Asked {
+    fn family(self) -> Option<Family> {
+        match self {
+            Asked::Addresses(family) => Some(family),
+            Asked::Records(_) => None,
+        }
+    }
 }
 
 fn family_steering(
     model: &Model,
     steer: &Steer,
-    family: Family,
+    asked: Asked,
     pools: &mut Pools,
     plans: &mut Plans<'_>,
 ) -> Result<Option<FamilySteering>, PlanTooLarge> {
@@ -53,9 +80,13 @@ fn family_steering(
     for (at, (region_id, weight)) in steer.regions.iter().zip(&steer.weights).enumerate() {
         let region = &model.regions[usize::from(region_id.0)];
         let Some(offer) = region.offers.iter().find(|offer| offer.service == steer.service) else { continue };
+        let has = |rtype: u16| offer.records.iter().any(|rrset| rrset.rtype() == rtype);
+        if matches!(asked, Asked::Records(rtype) if !has(rtype)) {
+            continue;
+        }
         can_admit_less |= offer.can_admit_less();
         let (service, min_healthy) = (steer.service, steer.min_healthy);
-        let key = PoolKey { service, region: *region_id, family, min_healthy, families: steer.families, group };
+        let key = PoolKey { service, region: *region_id, family: asked.family(), min_healthy, families: steer.families, group };
         let Some((pool, endpoints)) = pools.pool(model, region, offer, key) else { continue };
         let service = &model.services[usize::from(steer.service.0)];
         candidates.push(Candidate {
@@ -65,6 +96,7 @@ fn family_steering(
             share: if *weight == Weight::ZERO { Weight::ONE.milli() } else { weight.milli() },
             standby: *weight == Weight::ZERO,
             slot: pools.next_slot(),
+            records: if asked.family().is_none() { pools.keep_records(&offer.records) } else { u32::MAX },
             endpoints,
         });
         ranked.push((*region_id, region.location, *weight));
@@ -74,8 +106,8 @@ fn family_steering(
         return Ok(None);
     }
     pools.judge_together(&candidates, &tiers, steer);
-    let (plan, hashes_clients) = plan(steer, family, Ranked { candidates: ranked, tiers, can_admit_less }, plans)?;
-    let fallback = fallback(model, steer, family, pools, plans)?.map(Box::new);
+    let (plan, hashes_clients) = plan(steer, asked, Ranked { candidates: ranked, tiers, can_admit_less }, plans)?;
+    let fallback = fallback(model, steer, asked, pools, plans)?.map(Box::new);
     Ok(Some(FamilySteering { plan, candidates, hashes_clients, fallback }))
 }
 
@@ -83,19 +115,20 @@ fn family_steering(
 fn fallback(
     model: &Model,
     steer: &Steer,
-    family: Family,
+    asked: Asked,
     pools: &mut Pools,
     plans: &mut Plans<'_>,
 ) -> Result<Option<Fallback>, PlanTooLarge> {
     match &steer.fallback {
         None => Ok(None),
         Some(model::Fallback::Addresses(all)) => {
-            let of_family = all.iter().copied().filter(|address| Family::of(*address) == family);
+            let of_family = all.iter().copied().filter(|address| Some(Family::of(*address)) == asked.family());
             Ok(Some(Fallback::Addresses(of_family.collect())))
         }
+        Some(model::Fallback::Name(cname)) => Ok(Some(Fallback::Records(pools.keep_records(std::slice::from_ref(cname))))),
         Some(model::Fallback::Service(service)) => {
             let service = steer.of_service(*service, &model.regions);
-            Ok(family_steering(model, &service, family, pools, plans)?.map(Fallback::Service))
+            Ok(family_steering(model, &service, asked, pools, plans)?.map(Fallback::Service))
         }
     }
 }
@@ -109,7 +142,7 @@ struct Ranked {
 
 /// The plan, and whether anything hashes clients: `balance`, `trickle`, a region that may take a part of its clients only, or a band of several
 /// that is shared by hash (BEHAVIOUR S5).
-fn plan(steer: &Steer, family: Family, ranked: Ranked, plans: &mut Plans<'_>) -> Result<(Arc<Plan>, bool), PlanTooLarge> {
+fn plan(steer: &Steer, asked: Asked, ranked: Ranked, plans: &mut Plans<'_>) -> Result<(Arc<Plan>, bool), PlanTooLarge> {
     let Ranked { candidates, tiers, can_admit_less } = ranked;
     let trickles = steer.trickle > 0 && steer.share == ShareSpec::Hash;
     let hashes_endpoints = steer.balance.policy().hashes_client() || can_admit_less || trickles;
@@ -118,7 +151,7 @@ fn plan(steer: &Steer, family: Family, ranked: Ranked, plans: &mut Plans<'_>) ->
         geo,
         candidates,
         order: steer.order,
-        rules: steer.rules.iter().map(|rule| of_family(rule, family)).collect(),
+        rules: steer.rules.iter().map(|rule| of_family(rule, asked)).collect(),
         tiers,
         latencies: plans.latencies.clone().filter(|_| steer.order == OrderSpec::Latency),
         spread_m: steer.spread_m,
@@ -133,10 +166,10 @@ fn plan(steer: &Steer, family: Family, ranked: Ranked, plans: &mut Plans<'_>) ->
 }
 
 /// A rule as one address family sees it: fallback addresses of the other are no answer.
-fn of_family(rule: &Rule, family: Family) -> Rule {
+fn of_family(rule: &Rule, asked: Asked) -> Rule {
     let mut rule = rule.clone();
     if let Action::Only(_, Fence::Hard { fallback }) = &mut rule.action {
-        fallback.retain(|address| Family::of(*address) == family);
+        fallback.retain(|address| Some(Family::of(*address)) == asked.family());
     }
     rule
 }

@@ -7,17 +7,19 @@ use std::sync::Arc;
 use super::PoolName;
 use crate::config::model::{Endpoint, Model, Offer, Region, ServiceId, Steer};
 use crate::geo::{Family, RegionId};
-use crate::health::{Checks, EndpointId, EndpointLayout, Layout, MinHealthy, PoolId, PoolKey as PoolNames, PoolLayout};
+use crate::health::{Addresses, Checks, EndpointId, EndpointLayout, Layout, MinHealthy, PoolId, PoolKey as PoolNames, PoolLayout};
 use crate::steer::balance::BalanceSpec;
 use crate::steer::hash::identity;
 use crate::steer::{self, Candidate, Families, OnAllDown};
+use crate::zone::rrset::Rrset;
 
 /// What makes two uses of a region's service share their health: the place and the demands on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct PoolKey {
     pub(super) service: ServiceId,
     pub(super) region: RegionId,
-    pub(super) family: Family,
+    /// None: records, with the endpoints of both.
+    pub(super) family: Option<Family>,
     pub(super) min_healthy: MinHealthy,
     pub(super) families: Families,
     /// See [`group`].
@@ -47,6 +49,16 @@ pub(super) struct Pools {
     pub(super) names: Vec<PoolName>,
     known: HashMap<PoolKey, (PoolId, Arc<[steer::Endpoint]>)>,
     pub(super) turn_slots: u32,
+    /// See [`Pools::keep_records`].
+    pub(super) records: Vec<Box<[Rrset]>>,
+}
+
+fn addresses(family: Option<Family>) -> Addresses {
+    match family {
+        Some(Family::V4) => Addresses::V4,
+        Some(Family::V6) => Addresses::V6,
+        None => Addresses::Both,
+    }
 }
 
 impl Pools {
@@ -57,16 +69,16 @@ impl Pools {
         }
         let PoolKey { service, region: region_id, family, min_healthy, group, .. } = key;
         let first = self.layout.endpoints.len() as u32;
-        let of_family = offer.endpoints.iter().filter(|endpoint| Family::of(endpoint.address) == family);
+        let of_family = offer.endpoints.iter().filter(|endpoint| family.is_none_or(|family| Family::of(endpoint.address) == family));
         let endpoints: Arc<[steer::Endpoint]> = (first..).zip(of_family).map(|(id, endpoint)| self.endpoint(id, endpoint, offer)).collect();
-        if endpoints.is_empty() {
+        if endpoints.is_empty() && family.is_some() {
             return None;
         }
         let id = PoolId(self.layout.pools.len() as u32);
         let last = self.layout.endpoints.len() as u32;
         let name = model.services.get(usize::from(service.0)).map_or("", String::as_str);
         self.layout.pools.push(PoolLayout {
-            key: PoolNames { service: name.into(), region: region.name.as_str().into(), ipv6: family == Family::V6 },
+            key: PoolNames { service: name.into(), region: region.name.as_str().into(), addresses: addresses(family) },
             endpoints: first..last,
             min_healthy,
             region_state: region.state,
@@ -79,9 +91,15 @@ impl Pools {
             degraded_admit: offer.degraded_admit,
             recovery: offer.recovery,
         });
-        self.names.push(PoolName { service, region: region_id, family });
+        self.names.push(PoolName { service, region: region_id });
         self.known.insert(key, (id, Arc::clone(&endpoints)));
         Some((id, endpoints))
+    }
+
+    /// The number under which the catalog has these records.
+    pub(super) fn keep_records(&mut self, records: &[Rrset]) -> u32 {
+        self.records.push(records.into());
+        self.records.len() as u32 - 1
     }
 
     fn endpoint(&mut self, id: u32, endpoint: &Endpoint, offer: &Offer) -> steer::Endpoint {

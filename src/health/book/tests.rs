@@ -20,7 +20,7 @@ fn target(last_octet: u8, fall: u32, rise: u32) -> TargetKey {
 }
 
 fn key(pool: usize) -> PoolKey {
-    PoolKey { service: "web".into(), region: format!("r{pool}").into(), ipv6: false }
+    PoolKey { service: "web".into(), region: format!("r{pool}").into(), ..PoolKey::default() }
 }
 
 /// One pool a list, each of endpoints with these targets.

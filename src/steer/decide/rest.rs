@@ -53,6 +53,8 @@ pub(super) fn nothing<'w>(question: &Question<'w>, seen: &Seen) -> Decision<'w> 
         (_, OnAllDown::Servfail, _) => Decision { reason: Reason::ServFail, ..nobody },
         (_, OnAllDown::Refuse, _) => Decision { reason: Reason::Refused, ..nobody },
         (_, _, Some(Fallback::Addresses(all))) if !all.is_empty() => addresses(all),
+        // The caller knows them.
+        (_, _, Some(Fallback::Records(_))) => Decision { ttl_s, scope: seen.scope, reason: Reason::Fallback, ..nobody },
         (_, _, Some(Fallback::Service(family))) => {
             let question = Question { family, ..*question };
             let decision = OnAllDown::Open.standards().iter().find_map(|standard| at(&question, seen, *standard, &mut super::NoTrace));
