@@ -86,7 +86,7 @@ fn run(world: &Snapshot, queries: &[Vec<u8>], count: u32) -> f64 {
     let start = Instant::now();
     for seed in 0..u64::from(count) {
         let bytes = &queries[seed as usize % queries.len()];
-        let ask = Ask { bytes, peer: address, local: address, transport: Transport::Udp, now_s: 0, seed, turns: &turns };
+        let ask = Ask { bytes, peer: address, local: address, transport: Transport::Udp, now_ms: 0, seed, turns: &turns };
         black_box(answer(black_box(world), &ask, &mut out));
     }
     start.elapsed().as_nanos() as f64 / f64::from(count)

@@ -14,16 +14,13 @@ use crate::wire::edns::OptReply;
 use crate::wire::qname::QName;
 use crate::wire::query::{self, Fault, Query};
 use crate::wire::reply::{self, Flags, Full, Owner, Reply, Section};
-use crate::wire::{Rcode, class, rtype};
+use crate::wire::{MAX_MESSAGE_OCTETS, Rcode, class, rtype};
 use crate::zone::build::MAX_ALIAS_CHAIN;
 use crate::zone::hints::{self, Hints, with_hints};
 use crate::zone::lookup::{Found, Match};
 use crate::zone::rename::Renamed;
 use crate::zone::rrset::Rrset;
 use crate::zone::{Node, SteeringId, ZoneId};
-
-/// Largest message over TCP: its length prefix has 16 bits (RFC 1035 4.2.2).
-const TCP_LIMIT: usize = 65_535;
 
 /// How a query came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -45,8 +42,8 @@ pub struct Ask<'a> {
     pub local: SocketAddr,
     /// How it came.
     pub transport: Transport,
-    /// Seconds since the epoch, taken once per batch.
-    pub now_s: u64,
+    /// Milliseconds on the monotonic clock that health is judged by, taken once per batch.
+    pub now_ms: u64,
     /// A number that differs from query to query.
     pub seed: u64,
     /// The worker's round-robin counters.
@@ -147,7 +144,7 @@ pub fn answer(world: &Snapshot, ask: &Ask<'_>, out: &mut [u8]) -> Outcome {
     };
     let limit = match ask.transport {
         Transport::Udp => query.udp_limit(settings.udp_size),
-        Transport::Tcp => TCP_LIMIT,
+        Transport::Tcp => MAX_MESSAGE_OCTETS,
     };
     let opt = query.edns.as_ref().map(|edns| OptReply::to(edns, settings.udp_size, settings.nsid.as_deref()));
     let opt = if answers_options(&query) { opt } else { opt.map(OptReply::bare) };
@@ -316,6 +313,7 @@ impl<'a, 'o> Page<'a, 'o> {
             client,
             turns: self.ask.turns,
             seed: self.ask.seed,
+            now_ms: self.ask.now_ms,
         };
         let decision = decide(&question, &mut NoTrace);
         self.outcome.steering = Some(id);

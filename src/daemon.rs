@@ -1,12 +1,13 @@
 //! Wiring and order: load, first probes, bind, serve, reload, drain. Every room is started and stopped here and nowhere else.
 //! Nothing is decided here: what is answered, judged or refused is the business of the rooms.
 
+mod wishes;
+
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tokio::runtime::{Builder, Runtime};
-use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::api::{self, Control};
 use crate::clock::Clock;
@@ -15,12 +16,13 @@ use crate::config::load;
 use crate::config::model::Server;
 use crate::diag::Diagnostics;
 use crate::health::{Layout, NodeId, TargetKey};
-use crate::keeper::Keeper;
+use crate::keeper::{Ended, Keeper};
 use crate::metrics::Registry;
 use crate::prober::Prober;
-use crate::server::{self, NowS, Running};
+use crate::server::{self, NowMs, Running};
+use wishes::{Wish, Wishes};
 
-/// Threads of the runtime that probes and signals share; both only wait.
+/// Threads of the runtime that probes and signals share; both only wait. Loads have threads of their own.
 const RUNTIME_THREADS: usize = 2;
 
 /// Why the server did not start or had to end.
@@ -58,27 +60,39 @@ pub fn prepare(path: &Path, earlier: Option<&Earlier>) -> Result<Prepared, Diagn
     }
 }
 
-/// Serves until SIGTERM or SIGINT, reloads at SIGHUP.
+/// Serves until SIGTERM or SIGINT, reloads at SIGHUP. Both are heard at every moment: while files are read, while first probes are awaited.
 pub fn serve(path: &Path) -> Result<(), DaemonError> {
-    let prepared = prepare(path, None).map_err(DaemonError::Config)?;
     if let Err(error) = server::raise_descriptor_limit() {
         tracing::warn!(%error, "the limit of open descriptors stays as it is");
     }
     let runtime = Builder::new_multi_thread().worker_threads(RUNTIME_THREADS).enable_all().build().map_err(system("start the runtime"))?;
-    let mut signals = runtime.block_on(async { Signals::new() }).map_err(system("watch signals"))?;
-    let mut daemon = Daemon::start(path, prepared, &runtime)?;
-    while let Wish::Reload = runtime.block_on(signals.next()) {
-        daemon.reload();
+    let done = run(path, &runtime);
+    // A load that nobody waits for any more goes with the process.
+    runtime.shutdown_background();
+    done
+}
+
+fn run(path: &Path, runtime: &Runtime) -> Result<(), DaemonError> {
+    let (mut wishes, keeper_ended) = runtime.block_on(async { Wishes::new() }).map_err(system("watch signals"))?;
+    let Some(prepared) = wishes.prepare(runtime, path, None)? else { return Ok(()) };
+    let Some(mut daemon) = Daemon::start(path, prepared, runtime, &mut wishes, keeper_ended)? else { return Ok(()) };
+    loop {
+        match runtime.block_on(wishes.next()) {
+            Wish::Reload => {
+                if !daemon.reload(runtime, &mut wishes) {
+                    return daemon.stop();
+                }
+            }
+            Wish::Stop => return daemon.stop(),
+        }
     }
-    daemon.stop();
-    Ok(())
 }
 
 /// The running server and what a reload needs.
 struct Daemon {
     path: PathBuf,
     server: Server,
-    earlier: Earlier,
+    earlier: Arc<Earlier>,
     keeper: Keeper,
     /// Held so that the socket goes with the daemon.
     control: Option<Control>,
@@ -89,30 +103,41 @@ struct Daemon {
 
 impl Daemon {
     /// The order that nobody may change: a world, its first probes, and only then the sockets (BEHAVIOUR H1).
-    fn start(path: &Path, prepared: Prepared, runtime: &Runtime) -> Result<Daemon, DaemonError> {
+    /// None if the process was asked to end meanwhile.
+    fn start(
+        path: &Path,
+        prepared: Prepared,
+        runtime: &Runtime,
+        wishes: &mut Wishes,
+        keeper_ended: impl FnMut() + Send + 'static,
+    ) -> Result<Option<Daemon>, DaemonError> {
         let Prepared { server, compiled, warnings, .. } = prepared;
         log_warnings(&warnings);
         let clock = Clock::system();
-        let earlier = Earlier::of(&compiled);
+        let earlier = Arc::new(Earlier::of(&compiled));
         let targets = targets(&compiled.layout);
-        let keeper = Keeper::start(compiled, server.state_dir.clone(), clock.clone()).map_err(system("start the keeper"))?;
+        let keeper = Keeper::start(compiled, server.state_dir.clone(), clock.clone(), keeper_ended).map_err(system("start the keeper"))?;
 
         let health = keeper.health();
         let report = move |target: TargetKey, report| health.report(NodeId::LOCAL, &target, report);
         let mut prober = Prober::start(runtime.handle(), clock.clone(), clock.wall_s(), targets, report);
         if keeper.knew_all() {
             tracing::info!("the health of every target was saved a moment ago; its probes are not waited for");
-        } else if !runtime.block_on(prober.first_round()) {
-            tracing::warn!("the first round of probes is not complete; targets that were not heard of are served as up");
+        } else {
+            match runtime.block_on(wishes.unless_stopped(prober.first_round())) {
+                Some(true) => {}
+                Some(false) => tracing::warn!("the first round of probes is not complete; targets that were not heard of are served as up"),
+                None => return Ok(None),
+            }
         }
-        keeper.world().settle();
+        keeper.world().settle()?;
 
         let registry = Registry::new();
         let control = match server.control_path() {
             None => None,
             Some(path) => Some(api::listen(&path, keeper.health(), clock.clone()).map_err(system("open the control socket"))?),
         };
-        let now: NowS = Arc::new(move || clock.wall_s());
+        let now: NowMs = Arc::new(move || clock.now_ms());
         let config = server::Config::new(server.listen.clone(), server.workers);
         let running = server::start(config, keeper.shared(), &registry, &now).map_err(|error| DaemonError::System(error.to_string()))?;
         let catalog = &keeper.shared().load().catalog;
@@ -121,38 +146,59 @@ impl Daemon {
             tracing::info!(%address, "serving");
         }
         tracing::info!(zones, steered_names = names, regions, targets = prober.target_count(), "ready");
-        Ok(Daemon { path: path.to_owned(), server, earlier, keeper, control, prober, running, registry })
+        Ok(Some(Daemon { path: path.to_owned(), server, earlier, keeper, control, prober, running, registry }))
     }
 
-    /// All or nothing: with any error the world in force stays (BEHAVIOUR R1).
-    fn reload(&mut self) {
-        let Prepared { server, compiled, warnings, .. } = match prepare(&self.path, Some(&self.earlier)) {
-            Ok(prepared) => prepared,
-            Err(diagnostics) => {
+    /// All or nothing: with any error the world in force stays (BEHAVIOUR R1). False if the process was asked to end meanwhile.
+    fn reload(&mut self, runtime: &Runtime, wishes: &mut Wishes) -> bool {
+        match wishes.prepare(runtime, &self.path, Some(Arc::clone(&self.earlier))) {
+            Ok(Some(prepared)) => self.install(prepared).unwrap_or_else(|ended| tracing::error!("reload failed: {ended}")),
+            Ok(None) => return false,
+            Err(DaemonError::Config(diagnostics)) => {
                 tracing::error!("reload refused, the configuration in force stays:\n{}", diagnostics.to_string().trim_end());
-                return;
             }
-        };
-        log_warnings(&warnings);
-        if (&server.listen, server.workers) != (&self.server.listen, self.server.workers) {
-            tracing::warn!("a change of `listen` or `workers` takes a restart");
+            Err(DaemonError::System(error)) => tracing::error!("reload failed, the configuration in force stays: {error}"),
         }
-        self.earlier = Earlier::of(&compiled);
+        true
+    }
+
+    fn install(&mut self, prepared: Prepared) -> Result<(), Ended> {
+        let Prepared { server, compiled, warnings, .. } = prepared;
+        log_warnings(&warnings);
+        self.warn_of_restart(&server);
+        let earlier = Arc::new(Earlier::of(&compiled));
         let targets = targets(&compiled.layout);
-        self.keeper.world().install(compiled);
+        self.keeper.world().install(compiled)?;
+        self.earlier = earlier;
         self.prober.set_targets(targets);
         let world = self.keeper.shared().load();
         tracing::info!(generation = world.generation, zones = world.catalog.zones.zones().len(), "reloaded");
+        Ok(())
+    }
+
+    /// What is bound or opened at start only.
+    fn warn_of_restart(&self, new: &Server) {
+        let old = &self.server;
+        let changes = [
+            ("listen", new.listen != old.listen),
+            ("workers", new.workers != old.workers),
+            ("control", new.control_path() != old.control_path()),
+            ("state_dir", new.state_dir != old.state_dir),
+        ];
+        for (key, _) in changes.iter().filter(|(_, changed)| *changed) {
+            tracing::warn!("a change of `{key}` takes a restart");
+        }
     }
 
     /// Sockets first, so that nobody is left without an answer; then the rest.
-    fn stop(self) {
+    fn stop(self) -> Result<(), DaemonError> {
         tracing::info!("draining");
         self.running.stop();
         drop(self.control);
         drop(self.prober);
-        self.keeper.stop();
+        self.keeper.stop()?;
         tracing::info!("stopped; {}", self.registry.totals());
+        Ok(())
     }
 }
 
@@ -171,32 +217,8 @@ fn system(what: &'static str) -> impl Fn(io::Error) -> DaemonError {
     move |error| DaemonError::System(format!("cannot {what}: {error}"))
 }
 
-/// What the operator asked of the process.
-enum Wish {
-    Reload,
-    Stop,
-}
-
-struct Signals {
-    hangup: Signal,
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl Signals {
-    fn new() -> io::Result<Signals> {
-        Ok(Signals {
-            hangup: signal(SignalKind::hangup())?,
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-        })
-    }
-
-    async fn next(&mut self) -> Wish {
-        tokio::select! {
-            _ = self.hangup.recv() => Wish::Reload,
-            _ = self.terminate.recv() => Wish::Stop,
-            _ = self.interrupt.recv() => Wish::Stop,
-        }
+impl From<Ended> for DaemonError {
+    fn from(ended: Ended) -> DaemonError {
+        DaemonError::System(ended.to_string())
     }
 }

@@ -1,6 +1,6 @@
 //! Meridian: an authoritative DNS server for GeoDNS and global server load balancing.
 //!
-//! The modules in reading order: first the words (`name`, `diag`, `clock`), then what a query meets on its way
+//! The modules in reading order: first the words (`name`, `number`, `diag`, `clock`), then what a query meets on its way
 //! (`wire`, `zone`, `geo`, `health`, `steer`, `answer`, `snapshot`), then what prepares that world (`config`, `keeper`, `prober`),
 //! and last what carries it (`server`, `metrics`, `daemon`, `cli`). ARCHITECTURE.md says who may import whom.
 
@@ -16,6 +16,7 @@ pub mod health;
 pub mod keeper;
 pub mod metrics;
 pub mod name;
+pub mod number;
 pub mod prober;
 pub mod server;
 pub mod snapshot;

@@ -84,6 +84,25 @@ fn fold(word: u64, multiplier: u64) -> u64 {
     (product as u64) ^ ((product >> 64) as u64)
 }
 
+/// Octets of the uncompressed name at the start of `wire`, root label included.
+#[inline]
+pub fn name_octets(wire: &[u8]) -> Result<usize, NameError> {
+    let mut at = 0;
+    loop {
+        let length = usize::from(*wire.get(at).ok_or(NameError::Truncated)?);
+        if length > MAX_LABEL_OCTETS {
+            return Err(NameError::BadLabelType);
+        }
+        at += 1 + length;
+        if at > MAX_NAME_OCTETS {
+            return Err(NameError::NameTooLong);
+        }
+        if length == 0 {
+            return Ok(at);
+        }
+    }
+}
+
 /// A domain name in uncompressed wire form, at most 255 octets, letter case kept.
 ///
 /// Equality, order and hash ignore the case of ASCII letters; the order is the canonical one (RFC 4034 6.1).
@@ -143,21 +162,7 @@ impl Name {
 
     /// A name from wire form: the whole slice must be exactly one uncompressed name.
     pub fn from_wire(wire: &[u8]) -> Result<Name, NameError> {
-        let mut at = 0;
-        loop {
-            let length = usize::from(*wire.get(at).ok_or(NameError::Truncated)?);
-            if length > MAX_LABEL_OCTETS {
-                return Err(NameError::BadLabelType);
-            }
-            at += 1 + length;
-            if at > MAX_NAME_OCTETS {
-                return Err(NameError::NameTooLong);
-            }
-            if length == 0 {
-                break;
-            }
-        }
-        if at != wire.len() {
+        if name_octets(wire)? != wire.len() {
             return Err(NameError::TrailingOctets);
         }
         Ok(Name(wire.into()))

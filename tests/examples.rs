@@ -403,7 +403,7 @@ fn ask(question: &Question, world: &Snapshot, seed: u64) -> Seen {
     let bytes = message.to_vec().unwrap();
     let (peer, local) = (SocketAddr::new(question.peer, 4242), SocketAddr::from(([127, 0, 0, 1], 53)));
     let turns = Turns::new(world.catalog.turn_slots);
-    let ask = Ask { bytes: &bytes, peer, local, transport: Transport::Tcp, now_s: 0, seed, turns: &turns };
+    let ask = Ask { bytes: &bytes, peer, local, transport: Transport::Tcp, now_ms: 0, seed, turns: &turns };
     let mut out = vec![0; 65_535];
     let outcome = answer(world, &ask, &mut out);
     let reply = Message::from_vec(&out[..outcome.len]).unwrap();

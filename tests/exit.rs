@@ -1,10 +1,13 @@
-//! How the process ends when it cannot go on: exit codes, and words that name what is wrong. How it ends when it is asked to is in `failover`.
+//! How the process ends when it cannot go on: exit codes, and words that name what is wrong. And that it ends when
+//! it is asked to at any moment before it serves; how it drains after that is in `failover`.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on stops here")]
 
 mod common;
 
+use std::fs::File;
 use std::net::{TcpListener, UdpSocket};
+use std::process::Command;
 
 use common::client::udp;
 use common::folder::Folder;
@@ -67,4 +70,54 @@ fn an_address_in_use_exits_with_1_and_is_named() {
     let output = run(&["serve", "--config", folder.join("meridian.yaml").to_str().unwrap()]);
     assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stderr));
     assert_eq!(udp(address, &query("www.example.com", "A")).addresses().len(), 1, "the first goes on");
+}
+
+/// Puts a named pipe in the place of a file: whoever reads it waits until [`File::create`] comes along, and then for its end.
+fn make_pipe(folder: &Folder, file: &str) {
+    _ = std::fs::remove_file(folder.join(file));
+    assert!(Command::new("mkfifo").arg(folder.join(file)).status().unwrap().success());
+}
+
+#[test]
+fn sigterm_ends_it_while_files_are_read_at_the_start_and_at_a_reload() {
+    let folder = config();
+    make_pipe(&folder, "regions.yaml");
+    let starting = Server::launch(&folder.join("meridian.yaml"));
+    // This returns when the server has begun to read.
+    let pipe = File::create(folder.join("regions.yaml")).unwrap();
+    let (status, log) = starting.stop();
+    assert!(status.success() && !log.iter().any(|line| line.contains("serving")), "{log:?}");
+    drop(pipe);
+
+    std::fs::remove_file(folder.join("regions.yaml")).unwrap();
+    folder.write("regions.yaml", REGIONS);
+    let server = Server::start(&folder.join("meridian.yaml"));
+    make_pipe(&folder, "regions.yaml");
+    server.signal("HUP");
+    let pipe = File::create(folder.join("regions.yaml")).unwrap();
+    assert_eq!(udp(server.address(), &query("www.example.com", "A")).addresses().len(), 1, "it answers while it reads");
+    let (status, log) = server.stop();
+    assert!(status.success() && log.iter().any(|line| line.contains("stopped")), "{log:?}");
+    drop(pipe);
+}
+
+#[test]
+fn sigterm_ends_it_during_the_first_probes_and_sighup_is_kept_for_after_them() {
+    let folder = config();
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = silent.local_addr().unwrap().port();
+    let service = format!("{{monitor: {{http: {{}}, port: {port}, interval: 60s, timeout: 50s}}, endpoints: [127.0.0.1]}}");
+    folder.write("regions.yaml", &REGIONS.replace("192.0.2.1", &service));
+    let server = Server::launch(&folder.join("meridian.yaml"));
+    let (_probe, _) = silent.accept().unwrap();
+    server.signal("TERM");
+    let (status, log) = server.wait();
+    assert!(status.success() && !log.iter().any(|line| line.contains("serving")), "{log:?}");
+
+    let server = Server::launch(&folder.join("meridian.yaml"));
+    let (probe, _) = silent.accept().unwrap();
+    server.signal("HUP");
+    drop(probe);
+    server.wait_for(0, "ready");
+    server.wait_for(0, "reloaded");
 }

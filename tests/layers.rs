@@ -14,7 +14,7 @@ use tokens::{Token, tokens};
 
 /// Who may import whom: a room may import the rooms of every layer above its own line, and none of its own line.
 const LAYERS: [&[&str]; 9] = [
-    &["name", "diag", "clock"],
+    &["name", "number", "diag", "clock"],
     &["wire", "geo", "health"],
     &["zone", "steer"],
     &["snapshot", "answer"],
@@ -59,7 +59,7 @@ const CRATES: [(&str, &[&str]); 15] = [
     ("serde", &["config/", "steer/mod.rs", "steer/order/", "steer/balance/", "health/monitor/", "api/", "cluster/"]),
     ("serde_json", &["health/monitor/", "api/", "cluster/", "cli/"]),
     ("serde_saphyr", &["config/", "health/monitor/"]),
-    ("tokio", &["server/", "prober/", "api/", "cluster/", "daemon.rs"]),
+    ("tokio", &["server/", "prober/", "api/", "cluster/", "daemon.rs", "daemon/"]),
 ];
 
 /// Words that ask the time, and the files that may.

@@ -303,7 +303,7 @@ fn a_worker_allocates_nothing_either() {
     let mut world = world();
     let shared = Shared::new(std::mem::take(&mut world.snapshot));
     let registry = Registry::new();
-    let now: meridian::server::NowS = Arc::new(|| 1_800_000_000);
+    let now: meridian::server::NowMs = Arc::new(|| 1_800_000_000);
     let mut worker = Worker::new(&shared, &registry, &now);
     let queries: Vec<Vec<u8>> = (0..ANSWERS).map(|turn| query("all.example.com", "A").ecs(anywhere(turn), 24).octets()).collect();
     let mut out = vec![0; 1232];

@@ -68,7 +68,11 @@ fn scope_class(catalog: &Catalog, family: &FamilySteering) -> String {
     match (family.plan.tells_clients_apart(), family.hashes_clients) {
         (false, _) => "0, the same for every client".into(),
         (true, false) => "by place".into(),
-        (true, true) => format!("by place and client network, at least /{} and /{}", floor.v4, floor.v6),
+        (true, true) => {
+            // With one ranking for all (`order: any`) only the hash tells clients apart.
+            let place = if family.plan.ranking_count() > 1 { "place and " } else { "" };
+            format!("by {place}client network, at least /{} and /{}", floor.v4, floor.v6)
+        }
     }
 }
 
@@ -113,4 +117,24 @@ fn distinct_plans(steerings: &[Steering]) -> Vec<&Arc<Plan>> {
 
 fn kib(octets: usize) -> String {
     format!("{} KiB", octets.div_ceil(1024))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn s5_names_say_what_their_scope_depends_on() {
+        let mut out = Vec::new();
+        Check { config: ConfigArg { config: Some("zones/meridian.yaml".into()) } }.run(&mut out).unwrap();
+        let shown = String::from_utf8(out).unwrap();
+        let scopes: Vec<&str> = shown
+            .lines()
+            .filter(|line| line.starts_with("    A "))
+            .filter_map(|line| line.split_once("scope: "))
+            .map(|(_, scope)| scope)
+            .collect();
+        // Nearest; `order: any` with a hash; `order: priority`; nearest.
+        assert_eq!(scopes, ["by place", "by client network, at least /24 and /56", "0, the same for every client", "by place"]);
+    }
 }

@@ -10,6 +10,7 @@ use serde_json::Value;
 use super::{ConfigArg, Failure};
 use crate::api;
 use crate::config::load;
+use crate::number;
 
 #[derive(Debug, Args)]
 pub(super) struct SocketArg {
@@ -92,7 +93,7 @@ impl Ctl {
 impl Force {
     fn run(&self, state: &str) -> Result<String, Failure> {
         let seconds = |text: &String| {
-            let ms = crate::health::monitor::duration_ms(text);
+            let ms = number::duration_ms(text);
             ms.map(|ms| (ms / 1000).to_string()).ok_or_else(|| Failure::Usage(format!("`{text}` is no time; write `30m` or `2h`")))
         };
         let expires = self.expires.as_ref().map(seconds).transpose()?.unwrap_or_else(|| "-".to_owned());

@@ -25,12 +25,10 @@ use crate::steer::balance::Turns;
 use crate::steer::decide::{Client, Considered, Question, Standard, Trace, decide};
 use crate::steer::plan::{Entry, Why};
 use crate::steer::{Candidate, FamilySteering, OnAllDown, ShareSpec, Steering};
+use crate::wire::MAX_MESSAGE_OCTETS;
 
 /// The seed of draws, so that two runs say the same.
 const SEED: u64 = 0;
-
-/// Room for any reply.
-const REPLY_OCTETS: usize = 65_535;
 
 #[derive(Debug, Args)]
 pub(super) struct Explain {
@@ -126,8 +124,8 @@ impl Explain {
 
         let turns = Turns::new(world.catalog.turn_slots);
         let (peer, local) = (SocketAddr::new(client.network(), 0), SocketAddr::from(([127, 0, 0, 1], 53)));
-        let ask = Ask { bytes: &bytes, peer, local, transport: Transport::Tcp, now_s: 0, seed: SEED, turns: &turns };
-        let mut out = vec![0; REPLY_OCTETS];
+        let ask = Ask { bytes: &bytes, peer, local, transport: Transport::Tcp, now_ms: 0, seed: SEED, turns: &turns };
+        let mut out = vec![0; MAX_MESSAGE_OCTETS];
         let outcome = answer(world, &ask, &mut out);
         let reply = Message::from_vec(&out[..outcome.len]).map_err(|error| broken(&error))?;
         Ok((outcome, reply))
@@ -206,7 +204,7 @@ impl<'w> Steps<'w> {
         if let Some(family) = family {
             let turns = Turns::new(catalog.turn_slots);
             let (table, health, hash_floor) = (&*catalog.table, &*world.health, catalog.settings.hash_floor);
-            decide(&Question { steering, family, table, health, hash_floor, client, turns: &turns, seed: SEED }, &mut heard);
+            decide(&Question { steering, family, table, health, hash_floor, client, turns: &turns, seed: SEED, now_ms: 0 }, &mut heard);
         }
         Steps { catalog, health: &world.health, steering, family, client, subnet_counts, heard }
     }

@@ -14,10 +14,11 @@ use super::files;
 use super::spec::shortened;
 use crate::diag::{Diagnostics, Mark, Source};
 use crate::name::Name;
+use crate::number;
 use crate::wire::rtype;
 use crate::zone::build::Soa;
+use crate::zone::text::rdata_from_tokens;
 use crate::zone::text::token::{Lexer, Token};
-use crate::zone::text::{rdata_from_tokens, seconds_from_text};
 pub(super) use sets::Placed;
 use sets::{Record, Sets};
 
@@ -365,7 +366,7 @@ impl Reader<'_> {
 
     fn seconds(&mut self, line: Line<'_>, at: usize) -> Option<u32> {
         let text = line.tokens[at].text;
-        let seconds = seconds_from_text(text).filter(|seconds| u64::from(*seconds) <= MAX_TTL_S);
+        let seconds = number::seconds(text).filter(|seconds| u64::from(*seconds) <= MAX_TTL_S);
         if seconds.is_none() {
             let text = format!("`{}` is not a TTL", shortened(text));
             self.out.error_hint(line.mark(at), text, format!("write seconds up to {MAX_TTL_S}, or a time as in `1h30m`"));

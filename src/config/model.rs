@@ -18,6 +18,12 @@ use crate::steer::{Families, OnAllDown, ShareSpec, Weight};
 use crate::zone::Zone;
 use crate::zone::rrset::Rrset;
 
+/// Addresses to listen on. Each has a thread per worker and transport, and a buffer of some 350 kB per UDP thread.
+pub const MAX_LISTEN: usize = 64;
+
+/// Workers per address: more than there are cores in common machines; the threads of all addresses share these cores.
+pub const MAX_WORKERS: usize = 512;
+
 /// Index of a service in [`Model::services`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ServiceId(pub u16);
@@ -46,7 +52,7 @@ pub struct Server {
     pub listen: Vec<SocketAddr>,
     /// UDP worker threads per address; at least 1.
     pub workers: usize,
-    /// Largest UDP reply in octets (`udp_size`, 512 to 4096; default 1232).
+    /// Largest UDP reply in octets (`udp_size`, default 1232).
     pub udp_size: u16,
     /// Whose client subnets are believed.
     pub ecs: EcsPolicy,

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::monitor::TargetKey;
 use super::network::{self, Family, Others, Trust};
 use super::report::{NodeId, Report};
-use super::view::{Checks, HealthView, Layout, Measured, PoolNote, PoolState, Verdict, pool_health};
+use super::view::{Checks, HealthView, Layout, Measured, PoolHealth, PoolNote, PoolState, SETTLED, Verdict, pool_health};
 use super::{EndpointId, PoolId};
 use entry::Entry;
 use pool::Memory;
@@ -170,9 +170,13 @@ impl HealthBook {
         let old: BTreeMap<_, Memory> = self.layout.pools.iter().map(Memory::key).zip(std::mem::take(&mut self.memories)).collect();
         self.memories = layout.pools.iter().map(|pool| old.get(&Memory::key(pool)).copied().unwrap_or(Memory::new(now_ms))).collect();
         drop(old);
+        let shown: BTreeMap<_, _> = (0..).map(PoolId).zip(&self.layout.pools).map(|(id, pool)| (&pool.key, self.view.pool(id))).collect();
+        let shown: Vec<Option<PoolHealth>> = layout.pools.iter().map(|pool| shown.get(&pool.key).copied()).collect();
         self.layout = layout;
         self.notes = vec![PoolNote::default(); self.layout.pools.len()];
         self.view = HealthView::new(&self.layout, |id| measured(&self.entries, &self.probes, &self.layout, id));
+        // What differs from what was shown so far is a change, whatever it is due to (H6).
+        (0..).map(PoolId).zip(shown).for_each(|(id, shown)| shown.into_iter().for_each(|health| self.view.show(id, health)));
         let mut changes = Vec::new();
         self.wakes.clear();
         (0..self.entries.len()).for_each(|at| self.settle(at, now_ms, &mut changes));
@@ -402,7 +406,7 @@ fn measured(entries: &[Entry], probes: &[Probes], layout: &Layout, id: EndpointI
     let required = probes.required.iter().map(|at| entries[*at].measured.verdict).min().unwrap_or(Verdict::Up);
     Measured {
         verdict: endpoint.checks.combine.judge(&mut verdicts).min(required),
-        pending_ms: voting().filter_map(|entry| entry.measured.pending_ms).min(),
+        may_change_at_ms: voting().map(|entry| entry.measured.may_change_at_ms).min().unwrap_or(SETTLED),
         unmeasurable: voting().count() > 0 && voting().all(|entry| entry.measured.unmeasurable),
         score: voting().filter_map(|entry| entry.measured.score).max(),
     }

@@ -13,8 +13,8 @@ use super::{EndpointId, PoolId};
 /// The value of [`PoolHealth::admit`] that takes every client.
 pub const ADMIT_ALL: u16 = 1024;
 
-/// The value of [`PoolHealth::ttl_cap_s`] that caps nothing.
-pub const NO_TTL_CAP: u32 = u32::MAX;
+/// The value of [`PoolHealth::may_change_at_ms`] while nothing is foreseen.
+pub const SETTLED: u64 = u64::MAX;
 
 /// Everything that can be healthy or not, in the dense order of the ids. Made by the configuration, kept by the book.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -49,8 +49,8 @@ impl Layout {
 pub(super) struct PoolNote {
     /// It is well again but waits for an operator.
     pub(super) waits: bool,
-    /// It comes back in steps: the share of 1024 now, and milliseconds until the next step.
-    pub(super) ramp: Option<(u16, u32)>,
+    /// It comes back in steps: the share of 1024 now, and when the next step is due.
+    pub(super) ramp: Option<(u16, u64)>,
     /// See [`PoolHealth::last_good`].
     pub(super) last_good: bool,
 }
@@ -60,9 +60,9 @@ impl PoolNote {
         if self.waits && health.state == PoolState::Available {
             health.state = PoolState::Down;
         }
-        if let Some((admit, next_ms)) = self.ramp {
+        if let Some((admit, next_step_ms)) = self.ramp {
             health.admit = health.admit.min(admit);
-            health.ttl_cap_s = health.ttl_cap_s.min((next_ms / 1000).max(1));
+            health.may_change_at_ms = health.may_change_at_ms.min(next_step_ms);
         }
         health.last_good = self.last_good;
         health
@@ -265,8 +265,9 @@ impl Verdict {
 pub struct Measured {
     /// The judged state.
     pub verdict: Verdict,
-    /// Milliseconds after which the verdict could change, while a contrary outcome is pending (T1).
-    pub pending_ms: Option<u32>,
+    /// The soonest moment at which the verdict could change, in milliseconds of the book's clock; [`SETTLED`] while nothing speaks
+    /// against it (T1).
+    pub may_change_at_ms: u64,
     /// For so long only the prober's own faults came that the other family is believed instead (H5).
     pub unmeasurable: bool,
     /// How long probes take: milliseconds plus one, smoothed; none where that is not kept (see [`PoolLayout::scored`]).
@@ -275,9 +276,9 @@ pub struct Measured {
 
 impl Measured {
     /// Up, and nothing is pending.
-    pub const UP: Measured = Measured { verdict: Verdict::Up, pending_ms: None, unmeasurable: false, score: None };
+    pub const UP: Measured = Measured { verdict: Verdict::Up, may_change_at_ms: SETTLED, unmeasurable: false, score: None };
     /// Down, and nothing is pending.
-    pub const DOWN: Measured = Measured { verdict: Verdict::Down, pending_ms: None, unmeasurable: false, score: None };
+    pub const DOWN: Measured = Measured { verdict: Verdict::Down, may_change_at_ms: SETTLED, unmeasurable: false, score: None };
 }
 
 /// Whether a pool may be chosen.
@@ -302,14 +303,15 @@ pub struct PoolHealth {
     pub last_good: bool,
     /// The share of its clients that it takes just now, of 1024.
     pub admit: u16,
-    /// No answer from this pool may live longer, in seconds; [`NO_TTL_CAP`] while nothing is pending. The reader raises it to `ttl_min`.
-    pub ttl_cap_s: u32,
+    /// No answer from this pool may live beyond this moment, in milliseconds of the book's clock; [`SETTLED`] while nothing is pending (T1).
+    /// The reader raises what is left to `ttl_min`.
+    pub may_change_at_ms: u64,
 }
 
 impl PoolHealth {
     /// In order, with nothing pending.
     pub const AVAILABLE: PoolHealth =
-        PoolHealth { state: PoolState::Available, any_up: true, last_good: false, admit: ADMIT_ALL, ttl_cap_s: NO_TTL_CAP };
+        PoolHealth { state: PoolState::Available, any_up: true, last_good: false, admit: ADMIT_ALL, may_change_at_ms: SETTLED };
 }
 
 /// The health of the whole configuration at one moment. Ids that the layout does not have read as up and available.
@@ -342,14 +344,16 @@ impl HealthView {
         HealthView::new(layout, |_| Measured::UP)
     }
 
-    /// State, admit and TTL cap of a pool.
+    /// State, admit and next possible change of a pool.
     pub fn pool(&self, id: PoolId) -> PoolHealth {
         self.pools.get(id.0 as usize).copied().unwrap_or(PoolHealth::AVAILABLE)
     }
 
-    /// True if at least one endpoint of the pool is up, even when that is too few for the pool to be available.
-    pub fn pool_any_up(&self, id: PoolId) -> bool {
-        self.pool(id).any_up
+    /// Shows a pool as it was before, until it is judged again.
+    pub(super) fn show(&mut self, id: PoolId, health: PoolHealth) {
+        if let Some(pool) = self.pools.get_mut(id.0 as usize) {
+            *pool = health;
+        }
     }
 
     /// True if the endpoint serves: forced up, or not forced down and not measured down.
@@ -465,7 +469,7 @@ pub(super) fn pool_health(layout: &Layout, id: PoolId, measured: &impl Fn(Endpoi
         if health.state == PoolState::Available && other.state != PoolState::Available {
             health.state = PoolState::Down;
         }
-        health.ttl_cap_s = health.ttl_cap_s.min(other.ttl_cap_s);
+        health.may_change_at_ms = health.may_change_at_ms.min(other.may_change_at_ms);
     }
     if health.state == PoolState::Available && !together::tier_holds(layout, pool, measured) {
         health.state = PoolState::Down;
@@ -485,7 +489,7 @@ fn counted(layout: &Layout, pool: &PoolLayout, measured: &impl Fn(EndpointId) ->
 
 /// The health of a pool by its own endpoints alone, and whether any of it can be measured.
 fn own_health(layout: &Layout, pool: &PoolLayout, measured: &impl Fn(EndpointId) -> Measured) -> (PoolHealth, bool) {
-    let (mut counted, mut up, mut allowed, mut degraded, mut pending_ms) = (0_u32, 0_u32, 0_u32, 0_u32, None::<u32>);
+    let (mut counted, mut up, mut allowed, mut degraded, mut may_change_at_ms) = (0_u32, 0_u32, 0_u32, 0_u32, SETTLED);
     let mut measurable = pool.endpoints.is_empty();
     for endpoint in pool.endpoints.clone() {
         let forced = forced(layout, pool, endpoint);
@@ -497,7 +501,7 @@ fn own_health(layout: &Layout, pool: &PoolLayout, measured: &impl Fn(EndpointId)
         measurable |= forced.is_some() || !now.unmeasurable;
         if forced.is_none() {
             degraded += u32::from(now.verdict == Verdict::Degraded);
-            pending_ms = pending_ms.into_iter().chain(now.pending_ms).min();
+            may_change_at_ms = may_change_at_ms.min(now.may_change_at_ms);
         }
     }
     let state = match () {
@@ -507,12 +511,10 @@ fn own_health(layout: &Layout, pool: &PoolLayout, measured: &impl Fn(EndpointId)
         () if up >= pool.min_healthy.needed(counted) => PoolState::Available,
         () => PoolState::Down,
     };
-    // Whole seconds, at least one: a TTL of 0 would turn every client's query into ours.
-    let ttl_cap_s = pending_ms.map_or(NO_TTL_CAP, |ms| (ms / 1000).max(1));
     // Each degraded endpoint gives up its part; what is down is not counted, its share went to the others.
     let given_up = u32::from(ADMIT_ALL.saturating_sub(pool.degraded_admit)) * degraded / up.max(1);
     let admit = ADMIT_ALL.saturating_sub(u16::try_from(given_up).unwrap_or(ADMIT_ALL));
-    (PoolHealth { state, any_up: up > 0, last_good: false, admit, ttl_cap_s }, measurable)
+    (PoolHealth { state, any_up: up > 0, last_good: false, admit, may_change_at_ms }, measurable)
 }
 
 impl MinHealthy {

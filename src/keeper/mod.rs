@@ -5,6 +5,7 @@ mod memory;
 mod state;
 mod status;
 
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
@@ -44,36 +45,27 @@ impl HealthHandle {
     /// Reports what a node found at a target. Never blocks.
     pub fn report(&self, node: NodeId, target: &TargetKey, report: Report) {
         match self.0.try_send(Message::Report { node, target: target.clone(), report }) {
-            Ok(()) | Err(TrySendError::Disconnected(_)) => {}
+            Ok(()) => {}
+            // The keeper has ended. Whoever started it was told, and ends the process.
+            Err(TrySendError::Disconnected(_)) => {}
             Err(TrySendError::Full(_)) => tracing::warn!(target = %target, "the keeper is behind, a probe report is lost"),
         }
     }
-}
 
-impl HealthHandle {
     /// Forces endpoints up, down or to drain; gives back how many are concerned, or why it cannot be. Waits until it is in force.
     pub fn force(&self, forced: Forced) -> Result<usize, String> {
-        let (done, wait) = sync_channel(1);
-        let stopped = || "the server is stopping".to_owned();
-        self.0.send(Message::Force { forced, done }).map_err(|_| stopped())?;
-        wait.recv().unwrap_or_else(|_| Err(stopped()))
+        ask(&self.0, |done| Message::Force { forced, done })?
     }
 
     /// The state of things.
-    pub fn status(&self) -> Result<Status, String> {
-        let (done, wait) = sync_channel(1);
-        let stopped = || "the server is stopping".to_owned();
-        self.0.send(Message::Status { done }).map_err(|_| stopped())?;
-        wait.recv().map_err(|_| stopped())
+    pub fn status(&self) -> Result<Status, Ended> {
+        ask(&self.0, |done| Message::Status { done })
     }
 
     /// Takes overrides out of force, and lets regions that wait for an operator (`failback: manual`) take clients again;
     /// gives back how many of each.
-    pub fn clear(&self, selector: Selector) -> Result<(usize, usize), String> {
-        let (done, wait) = sync_channel(1);
-        let stopped = || "the server is stopping".to_owned();
-        self.0.send(Message::Clear { selector, done }).map_err(|_| stopped())?;
-        wait.recv().map_err(|_| stopped())
+    pub fn clear(&self, selector: Selector) -> Result<(usize, usize), Ended> {
+        ask(&self.0, |done| Message::Clear { selector, done })
     }
 }
 
@@ -83,21 +75,45 @@ pub struct WorldHandle(SyncSender<Message>);
 
 impl WorldHandle {
     /// Puts a compiled configuration in force; returns when queries are answered from it.
-    pub fn install(&self, compiled: Compiled) {
-        self.ask(|done| Message::World { compiled: Box::new(compiled), done });
+    pub fn install(&self, compiled: Compiled) -> Result<(), Ended> {
+        ask(&self.0, |done| Message::World { compiled: Box::new(compiled), done })
     }
 
     /// Returns when everything that was reported before is in force.
-    pub fn settle(&self) {
-        self.ask(|done| Message::Settle { done });
+    pub fn settle(&self) -> Result<(), Ended> {
+        ask(&self.0, |done| Message::Settle { done })
     }
+}
 
-    fn ask(&self, message: impl FnOnce(SyncSender<()>) -> Message) {
-        let (done, wait) = sync_channel(1);
-        if self.0.send(message(done)).is_ok() {
-            // An error means that the keeper stopped, and then nothing is left to wait for.
-            let _stopped = wait.recv();
-        }
+/// The keeper has ended: nothing is taken any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ended;
+
+impl fmt::Display for Ended {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the keeper of health has ended")
+    }
+}
+
+impl From<Ended> for String {
+    fn from(ended: Ended) -> String {
+        ended.to_string()
+    }
+}
+
+/// Tells the keeper something and waits for its answer.
+fn ask<T>(keeper: &SyncSender<Message>, message: impl FnOnce(SyncSender<T>) -> Message) -> Result<T, Ended> {
+    let (done, wait) = sync_channel(1);
+    keeper.send(message(done)).map_err(|_| Ended)?;
+    wait.recv().map_err(|_| Ended)
+}
+
+/// Calls its function when it goes, which a panic does not prevent.
+struct AtEnd<F: FnMut()>(F);
+
+impl<F: FnMut()> Drop for AtEnd<F> {
+    fn drop(&mut self) {
+        (self.0)();
     }
 }
 
@@ -112,12 +128,20 @@ pub struct Keeper {
 
 impl Keeper {
     /// Publishes a first world, in which nothing is measured yet, and starts the keeper's thread.
-    /// `state_dir` is where overrides and verdicts outlive the process.
-    pub fn start(first: Compiled, state_dir: Option<PathBuf>, clock: Clock) -> std::io::Result<Keeper> {
+    /// `state_dir` is where overrides and verdicts outlive the process; `ended` is called when the thread has ended, be it in a panic.
+    pub fn start(
+        first: Compiled,
+        state_dir: Option<PathBuf>,
+        clock: Clock,
+        ended: impl FnMut() + Send + 'static,
+    ) -> std::io::Result<Keeper> {
         let (messages, inbox) = sync_channel(QUEUE_LIMIT);
         let state = State::new(first, state_dir, clock.now_ms(), clock.wall_s());
         let (shared, knows_all) = (state.shared().clone(), state.knows_all());
-        let thread = std::thread::Builder::new().name("keeper".into()).spawn(move || run(state, &inbox, &clock))?;
+        let thread = std::thread::Builder::new().name("keeper".into()).spawn(move || {
+            let _at_end = AtEnd(ended);
+            run(state, &inbox, &clock);
+        })?;
         Ok(Keeper { messages, thread, shared, knows_all })
     }
 
@@ -141,11 +165,12 @@ impl Keeper {
         WorldHandle(self.messages.clone())
     }
 
-    /// Ends the thread after what was sent before.
-    pub fn stop(self) {
-        if self.messages.send(Message::Stop).is_ok() && self.thread.join().is_err() {
-            tracing::error!("the keeper ended in a panic");
-        }
+    /// Ends the thread after what was sent before; an error if it had ended by itself, which is only by a panic.
+    pub fn stop(self) -> Result<(), Ended> {
+        let told = self.messages.send(Message::Stop);
+        let joined = self.thread.join();
+        told.map_err(|_| Ended)?;
+        joined.map_err(|_| Ended)
     }
 }
 
@@ -191,5 +216,34 @@ fn run(mut state: State, inbox: &Receiver<Message>, clock: &Clock) {
         waiting.drain(..).for_each(|done| _ = done.send(()));
         state.save_if_due(clock.now_ms(), clock.wall_s(), false);
         state.free_retired();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_asks_a_keeper_that_has_ended_is_told() {
+        let (messages, inbox) = sync_channel(1);
+        drop(inbox);
+        assert_eq!(WorldHandle(messages.clone()).settle(), Err(Ended));
+        assert_eq!(HealthHandle(messages.clone()).status().map(|_| ()), Err(Ended));
+        // One that ends while it is asked.
+        let (messages, inbox) = sync_channel(1);
+        let keeper = std::thread::spawn(move || drop(inbox.recv()));
+        assert_eq!(WorldHandle(messages).settle(), Err(Ended));
+        keeper.join().unwrap();
+    }
+
+    #[test]
+    fn the_end_of_the_thread_is_told_even_if_it_panics() {
+        let (told, heard) = sync_channel(1);
+        let thread = std::thread::spawn(move || {
+            let _at_end = AtEnd(|| _ = told.send(()));
+            panic!("on purpose");
+        });
+        assert!(thread.join().is_err());
+        assert_eq!(heard.recv(), Ok(()));
     }
 }

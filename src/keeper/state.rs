@@ -9,7 +9,7 @@ use super::memory::{self, Memory};
 use crate::config::compile::{Compiled, PoolName};
 use crate::health::book::{Change, Flag, HealthBook};
 use crate::health::overrides::{Forced, Overrides, Selector};
-use crate::health::{Addresses, Layout, NodeId, PoolId, PoolLayout, Report, TargetKey, Verdict};
+use crate::health::{Addresses, Layout, NodeId, PoolId, PoolLayout, PoolState, Report, TargetKey, Verdict};
 use crate::snapshot::{Catalog, Shared, Snapshot};
 
 /// The first change is published at once, the next not before this: at most ten a second, however many probes report.
@@ -250,10 +250,12 @@ impl State {
                 let service = self.catalog.services.get(usize::from(name.service.0)).map_or("?", String::as_str);
                 let region = self.catalog.regions.get(usize::from(name.region.0)).map_or("?", |region| region.name.as_str());
                 let family = self.layout.pools.get(pool.0 as usize).map_or(Addresses::Both, |pool| pool.key.addresses);
-                if *waits {
-                    tracing::warn!(service, region, %family, "a region is well again and waits for `meridian ctl clear` (failback: manual)");
-                } else {
-                    tracing::warn!(service, region, %family, %from, %to, "a region changed");
+                match to {
+                    _ if *waits => {
+                        tracing::warn!(service, region, %family, "a region is well again and waits for `meridian ctl clear` (failback: manual)");
+                    }
+                    PoolState::Available => tracing::info!(service, region, %family, %from, %to, "a region changed"),
+                    PoolState::Down | PoolState::ForcedDown => tracing::warn!(service, region, %family, %from, %to, "a region changed"),
                 }
             }
         }
@@ -284,7 +286,7 @@ mod tests {
     use crate::config::compile::compile;
     use crate::config::load;
     use crate::diag::Diagnostics;
-    use crate::health::{Evidence, Outcome, Override, PoolState};
+    use crate::health::{Evidence, Outcome, Override};
 
     /// The sample, compiled: five regions, each probed, `fall` and `rise` of 2.
     fn sample() -> Compiled {

@@ -7,16 +7,13 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use super::{Probe, Shared, judged};
-use crate::health::monitor::TargetKey;
+use crate::health::monitor::{JITTER_DIVISOR, TargetKey};
 use crate::health::report::Report;
 use crate::health::vote::Vote;
 
 /// The first probes of a new set of targets start within this time, so that a thousand of them are no burst, yet within the second that
 /// the first round has beyond the longest timeout.
 const FIRST_SPREAD_MS: u32 = 500;
-
-/// A gap is shortened by at most this share of the interval: 1/10.
-const JITTER_DIVISOR: u32 = 10;
 
 /// Probes one target for ever. `first_report` is dropped when the first report is out.
 pub(super) async fn watch(

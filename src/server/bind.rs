@@ -6,15 +6,10 @@ use std::io;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 
 use super::{tcp, udp};
+use crate::config::model::{MAX_LISTEN, MAX_WORKERS};
 
 /// Port 0 asks for any free port; one whose UDP or TCP twin is taken is given back and another tried, this many times.
 const PORT_ATTEMPTS: usize = 32;
-
-/// Addresses to listen on. Each has a thread per worker and transport, and a buffer of some 350 kB per UDP thread.
-pub const MAX_LISTEN: usize = 64;
-
-/// Workers per address: more than there are cores in common machines; the threads of all addresses share these cores.
-pub const MAX_WORKERS: usize = 512;
 
 /// The sockets of one address, one per worker and transport.
 #[derive(Debug)]

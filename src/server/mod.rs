@@ -28,7 +28,7 @@ mod tests;
 pub use bind::{BindError, BindFault};
 pub use limit::Caps;
 pub use tcp::Timeouts;
-pub use worker::{NowS, Worker};
+pub use worker::{NowMs, Worker};
 
 #[cfg(not(target_os = "linux"))]
 use portable::Single as Path;
@@ -86,7 +86,7 @@ pub fn bind(config: Config) -> Result<Bound, BindError> {
 ///
 /// # Errors
 /// [`StartError`].
-pub fn start(config: Config, shared: &Shared, registry: &Arc<Registry>, now: &NowS) -> Result<Running, StartError> {
+pub fn start(config: Config, shared: &Shared, registry: &Arc<Registry>, now: &NowMs) -> Result<Running, StartError> {
     bind(config).map_err(StartError::Bind)?.run(shared, registry, now).map_err(StartError::Threads)
 }
 
@@ -120,7 +120,7 @@ impl Bound {
     ///
     /// # Errors
     /// No thread or descriptor is left; nothing runs then.
-    pub fn run(self, shared: &Shared, registry: &Arc<Registry>, now: &NowS) -> io::Result<Running> {
+    pub fn run(self, shared: &Shared, registry: &Arc<Registry>, now: &NowMs) -> io::Result<Running> {
         let mut running = Running {
             addresses: self.addresses(),
             stop_packets: Arc::new(AtomicBool::new(false)),

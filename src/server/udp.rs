@@ -12,6 +12,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use super::worker::Worker;
 use crate::answer::Transport;
 use crate::metrics::Metric;
+use crate::wire::MAX_UDP_OCTETS;
 
 /// An idle worker wakes this often, to let go of an old world and to see the stop flag.
 pub const WAKE_MS: u64 = 250;
@@ -24,8 +25,8 @@ pub const BATCH: usize = 64;
 /// of cache lines, so that the headers of a batch do not all fall into the same few sets of the first-level cache.
 pub const QUERY_OCTETS: usize = 21 * 64;
 
-/// Room for one reply: the largest UDP size that can be configured.
-pub const REPLY_OCTETS: usize = 4_096;
+/// Room for one reply.
+pub const REPLY_OCTETS: usize = MAX_UDP_OCTETS;
 
 /// Bursts wait here while a worker is busy or not scheduled: about 5,000 small packets (the kernel charges each some
 /// 800 octets), 10 ms at half a million queries a second.

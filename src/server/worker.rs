@@ -10,8 +10,8 @@ use crate::answer::{Ask, Transport, Turns, answer};
 use crate::metrics::{Counters, Grid, Registry};
 use crate::snapshot::{Catalog, Reader, Shared, Snapshot};
 
-/// Gives the wall clock in seconds since 1970; asked once per batch.
-pub type NowS = Arc<dyn Fn() -> u64 + Send + Sync>;
+/// Gives the milliseconds of the monotonic clock that health is judged by; asked once per batch.
+pub type NowMs = Arc<dyn Fn() -> u64 + Send + Sync>;
 
 /// What one answering thread holds. Nothing in it is shared for writing.
 pub struct Worker {
@@ -24,13 +24,13 @@ pub struct Worker {
     counters: Arc<Counters>,
     grid: Arc<Grid>,
     seed: Seed,
-    now: NowS,
-    now_s: u64,
+    now: NowMs,
+    now_ms: u64,
 }
 
 impl Worker {
     /// A worker with cells of its own in the registry.
-    pub fn new(shared: &Shared, registry: &Arc<Registry>, now: &NowS) -> Worker {
+    pub fn new(shared: &Shared, registry: &Arc<Registry>, now: &NowMs) -> Worker {
         let mut reader = shared.reader();
         let world = Arc::clone(reader.current());
         let catalog = catalog_of(&world);
@@ -43,14 +43,14 @@ impl Worker {
             world,
             seed: Seed::random(),
             now: Arc::clone(now),
-            now_s: now(),
+            now_ms: now(),
         }
     }
 
     /// Takes the newest world and the time for the queries that follow, and lets go of the world before.
     #[inline]
     pub fn begin_batch(&mut self) {
-        self.now_s = (self.now)();
+        self.now_ms = (self.now)();
         let newest = self.reader.current();
         if !Arc::ptr_eq(newest, &self.world) {
             let newest = Arc::clone(newest);
@@ -62,7 +62,7 @@ impl Worker {
     #[inline]
     pub fn answer(&mut self, bytes: &[u8], peer: SocketAddr, local: SocketAddr, transport: Transport, out: &mut [u8]) -> usize {
         let seed = self.seed.next();
-        let ask = Ask { bytes, peer, local, transport, now_s: self.now_s, seed, turns: &self.turns };
+        let ask = Ask { bytes, peer, local, transport, now_ms: self.now_ms, seed, turns: &self.turns };
         let outcome = answer(&self.world, &ask, out);
         self.counters.count(transport, &outcome);
         self.grid.count(&outcome);
@@ -120,7 +120,7 @@ mod tests {
     use super::*;
     use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-    fn any_time() -> NowS {
+    fn any_time() -> NowMs {
         Arc::new(|| 1_700_000_000)
     }
 
@@ -165,7 +165,7 @@ mod tests {
     #[test]
     fn the_time_is_asked_once_a_batch() {
         let asked = Arc::new(AtomicU64::new(0));
-        let now: NowS = {
+        let now: NowMs = {
             let asked = Arc::clone(&asked);
             Arc::new(move || asked.fetch_add(1, Relaxed))
         };

@@ -10,7 +10,7 @@ use super::hash::{Rendezvous, mix};
 use super::plan::{Entry, Why};
 use super::{Candidate, Fallback, FamilySteering, OnAllDown, ShareSpec, Steering};
 use crate::geo::{Kind, Leaf, PlaceId, PlaceTable};
-use crate::health::view::ADMIT_ALL;
+use crate::health::view::{ADMIT_ALL, SETTLED};
 use crate::health::{HealthView, PoolHealth, PoolState};
 
 /// What a decision is made from.
@@ -32,6 +32,8 @@ pub struct Question<'w> {
     pub turns: &'w Turns,
     /// A number that differs from query to query.
     pub seed: u64,
+    /// The time on the clock of the health view, in milliseconds.
+    pub now_ms: u64,
 }
 
 /// Whom an answer is for: the network of the client subnet, or else the peer itself.
@@ -302,7 +304,7 @@ fn answered<'w, T: Trace>(
     trace.chosen(entry);
     let candidate = &question.family.candidates[usize::from(entry.candidate)];
     let endpoints = pick(question, candidate, seen.client, standard);
-    let ttl_s = ttl(question.steering, standard, choice.ttl_cap_s);
+    let ttl_s = ttl(question, standard, choice.may_change_at_ms);
     let reason = reason(choice, entry.why, standard);
     Some(Decision { chosen: Some(candidate), endpoints, fallback: &[], ttl_s, scope: seen.scope, reason })
 }
@@ -347,7 +349,7 @@ struct Choice {
     /// Nobody admits this client: the first that is up takes it all the same.
     first_up: Option<Entry>,
     passed_over: bool,
-    ttl_cap_s: u32,
+    may_change_at_ms: u64,
 }
 
 /// Whether later regions can still matter.
@@ -360,7 +362,7 @@ enum Next {
 impl Choice {
     #[inline]
     fn new(sharer: u64) -> Choice {
-        Choice { band: Rendezvous::new(sharer), band_id: 0, offered: 0, first_up: None, passed_over: false, ttl_cap_s: u32::MAX }
+        Choice { band: Rendezvous::new(sharer), band_id: 0, offered: 0, first_up: None, passed_over: false, may_change_at_ms: SETTLED }
     }
 
     #[inline]
@@ -375,7 +377,7 @@ impl Choice {
         }
         let candidate = &question.family.candidates[usize::from(entry.candidate)];
         let health = question.health.pool(candidate.pool);
-        self.ttl_cap_s = self.ttl_cap_s.min(health.ttl_cap_s);
+        self.may_change_at_ms = self.may_change_at_ms.min(health.may_change_at_ms);
         let considered = match () {
             () if !standard.is_met(health) => Considered::Out(health),
             () if !admits(health, candidate, client) => Considered::NotAdmitted,
@@ -409,7 +411,7 @@ fn pick(question: &Question<'_>, candidate: &Candidate, client: u64, standard: S
     for (position, endpoint) in candidate.endpoints.iter().enumerate() {
         let may_serve = match standard {
             Standard::Available | Standard::AnyUp => question.health.endpoint_up(endpoint.id),
-            Standard::LastGood if question.health.pool_any_up(candidate.pool) => question.health.endpoint_up(endpoint.id),
+            Standard::LastGood if question.health.pool(candidate.pool).any_up => question.health.endpoint_up(endpoint.id),
             Standard::LastGood | Standard::Allowed => question.health.endpoint_allowed(endpoint.id),
         };
         if may_serve {
@@ -422,12 +424,19 @@ fn pick(question: &Question<'_>, candidate: &Candidate, client: u64, standard: S
     Endpoints { living, start, count: living.len().min(usize::from(question.steering.answers)) }
 }
 
-fn ttl(steering: &Steering, standard: Standard, cap_s: u32) -> u32 {
-    match standard {
-        // While a change is pending no answer outlives it, but none is shorter than the floor (BEHAVIOUR T1).
-        Standard::Available => steering.ttl_s.min(cap_s.max(steering.ttl_min_s)),
+/// While a change is pending no answer outlives it, but none is shorter than the floor (BEHAVIOUR T1).
+#[inline]
+fn ttl(question: &Question<'_>, standard: Standard, may_change_at_ms: u64) -> u32 {
+    let steering = question.steering;
+    let ttl_s = match standard {
+        Standard::Available => steering.ttl_s,
         Standard::LastGood | Standard::AnyUp | Standard::Allowed => steering.ttl_s.min(steering.fail_open_ttl_s),
+    };
+    if may_change_at_ms == SETTLED {
+        return ttl_s;
     }
+    let left_s = u32::try_from(may_change_at_ms.saturating_sub(question.now_ms) / 1000).unwrap_or(u32::MAX);
+    ttl_s.min(left_s.max(steering.ttl_min_s))
 }
 
 fn reason(choice: &Choice, why: Why, standard: Standard) -> Reason {

@@ -1,7 +1,8 @@
 //! Name compression (RFC 1035 4.1.4): where in a message each name and each of its suffixes was written, and which of them a new name may point to.
-//! This room never writes and never allocates; it compares octet by octet, so that compression changes no letter case.
+//! This room never writes and never allocates. Letter case is ignored, as RFC 4343 4.1 has it: what is pointed to keeps the letters in which it stands first.
 
-use super::{HEADER_OCTETS, name_octets};
+use super::HEADER_OCTETS;
+use crate::name::name_octets;
 
 /// Suffixes that are remembered: a reply has few different names, and beyond this it only becomes a little larger.
 const MAX_SUFFIXES: usize = 64;
@@ -14,6 +15,9 @@ const POINTER_END: usize = 0x4000;
 
 /// The two high bits that make a pointer.
 const POINTER_BITS: u16 = 0xc000;
+
+/// The bit in which an ASCII letter differs from itself in the other case; so do other octets, hence it only tells what surely differs.
+const CASE_BIT: u8 = 0x20;
 
 /// The suffixes in a message that may be pointed to, by their offsets, ascending.
 pub(super) struct Suffixes {
@@ -36,7 +40,7 @@ impl Suffixes {
         Suffixes { offsets: [0; MAX_SUFFIXES], octets: [0; MAX_SUFFIXES], count: 0, question_entered: false }
     }
 
-    /// The longest suffix of `name`, root excepted, that stands in `message` in the same letter case.
+    /// The longest suffix of `name`, root excepted, that stands in `message` in any letter case.
     pub(super) fn find(&mut self, message: &[u8], name: &[u8]) -> Option<Match> {
         if !self.question_entered {
             self.enter_question(message);
@@ -87,7 +91,7 @@ impl Suffixes {
     fn enter_question(&mut self, message: &[u8]) {
         self.question_entered = true;
         let name = &message[HEADER_OCTETS..];
-        let Some(octets) = name_octets(name) else { return };
+        let Ok(octets) = name_octets(name) else { return };
         let beyond = label_starts(name).count().saturating_sub(MAX_QUESTION_SUFFIXES);
         label_starts(name).skip(beyond).for_each(|label| self.push(HEADER_OCTETS + label, octets - label));
     }
@@ -128,7 +132,7 @@ impl Starts {
     }
 }
 
-/// The first label in which `name` is not what stands at an offset of the message, pointers followed, letter case included: as octets from
+/// The first label in which `name` is not what stands at an offset of the message, pointers followed, letter case ignored: as octets from
 /// there to the end of `name`. `None` if they are equal.
 ///
 /// It ends, as only pointers that lead backwards are followed.
@@ -146,12 +150,15 @@ fn first_difference(message: &[u8], mut at: usize, mut name: &[u8], steps: &mut 
         }
         *steps += 1;
         // Most suffixes differ in the length or in the first letter.
-        if name.get(..2) != message.get(at..at + 2) && length != 0 {
+        let starts_alike = |(a, b): (&[u8], &[u8])| a[0] == b[0] && (a[1] | CASE_BIT) == (b[1] | CASE_BIT);
+        if length != 0 && !name.get(..2).zip(message.get(at..at + 2)).is_some_and(starts_alike) {
             return Some(name.len());
         }
         let octets = 1 + usize::from(length);
         match (message.get(at..at + octets), name.split_at_checked(octets)) {
-            (Some(label), Some((expected, rest))) if label == expected => (at, name) = (at + octets, rest),
+            (Some(label), Some((expected, rest))) if label == expected || label.eq_ignore_ascii_case(expected) => {
+                (at, name) = (at + octets, rest);
+            }
             _ => return Some(name.len()),
         }
         if length == 0 {
@@ -177,8 +184,19 @@ mod tests {
         assert_eq!(suffixes.enter(27, b"\x03www\x07example\x00", 4), Some(0xc01b));
         assert_eq!(found(&mut suffixes, b"\x01a\x03www\x07example\x00"), Some((2, 0xc01b)));
         assert_eq!(found(&mut suffixes, b"\x03www\x00"), None);
-        assert_eq!(found(&mut suffixes, b"\x03www\x07eXample\x00"), None);
+        assert_eq!(found(&mut suffixes, b"\x03wWw\x07eXAMPLE\x00"), Some((0, 0xc01b)), "in any letter case");
+        assert_eq!(found(&mut suffixes, b"\x03www\x07examplE\x01a\x00"), None);
         assert_eq!(found(&mut suffixes, b"\x00"), None);
+    }
+
+    #[test]
+    fn only_the_letters_a_to_z_have_case() {
+        for (one, other, equal) in [(b'a', b'A', true), (b'z', b'Z', true), (b'@', b'`', false), (b'[', b'{', false), (0xc0, 0xe0, false)] {
+            let difference = first_difference(&[2, one, b'x', 0], 0, &[2, other, b'X', 0], &mut 0);
+            assert_eq!(difference.is_none(), equal, "{one:#x} {other:#x}");
+            let difference = first_difference(&[2, b'x', one, 0], 0, &[2, b'X', other, 0], &mut 0);
+            assert_eq!(difference.is_none(), equal, "{one:#x} {other:#x}");
+        }
     }
 
     #[test]

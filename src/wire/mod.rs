@@ -12,8 +12,6 @@ mod tests;
 
 use std::fmt;
 
-use crate::name::{MAX_LABEL_OCTETS, MAX_NAME_OCTETS};
-
 /// Octets of the message header (RFC 1035 4.1.1).
 pub const HEADER_OCTETS: usize = 12;
 
@@ -22,6 +20,12 @@ pub const QUESTION_FIXED_OCTETS: usize = 4;
 
 /// Octets that every UDP client takes (RFC 1035 4.2.1): smaller sizes in OPT count as this one (RFC 6891 6.2.5).
 pub const MIN_UDP_OCTETS: usize = 512;
+
+/// The largest UDP reply that can be configured: more than fits a packet on any path is of no use.
+pub const MAX_UDP_OCTETS: usize = 4_096;
+
+/// The largest message there is, over TCP: its length prefix has 16 bits (RFC 1035 4.2.2).
+pub const MAX_MESSAGE_OCTETS: usize = 65_535;
 
 /// Record classes (RFC 1035 3.2.4).
 pub mod class {
@@ -78,26 +82,5 @@ impl fmt::Display for Rcode {
 impl fmt::Debug for Rcode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
-    }
-}
-
-/// Octets of the uncompressed name at the start of `wire`, root label included.
-///
-/// `None` if it is cut off, longer than 255 octets, or has a compression pointer or an unknown label type.
-#[inline]
-fn name_octets(wire: &[u8]) -> Option<usize> {
-    let mut at = 0;
-    loop {
-        let length = usize::from(*wire.get(at)?);
-        if length > MAX_LABEL_OCTETS {
-            return None;
-        }
-        at += 1 + length;
-        if at > MAX_NAME_OCTETS {
-            return None;
-        }
-        if length == 0 {
-            return Some(at);
-        }
     }
 }

@@ -2,8 +2,8 @@
 //! This room never panics, never allocates and never follows a pointer: the work is bounded by the size of the packet.
 
 use super::edns::{Edns, RawOpt};
-use super::{HEADER_OCTETS, MIN_UDP_OCTETS, QUESTION_FIXED_OCTETS, Rcode, name_octets, rtype};
-use crate::name::{MAX_LABEL_OCTETS, MAX_NAME_OCTETS};
+use super::{HEADER_OCTETS, MIN_UDP_OCTETS, QUESTION_FIXED_OCTETS, Rcode, rtype};
+use crate::name::{MAX_LABEL_OCTETS, MAX_NAME_OCTETS, name_octets};
 
 /// Opcode QUERY, the only one that is answered.
 const OPCODE_QUERY: u8 = 0;
@@ -116,7 +116,7 @@ fn sections<'a>(message: &'a [u8], header: &[u8; HEADER_OCTETS], fault: &mut Fau
         return Err(Rcode::FORMERR);
     }
     let body = &message[HEADER_OCTETS..];
-    let name = name_octets(body).ok_or(Rcode::FORMERR)?;
+    let name = name_octets(body).map_err(|_| Rcode::FORMERR)?;
     let fixed = body[name..].first_chunk::<QUESTION_FIXED_OCTETS>().ok_or(Rcode::FORMERR)?;
     let raw = &body[..name + QUESTION_FIXED_OCTETS];
     let [qtype, qclass] = [[fixed[0], fixed[1]], [fixed[2], fixed[3]]].map(u16::from_be_bytes);
@@ -406,7 +406,7 @@ mod tests {
             match parse(&packet) {
                 Err(Fault::Drop) => prop_assert!(silent),
                 Err(Fault::Reply(fault)) => prop_assert!(!silent && fault.id == u16::from_be_bytes([packet[0], packet[1]])),
-                Ok(query) => prop_assert!(!silent && name_octets(query.question.raw) == Some(query.question.raw.len() - QUESTION_FIXED_OCTETS)),
+                Ok(query) => prop_assert!(!silent && name_octets(query.question.raw) == Ok(query.question.raw.len() - QUESTION_FIXED_OCTETS)),
             }
         }
 

@@ -4,7 +4,8 @@
 use super::compress::Suffixes;
 use super::edns::OptReply;
 use super::query::{FaultReply, Query};
-use super::{HEADER_OCTETS, MIN_UDP_OCTETS, Rcode, class, name_octets, rtype};
+use super::{HEADER_OCTETS, MIN_UDP_OCTETS, Rcode, class, rtype};
+use crate::name::name_octets;
 
 /// The least length of the buffer: every reply without records fits it, with the longest question and all options.
 pub const MIN_OUT_OCTETS: usize = MIN_UDP_OCTETS;
@@ -250,7 +251,7 @@ impl<'o> Reply<'o> {
         self.put(fixed)?;
         for _ in 0..names {
             // Data that is not as its type wants it is sent as it is.
-            let Some((name, tail)) = name_octets(rest).and_then(|octets| rest.split_at_checked(octets)) else { break };
+            let Some((name, tail)) = name_octets(rest).ok().and_then(|octets| rest.split_at_checked(octets)) else { break };
             self.put_name(name)?;
             rest = tail;
         }

@@ -83,11 +83,28 @@ fn seen_by_hickory(message: &[u8]) -> Vec<Seen> {
     seen
 }
 
+/// Names that may have been compressed in lower case: a pointer gives them the letters of what it points to (RFC 4343 4.1). All else as it is.
+fn in_lower_case(seen: &[Seen]) -> Vec<Seen> {
+    let lower = |(section, owner, rtype, class, ttl, data): &Seen| {
+        let mut data = data.clone();
+        let names = match *rtype {
+            rtype::NS | rtype::CNAME | rtype::PTR => 0..data.len(),
+            rtype::MX => 2..data.len(),
+            rtype::SOA => 0..data.len() - 20,
+            _ => 0..0,
+        };
+        data[names].make_ascii_lowercase();
+        (*section, owner.to_ascii_lowercase(), *rtype, *class, *ttl, data)
+    };
+    seen.iter().map(lower).collect()
+}
+
 /// Both readers must see the records, the question and the OPT that was asked for.
 #[track_caller]
 fn assert_seen(message: &[u8], packet: &[u8], expected: &[Seen]) {
-    assert_eq!(seen_by_domain(message), expected);
-    assert_eq!(seen_by_hickory(message), expected);
+    let expected = in_lower_case(expected);
+    assert_eq!(in_lower_case(&seen_by_domain(message)), expected);
+    assert_eq!(in_lower_case(&seen_by_hickory(message)), expected);
 
     let query = query(packet);
     assert_eq!(message[..2], packet[..2]);
@@ -129,7 +146,7 @@ fn n5_a_steered_answer_octet_for_octet() {
 }
 
 #[test]
-fn names_point_to_what_stands_there_in_the_same_letter_case() {
+fn names_point_to_what_stands_there_in_any_letter_case() {
     let name = |text: &str| rdatas(&[wire(text)]);
     // Below the question: offset 12 is `www`, 16 is `example`.
     let octets = after_question("www.example", |reply| {
@@ -137,7 +154,7 @@ fn names_point_to_what_stands_there_in_the_same_letter_case() {
         reply.rrset(Section::Answer, Owner::Name(&wire("a.example")), rtype::CNAME, 1, &name("wWW.example")).unwrap();
     });
     let first = [0xc0, 12, 0, 5, 0, 1, 0, 0, 0, 1, 0, 4, 1, b'a', 0xc0, 16];
-    let second = [0xc0, 41, 0, 5, 0, 1, 0, 0, 0, 1, 0, 6, 3, b'w', b'W', b'W', 0xc0, 16];
+    let second = [0xc0, 41, 0, 5, 0, 1, 0, 0, 0, 1, 0, 2, 0xc0, 12];
     assert_eq!(octets, [&first[..], &second].concat());
 }
 

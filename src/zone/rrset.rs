@@ -9,7 +9,7 @@ use crate::wire::rtype;
 pub use super::text::rdata_from_text;
 
 /// Most octets of one character-string (RFC 1035 3.3).
-const MAX_STRING_OCTETS: usize = 255;
+pub const MAX_STRING_OCTETS: usize = 255;
 
 /// Most octets of one record's data: its length field has 16 bits.
 pub const MAX_RDATA_OCTETS: usize = 65_535;

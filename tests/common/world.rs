@@ -32,6 +32,8 @@ pub(crate) struct World {
     turns: Turns,
     endpoints: Vec<Endpoint>,
     seed: AtomicU64,
+    /// The time of the queries, in milliseconds of the clock of health.
+    pub(crate) now_ms: u64,
 }
 
 impl World {
@@ -43,7 +45,7 @@ impl World {
         let snapshot = Snapshot { catalog: Arc::clone(&compiled.catalog), health, generation: 1 };
         let turns = Turns::new(compiled.catalog.turn_slots);
         let endpoints = endpoints(&compiled);
-        World { compiled, snapshot, turns, endpoints, seed: AtomicU64::new(0) }
+        World { compiled, snapshot, turns, endpoints, seed: AtomicU64::new(0), now_ms: 0 }
     }
 
     /// From files, of which `meridian.yaml` is the first to be read.
@@ -61,8 +63,8 @@ impl World {
 
     /// Puts a state of health in force.
     pub(crate) fn publish(&mut self, health: HealthView) {
-        let generation = self.snapshot.generation + 1;
-        self.snapshot = Snapshot { catalog: Arc::clone(&self.compiled.catalog), health: Arc::new(health), generation };
+        let health = Arc::new(health);
+        self.snapshot = Snapshot { catalog: Arc::clone(&self.compiled.catalog), health, generation: self.snapshot.generation + 1 };
     }
 
     /// Regions that are down; all others are up.
@@ -106,7 +108,7 @@ impl World {
     pub(crate) fn answer_into(&self, peer: IpAddr, transport: Transport, octets: &[u8], out: &mut [u8]) -> Outcome {
         let seed = self.seed.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed);
         let (peer, local) = (SocketAddr::new(peer, 53_000), SocketAddr::new(PEER, 53));
-        let ask = Ask { bytes: octets, peer, local, transport, now_s: 1_800_000_000, seed, turns: &self.turns };
+        let ask = Ask { bytes: octets, peer, local, transport, now_ms: self.now_ms, seed, turns: &self.turns };
         answer(&self.snapshot, &ask, out)
     }
 }

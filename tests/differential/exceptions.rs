@@ -16,7 +16,7 @@ const NOTAUTH: u16 = 9;
 /// Records of the cut `bigcut`: more than 512 octets hold, and fewer than 1232 do.
 const BIG_CUT_GLUE: usize = 26;
 
-/// The owner of 255 octets; in other letters than the zone's it cannot be compressed.
+/// Names near the owner of 255 octets, which take half of 512.
 const LONG_NAME_OCTETS: usize = 200;
 
 /// Who else was asked.
@@ -95,7 +95,7 @@ fn is_in_child(name: &[u8]) -> bool {
     name.ends_with(b"\x05child\x07example\x04test\x00")
 }
 
-const EXCEPTIONS: [Exception; 18] = [
+const EXCEPTIONS: [Exception; 17] = [
     Exception {
         name: "ANY gets HINFO",
         reason: "RFC 8482 4.2: one small record instead of everything that stands at the name, over UDP and TCP alike",
@@ -190,15 +190,6 @@ const EXCEPTIONS: [Exception; 18] = [
             let renamed = has_long_dname(case.ours);
             let cut = case.ours.is_truncated() && case.theirs.chain.starts_with(&case.ours.chain) && !case.question.tcp;
             case.peer == Peer::Bind && renamed && cut && case.only(&[Rcode, Truncated, Answer, Authority])
-        },
-    },
-    Exception {
-        name: "names are compressed only against the same letters",
-        reason: "so the letters of data survive (RFC 4343 4.1, 5); NSD and Knot point to the question in any letters, so a little more fits",
-        explains: |case| {
-            let mixed = case.question.name.iter().any(u8::is_ascii_uppercase) && !case.question.tcp && case.question.limit() == 512;
-            let cut = case.ours.is_truncated() && !case.theirs.is_truncated() && case.theirs.chain.starts_with(&case.ours.chain);
-            case.peer != Peer::Bind && mixed && cut && case.only(&[Truncated, Answer, Authority, Glue])
         },
     },
     Exception {

@@ -98,6 +98,11 @@ records:
   sibling: {NS: [ns1, ns2]}
   sub: {NS: ns.sub}
   ns.sub: {A: 192.0.2.91}
+  signed: {NS: ns.signed, DS: "12345 13 2 0102030405060708090A0B0C0D0E0F101112131415161718191A1B1C1D1E1F20"}
+  ns.signed: {A: 192.0.2.93}
+  kid: {NS: ns.kid, DS: ["54321 13 2 1102030405060708090A0B0C0D0E0F101112131415161718191A1B1C1D1E1F20", "1 8 1 0102030405060708090A0B0C0D0E0F1011121314"]}
+  ns.kid: {A: 192.0.2.94}
+  a-ds: {CNAME: signed}
 "#;
 
 /// Below a cut of the zone above, on the same server.
@@ -107,6 +112,15 @@ ns: [ns]
 records:
   ns: {A: 192.0.2.91}
   deep: {A: 192.0.2.92}
+"#;
+
+/// Another, with DS in the zone above.
+const KID: &str = r#"
+zone: kid.example.com
+ns: [ns]
+records:
+  ns: {A: 192.0.2.94}
+  www: {steer: {service: web}}
 "#;
 
 /// SOA TTL under its MINIMUM, and RRsets that fit no datagram.
@@ -143,6 +157,7 @@ pub(crate) fn world_of(server: &str) -> World {
         ("regions.yaml", REGIONS),
         ("example.com.zone.yaml", ZONE),
         ("sub.zone.yaml", CHILD),
+        ("kid.zone.yaml", KID),
         ("big.zone.yaml", &big),
         ("nothing.csv", nothing),
     ];
@@ -168,7 +183,7 @@ pub(crate) static HOUSE: LazyLock<House> = LazyLock::new(|| {
 impl House {
     pub(crate) fn start(listen: Vec<SocketAddr>, world: World) -> House {
         let registry = Registry::new();
-        let now: meridian::server::NowS = Arc::new(|| 1_800_000_000);
+        let now: meridian::server::NowMs = Arc::new(|| 1_800_000_000);
         let running = start(Config::new(listen, 2), &Shared::new(world.snapshot), &registry, &now).unwrap();
         House { running, registry }
     }

@@ -111,6 +111,64 @@ fn n7_ds_at_the_cut_is_ours() {
 }
 
 #[test]
+fn n7_ds_at_a_cut_and_at_the_apex_of_a_child_comes_from_the_parent() {
+    // The data in base64, as the reader shows what it has no words for.
+    let signed = "signed.example.com. 300 DS MDkNAgECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8g";
+    for name in ["signed", "SIGNED"] {
+        let reply = ask(&query(&format!("{name}.example.com"), "DS").edns(1232));
+        assert_eq!((reply.rcode(), reply.is_authoritative()), (NOERROR, true), "the answer of the zone above, not a referral");
+        assert_eq!(lower(&reply.answers()), lower(&[signed]));
+        assert!(reply.authorities().is_empty() && reply.additionals().is_empty());
+    }
+    // The child is served here too: its apex is asked for, and the parent answers.
+    let kid = ask(&query("kid.example.com", "DS"));
+    assert_eq!((kid.rcode(), kid.is_authoritative(), kid.answers().len()), (NOERROR, true, 2), "{:?}", kid.answers());
+    assert!(ask(&query("kid.example.com", "SOA")).answers()[0].starts_with("kid.example.com. 300 SOA ns.kid.example.com. "));
+    // Behind an alias too, and below the cut it is the child's affair.
+    let alias = ask(&query("a-ds.example.com", "DS")).answers();
+    assert_eq!(lower(&alias), lower(&["a-ds.example.com. 300 CNAME signed.example.com.", signed]));
+    let below = ask(&query("x.signed.example.com", "DS"));
+    assert_eq!((below.is_authoritative(), below.answers().len(), below.authorities().len()), (false, 0, 1));
+    assert_negative_of("kid.example.com.", "x.kid.example.com", "DS", NXDOMAIN);
+    // DS is an answer only: a referral to those who ask for other types.
+    let referral = ask(&query("signed.example.com", "A"));
+    assert_eq!((referral.is_authoritative(), referral.answers().len()), (false, 0));
+}
+
+fn lower(lines: &[impl AsRef<str>]) -> Vec<String> {
+    lines.iter().map(|line| line.as_ref().to_ascii_lowercase()).collect()
+}
+
+/// A negative answer of another zone than `example.com`.
+#[track_caller]
+fn assert_negative_of(zone: &str, name: &str, qtype: &str, rcode: u16) {
+    let reply = ask(&query(name, qtype).edns(1232));
+    assert_eq!((reply.rcode(), reply.is_authoritative(), reply.answers().len()), (rcode, true, 0), "{name} {qtype}");
+    assert!(reply.authorities().len() == 1 && reply.authorities()[0].starts_with(&format!("{zone} ")), "{:?}", reply.authorities());
+}
+
+/// Resolvers mix the letters of what they ask (draft-vixie-dnsext-dns0x20): that must cost no octets, let alone a second query over TCP.
+#[test]
+fn n5_mixed_letters_make_no_reply_longer() {
+    for (name, qtype) in [
+        ("x.required.big.example", "A"),
+        ("nowhere.example.com", "A"),
+        ("host.deleg.example.com", "A"),
+        ("a1.example.com", "A"),
+        ("example.com", "NS"),
+        ("example.com", "MX"),
+        ("example.com", "SOA"),
+    ] {
+        let mixed: String = name.char_indices().map(|(at, c)| if at % 2 == 0 { c.to_ascii_uppercase() } else { c }).collect();
+        for (asked, letters) in everywhere(&query(name, qtype)).into_iter().zip(everywhere(&query(&mixed, qtype))) {
+            assert_eq!(asked.1.octets.len(), letters.1.octets.len(), "{mixed} {qtype} {}", asked.0);
+            assert_eq!(lower(&asked.1.answers()), lower(&letters.1.answers()), "{mixed} {qtype} {}", asked.0);
+            assert_eq!(lower(&asked.1.authorities()), lower(&letters.1.authorities()), "{mixed} {qtype} {}", asked.0);
+        }
+    }
+}
+
+#[test]
 fn n7_the_deepest_apex_wins_and_ds_comes_from_the_parent() {
     let deep = ask(&query("deep.sub.example.com", "A"));
     assert_eq!((deep.is_authoritative(), deep.answers()), (true, vec!["deep.sub.example.com. 300 A 192.0.2.92".into()]));
@@ -197,6 +255,17 @@ fn p6_a_reply_is_the_same_set_over_every_transport() {
     assert_eq!(ask(&query("static.example.com", "TXT")).ttl(), Some(20), "a TTL of its own");
 }
 
+/// A serial that is not written is a hash of the zone: the same on every node and after every start.
+#[test]
+fn t2_the_serial_is_the_same_on_every_start_and_whatever_is_up() {
+    let asked = query("kid.example.com", "SOA");
+    let served = ask(&asked).answers();
+    let mut again = world();
+    assert_eq!(again.ask(&asked).1.answers(), served, "loaded a second time");
+    again.measure(|_| true);
+    assert_eq!(again.ask(&asked).1.answers(), served, "everything is down");
+}
+
 fn sorted(reply: &Reply) -> Vec<String> {
     let mut answers = reply.answers();
     answers.sort();
@@ -213,5 +282,5 @@ fn records_come_out_as_they_were_written() {
     assert_eq!(answers("_sip._udp.example.com", "SRV"), ["_sip._udp.example.com. 300 SRV 0 5 5060 mail.example.com."]);
     assert_eq!(answers("example.com", "CAA").len(), 1);
     assert_eq!(answers("www.example.com", "TXT"), ["www.example.com. 300 TXT beside"], "other types stand beside a steered name");
-    assert_eq!(world().compiled.catalog.zones.zones().len(), 3);
+    assert_eq!(world().compiled.catalog.zones.zones().len(), 4);
 }

@@ -11,7 +11,7 @@ use crate::config::files;
 use crate::config::spec::Fields;
 use crate::diag::{Diagnostics, Mark, Source, nearest};
 use crate::geo::source::csv::{Cell, content_lines, split};
-use crate::geo::source::parse_asn;
+use crate::number;
 use crate::geo::{Code, Prefix, RegionId};
 use crate::steer::order::latency::{From, Latencies, MAX_MS, METRES_PER_MS};
 
@@ -96,7 +96,7 @@ impl Page<'_> {
         let cell = |at: usize| columns[at].and_then(|index| cells.get(index)).filter(|cell| !matches!(cell.text.trim(), "" | "-"));
         let from = match (cell(0), cell(1), cell(2)) {
             (Some(cell), None, None) => From::Network(self.network(line, cell, out)?),
-            (None, Some(cell), None) => From::Asn(self.parsed(line, cell, parse_asn, "the number of an autonomous system", out)?),
+            (None, Some(cell), None) => From::Asn(self.parsed(line, cell, number::asn, "the number of an autonomous system", out)?),
             (None, None, Some(cell)) => {
                 From::Country(self.parsed(line, cell, Code::parse, "a country of two letters (ISO 3166-1)", out)?)
             }

@@ -9,18 +9,17 @@ use super::{Regions, prefix_fault};
 use crate::config::files;
 use crate::config::spec::{Field, Fields as Keys, Key, Node};
 use crate::diag::{Diagnostics, Mark, Source};
+use crate::geo::source::MAX_NAME_OCTETS;
 use crate::geo::source::csv::{NetworkRow, read_networks};
 use crate::geo::special::embedded_network;
 use crate::geo::{Code, Fields, Override, Point, Prefix, RegionId, conflicting_overrides};
+use crate::number;
 
 /// Keys of one override.
 const KEYS: [&str; 8] = ["region", "latitude", "longitude", "country", "continent", "subdivision", "city", "asn"];
 
 /// What stands under `networks:`.
 const WANTED: &str = "a map of networks, or a CSV file of them";
-
-/// Longest name of a city or subdivision in octets.
-const MAX_NAME_OCTETS: usize = 256;
 
 /// An override and where it stands.
 type Placed = (Override, Mark);
@@ -108,7 +107,9 @@ fn with_region(prefix: Prefix, mut fields: Fields, pin: Option<RegionId>, region
 /// The fields of a place as an override gives them.
 fn place(keys: &Keys<'_>, out: &mut Diagnostics) -> Fields {
     let name = |key: &str, out: &mut Diagnostics| -> Option<Box<str>> {
-        keys.get(key)?.parsed("a name of at most 256 octets", out, |text| (text.len() <= MAX_NAME_OCTETS).then(|| text.into()))
+        keys.get(key)?.parsed(&format!("a name of at most {MAX_NAME_OCTETS} octets"), out, |text| {
+            (text.len() <= MAX_NAME_OCTETS).then(|| text.into())
+        })
     };
     Fields {
         point: point(keys, out),
@@ -161,10 +162,7 @@ pub(super) fn continent(field: &Field<'_>, out: &mut Diagnostics) -> Option<Code
 
 /// The number of an autonomous system, with or without `AS` before it.
 pub(super) fn asn(field: &Field<'_>, out: &mut Diagnostics) -> Option<u32> {
-    field.parsed("the number of an autonomous system, such as `64500`", out, |text| {
-        let digits = text.strip_prefix("AS").or(text.strip_prefix("as")).unwrap_or(text);
-        digits.bytes().all(|b| b.is_ascii_digit()).then(|| digits.parse().ok())?
-    })
+    field.parsed("the number of an autonomous system, such as `64500`", out, number::asn)
 }
 
 /// `US-CA` or `CA`, in capitals.

@@ -6,13 +6,16 @@ use std::path::PathBuf;
 
 use super::prefix;
 use crate::config::files;
-use crate::config::model::{EcsPolicy, Server};
+use crate::config::model::{EcsPolicy, MAX_LISTEN, MAX_WORKERS, Server};
 use crate::config::spec::{Field, Fields};
 use crate::diag::Diagnostics;
 use crate::geo::GeoFile;
 use crate::geo::build::MAX_SOURCES;
 use crate::geo::source::paths::{FIELDS, Paths};
 use crate::steer::decide::HashFloor;
+use crate::wire::edns::MAX_NSID_OCTETS;
+use crate::wire::{MAX_UDP_OCTETS, MIN_UDP_OCTETS};
+use crate::zone::rrset::MAX_STRING_OCTETS;
 
 /// Every key of the server file.
 pub(in crate::config) const SERVER_KEYS: [&str; 17] = [
@@ -41,23 +44,11 @@ const VERSION: &str = "1";
 /// The port of DNS, for hints.
 const DNS_PORT: u16 = 53;
 
-/// Listening addresses: each costs one socket and one thread per worker.
-const MAX_LISTEN: usize = 64;
-
-/// Workers per address; no machine has more cores than this.
-const MAX_WORKERS: usize = 512;
-
 /// Largest UDP reply when none is given: fits the smallest IPv6 path in one piece (DNS Flag Day 2020).
 const DEFAULT_UDP_OCTETS: u16 = 1232;
 
 /// Networks of resolvers whose client subnets are believed: each query with the option is compared with them.
 const MAX_ECS_NETWORKS: usize = 1024;
-
-/// Octets of an NSID: it rides in every reply that asks for it.
-const MAX_NSID_OCTETS: usize = 64;
-
-/// Octets of the version text: one character-string.
-const MAX_VERSION_OCTETS: usize = 255;
 
 /// What `version.bind` says when nothing is configured.
 const DEFAULT_VERSION_TEXT: &str = concat!("meridian ", env!("CARGO_PKG_VERSION"));
@@ -67,14 +58,17 @@ pub(in crate::config) fn server(fields: &Fields<'_>, out: &mut Diagnostics) -> O
     version(fields, out);
     let listen = listen(fields, out);
     let workers = fields.get("workers").map_or_else(default_workers, |field| field.whole(1..=MAX_WORKERS as u64, out).unwrap_or(1));
-    let udp_size = fields.get("udp_size").and_then(|field| field.whole(512..=4096, out)).unwrap_or(DEFAULT_UDP_OCTETS);
+    let udp_size = fields
+        .get("udp_size")
+        .and_then(|field| field.whole(MIN_UDP_OCTETS as u64..=MAX_UDP_OCTETS as u64, out))
+        .unwrap_or(DEFAULT_UDP_OCTETS);
     let ecs = fields.get("ecs").and_then(|field| ecs(&field, out)).unwrap_or(EcsPolicy { enabled: true, from: Vec::new() });
     let hash = fields.get("hash").and_then(|field| hash(&field, out)).unwrap_or_default();
     let nsid = fields.get("nsid").and_then(|field| bounded_text(&field, MAX_NSID_OCTETS, out)).map(|text| text.as_bytes().to_vec());
     let version_text = match fields.get("version_text") {
         None => Some(DEFAULT_VERSION_TEXT.to_owned()),
         Some(field) if matches!(field.scalar(), Some("off" | "false")) => None,
-        Some(field) => bounded_text(&field, MAX_VERSION_OCTETS, out).map(str::to_owned),
+        Some(field) => bounded_text(&field, MAX_STRING_OCTETS, out).map(str::to_owned),
     };
     let state_dir = fields.get("state_dir").and_then(|field| Some(files::resolve(field.text("a folder", out)?, &field.node.mark)));
     let control = fields.get("control").and_then(|field| Some(files::resolve(field.text("the path of a socket", out)?, &field.node.mark)));

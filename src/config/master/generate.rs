@@ -3,6 +3,7 @@
 
 use std::fmt::Write;
 
+use crate::number;
 use crate::zone::text::token::Token;
 
 /// Largest number of a range, as in BIND.
@@ -15,8 +16,7 @@ const MAX_WIDTH: usize = 255;
 pub(super) fn range(text: &str) -> Option<impl Iterator<Item = u32>> {
     let (span, step) = text.split_once('/').unwrap_or((text, "1"));
     let (start, stop) = span.split_once('-')?;
-    let number =
-        |text: &str| text.bytes().all(|octet| octet.is_ascii_digit()).then(|| text.parse::<u32>().ok())?.filter(|n| *n <= MAX_NUMBER);
+    let number = |text| number::digits::<u32>(text).filter(|number| *number <= MAX_NUMBER);
     let (start, stop, step) = (number(start)?, number(stop)?, number(step).filter(|step| *step > 0)?);
     (start <= stop).then(|| (start..=stop).step_by(step as usize))
 }

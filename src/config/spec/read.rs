@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 use super::typed::key_hint;
 use super::{Key, Node, Value};
 use crate::diag::{Diagnostics, Mark, nearest};
+use crate::number;
 
 /// At most this many characters of a wrong value are repeated in a message.
 const MAX_SHOWN_CHARS: usize = 48;
@@ -146,7 +147,7 @@ impl<'n> Field<'n> {
     /// A whole number.
     pub(in crate::config) fn whole<T: TryFrom<u64>>(&self, range: RangeInclusive<u64>, out: &mut Diagnostics) -> Option<T> {
         let wanted = format!("a whole number from {} to {}", range.start(), range.end());
-        self.parsed(&wanted, out, |text| digits(text).filter(|number| range.contains(number))?.try_into().ok())
+        self.parsed(&wanted, out, |text| number::digits(text).filter(|number| range.contains(number))?.try_into().ok())
     }
 
     /// A decimal; scientific notation, infinities and NaN are not decimals.
@@ -173,8 +174,8 @@ impl<'n> Field<'n> {
 
     /// Seconds, as a number or with a unit.
     pub(in crate::config) fn seconds(&self, range: RangeInclusive<u64>, out: &mut Diagnostics) -> Option<u32> {
-        let wanted = format!("seconds from {} to {}, or a time such as `30s`, `5m` or `1h`", range.start(), range.end());
-        self.parsed(&wanted, out, |text| seconds_from_text(text).filter(|number| range.contains(number))?.try_into().ok())
+        let wanted = format!("seconds from {} to {}, or a time such as `30s`, `5m` or `1h30m`", range.start(), range.end());
+        self.parsed(&wanted, out, |text| number::seconds(text).filter(|number| range.contains(&u64::from(*number))))
     }
 
     /// The values of a list, or the one value where there is no list.
@@ -226,28 +227,9 @@ pub(in crate::config) fn lacks_space(text: &str) -> bool {
     key.len() > 1 && key.bytes().all(|b| b.is_ascii_lowercase() || b == b'_') && !value.is_empty()
 }
 
-/// Digits only: no sign, no dot, no underscore.
-fn digits(text: &str) -> Option<u64> {
-    text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok())?
-}
-
 /// `-12.5`, `3`, `+4`, `.5`; nothing else.
 fn decimal_from_text(text: &str) -> Option<f64> {
     text.bytes().all(|b| b.is_ascii_digit() || b"+-.".contains(&b)).then(|| text.parse().ok())?
-}
-
-/// `300`, `30s`, `5m`, `1h`, `2d` or `1w` in seconds.
-fn seconds_from_text(text: &str) -> Option<u64> {
-    let (number, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()));
-    let unit_s = match unit.to_ascii_lowercase().as_str() {
-        "" | "s" => 1,
-        "m" => 60,
-        "h" => 3_600,
-        "d" => 86_400,
-        "w" => 604_800,
-        _ => return None,
-    };
-    digits(number)?.checked_mul(unit_s)
 }
 
 #[cfg(test)]
@@ -257,20 +239,9 @@ mod tests {
     #[test]
     fn numbers_are_plain_decimals() {
         assert_eq!(
-            ["0", "007", "12", "-1", "+1", "1e3", "0x10", "1_000", ""].map(digits),
-            [Some(0), Some(7), Some(12), None, None, None, None, None, None]
-        );
-        assert_eq!(
             ["-12.5", ".5", "3", "1e3", "nan", "inf", "1,5"].map(decimal_from_text),
             [Some(-12.5), Some(0.5), Some(3.0), None, None, None, None]
         );
-    }
-
-    #[test]
-    fn seconds_take_a_unit() {
-        let cases = [("300", 300), ("30s", 30), ("5m", 300), ("1H", 3600), ("2d", 172_800), ("1w", 604_800)];
-        cases.iter().for_each(|(text, seconds)| assert_eq!(seconds_from_text(text), Some(*seconds), "{text}"));
-        assert_eq!(["", "s", "5 m", "-5", "1.5h", "5x", "99999999999999999999"].map(seconds_from_text), [None; 7]);
     }
 
     #[test]

@@ -5,12 +5,13 @@ use std::borrow::Cow;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::{Collector, MAX_NETWORKS, Rows, clean_name, clean_subdivision, doubles, parse_asn};
+use super::{Collector, MAX_NETWORKS, Rows, clean_name, clean_subdivision, doubles};
 use crate::diag::{Diagnostics, MAX_DIAGNOSTICS, Mark, Source, nearest};
 use crate::geo::place::{Code, Fields, Point};
 use crate::geo::prefix::{Prefix, PrefixError};
 use crate::geo::special::is_embedded;
 use crate::geo::sweep::{Address, Net};
+use crate::number;
 
 /// The columns that are read; only `network` is needed, the order is free, others are left out with a warning.
 /// `region` counts in a file of overrides only: vendors use that word for a subdivision's name.
@@ -209,7 +210,7 @@ impl<'t> Page<'t> {
             continent: self.parsed(line, cell(CONTINENT), Code::continent, "one of AF, AN, AS, EU, NA, OC, SA"),
             subdivision: self.parsed(line, cell(SUBDIVISION), clean_subdivision, "a subdivision of at most 256 octets"),
             city: self.parsed(line, cell(CITY), clean_name, "a name of at most 256 octets"),
-            asn: self.parsed(line, cell(ASN), parse_asn, "the number of an autonomous system"),
+            asn: self.parsed(line, cell(ASN), |text| number::asn(text.trim()), "the number of an autonomous system"),
         };
         let region = cell(REGION).map(|cell| cell.text.trim());
         (self.fault_count == before).then_some((NetworkLine { prefix: prefix?, fields, line }, region))

@@ -8,11 +8,12 @@ use std::path::Path;
 use maxminddb::{LookupResult, MaxMindDbError, PathElement, Reader, WithinOptions};
 
 use super::paths::{FIELDS, Paths, Step};
-use super::{Collector, MAX_NETWORKS, Rows, clean_name, clean_subdivision, parse_asn, refusal};
+use super::{Collector, MAX_NETWORKS, Rows, clean_name, clean_subdivision, refusal};
 use crate::diag::{Diagnostics, Mark};
 use crate::geo::place::{Code, Fields, Point};
 use crate::geo::prefix::Prefix;
 use crate::geo::special::is_embedded;
+use crate::number;
 
 /// A tree of n nodes has n + 1 leaves; thrice as many means that subtrees are shared until the tree explodes.
 const MAX_LEAVES_PER_NODE: u64 = 3;
@@ -161,7 +162,7 @@ impl Gathering<'_> {
 
     fn asn(&mut self, record: &LookupResult<'_, &[u8]>) -> Result<Option<u32>, MaxMindDbError> {
         let number = self.first(ASN, |way| lenient(record.decode_path::<u32>(way)))?;
-        if number.is_some() { Ok(number) } else { self.text(record, ASN, parse_asn) }
+        if number.is_some() { Ok(number) } else { self.text(record, ASN, |text| number::asn(text.trim())) }
     }
 
     /// What `read` finds first on the ways to a field.

@@ -191,13 +191,6 @@ fn clean_subdivision(text: &str) -> Option<Box<str>> {
     Some(code.to_uppercase().into_boxed_str())
 }
 
-/// The number of an autonomous system, with or without `AS` in front.
-pub(crate) fn parse_asn(text: &str) -> Option<u32> {
-    let text = text.trim();
-    let digits = text.strip_prefix("AS").or_else(|| text.strip_prefix("as")).unwrap_or(text);
-    digits.bytes().all(|b| b.is_ascii_digit()).then(|| digits.parse().ok()).flatten()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -232,7 +225,5 @@ mod tests {
         assert_eq!(clean_name(&"x".repeat(MAX_NAME_OCTETS + 1)), None);
         assert_eq!(clean_subdivision("us-ca"), Some("CA".into()));
         assert_eq!(clean_subdivision("22"), Some("22".into()));
-        assert_eq!((parse_asn("AS13335"), parse_asn("13335"), parse_asn("AS"), parse_asn("-1")), (Some(13335), Some(13335), None, None));
-        assert_eq!(parse_asn("4294967296"), None);
     }
 }

@@ -11,7 +11,7 @@ use crate::health::monitor::{Monitor, TargetKey};
 use crate::health::network::{self, HOLD_MAX_MS, Silence, Trust};
 use crate::health::report::{NodeId, Outcome, Report};
 use crate::health::score::Score;
-use crate::health::view::{Measured, PoolLayout, Verdict};
+use crate::health::view::{Measured, PoolLayout, SETTLED, Verdict};
 use crate::health::vote::Vote;
 
 /// One target.
@@ -45,9 +45,8 @@ pub(super) struct Entry {
 
 impl Entry {
     pub(super) fn new(target: &TargetKey, now_ms: u64) -> Entry {
-        // Nobody has asked yet, and the first outcome decides: until then no answer may live longer than it takes to ask.
-        let measured =
-            Measured { verdict: Verdict::Unknown, pending_ms: Some(target.monitor.interval_ms), unmeasurable: false, score: None };
+        // Nobody has heard of it yet, and the first outcome decides, which may come at any moment.
+        let measured = Measured { verdict: Verdict::Unknown, may_change_at_ms: now_ms, unmeasurable: false, score: None };
         Entry {
             target: target.clone(),
             votes: BTreeMap::new(),
@@ -174,10 +173,9 @@ impl Entry {
         let unmeasurable = lost_at_ms.is_some_and(|lost_at_ms| now_ms >= lost_at_ms);
         let flag = if unmeasurable { flag.or(Some(Flag::Unmeasurable)) } else { flag };
         self.wake_ms = until_ms.into_iter().chain(lost_at_ms.filter(|_| !unmeasurable)).min().map(|due_ms| due_ms.max(now_ms + 1));
-        let waiting_ms = until_ms.map(|until_ms| u32::try_from(until_ms.saturating_sub(now_ms)).unwrap_or(u32::MAX));
-        let pending_ms = self.pending_ms(monitor).into_iter().chain(waiting_ms).min();
+        let may_change_at_ms = self.vote_may_turn_at_ms(monitor).min(until_ms.unwrap_or(SETTLED));
         let score = self.score.stepped().filter(|_| self.scored);
-        self.measured = Measured { verdict, pending_ms, unmeasurable, score };
+        self.measured = Measured { verdict, may_change_at_ms, unmeasurable, score };
         if verdict != shown {
             self.since_ms = now_ms;
             if let Some((_, report)) = &self.last {
@@ -198,13 +196,13 @@ impl Entry {
         }
     }
 
-    /// Milliseconds until a vote could turn, while something speaks against it (T1).
-    fn pending_ms(&self, monitor: &Monitor) -> Option<u32> {
-        if self.votes.is_empty() {
-            return Some(monitor.interval_ms);
-        }
-        let missing = self.votes.values().filter_map(|vote| vote.missing(monitor)).min();
-        missing.map(|missing| missing.saturating_mul(monitor.recheck_ms))
+    /// The soonest moment at which a vote could turn, while something speaks against it (T1): all that is missing comes as fast as the
+    /// prober asks, which counts its gaps from start to start.
+    fn vote_may_turn_at_ms(&self, monitor: &Monitor) -> u64 {
+        let Some((reported_at_ms, report)) = &self.last else { return if self.votes.is_empty() { self.since_ms } else { SETTLED } };
+        let Some(missing) = self.votes.values().filter_map(|vote| vote.missing(monitor)).min() else { return SETTLED };
+        let gap_ms = u64::from(monitor.least_recheck_ms());
+        reported_at_ms + gap_ms.saturating_sub(u64::from(report.took_ms)) + u64::from(missing - 1) * gap_ms
     }
 }
 

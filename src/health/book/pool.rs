@@ -66,8 +66,7 @@ impl Memory {
         let ramp = self.ramp_since_ms.filter(|_| ramp_ms > 0).map(|since_ms| {
             let step = step(since_ms, ramp_ms, now_ms);
             let admit = RAMP_FROM + (u64::from(ADMIT_ALL) - RAMP_FROM) * step / RAMP_STEPS;
-            let next_ms = (since_ms + step_ms(step + 1, ramp_ms)).saturating_sub(now_ms);
-            (u16::try_from(admit).unwrap_or(ADMIT_ALL), u32::try_from(next_ms).unwrap_or(u32::MAX))
+            (u16::try_from(admit).unwrap_or(ADMIT_ALL), since_ms + step_ms(step + 1, ramp_ms))
         });
         PoolNote { waits: self.waits, ramp, last_good: self.last_good }
     }

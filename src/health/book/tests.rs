@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::health::monitor::{Monitor, Request};
 use crate::health::report::{Evidence, Outcome};
-use crate::health::view::{EndpointLayout, MinHealthy, NO_TTL_CAP, Override, PoolKey, PoolLayout};
+use crate::health::view::{EndpointLayout, MinHealthy, Override, PoolKey, PoolLayout, SETTLED};
 
 mod stories;
 
@@ -187,25 +187,29 @@ fn h4_an_override_beats_the_probes_which_go_on_underneath() {
 }
 
 #[test]
-fn t1_the_ttl_is_capped_by_the_time_until_the_state_could_change() {
+fn t1_a_pool_may_change_when_all_that_is_missing_comes_as_fast_as_it_can() {
     let target = target(1, 3, 4);
     let mut book = book(&[std::slice::from_ref(&target)]);
-    for (letters, cap_s, why) in [
-        ("", 5, "not asked yet: the first outcome decides"),
-        ("+", NO_TTL_CAP, "settled"),
-        ("-", 2, "two more failures, re-checked every second"),
-        ("-", 1, "one more"),
-        ("!", 1, "no evidence"),
-        ("+", NO_TTL_CAP, "settled again"),
-        ("---", NO_TTL_CAP, "settled down"),
-        ("+", 3, "recovering: three more successes"),
-        ("++", 1, "one more"),
-        ("+", NO_TTL_CAP, "settled up"),
+    assert_eq!(book.view().pool(POOL).may_change_at_ms, 0, "not asked yet: the first outcome may come at any moment");
+    // Probes of a second apart, as after a first contrary outcome, each of which takes 100 ms.
+    for (at_ms, letter, may_change_at_ms, why) in [
+        (10_100, '+', SETTLED, "settled"),
+        (15_100, '-', 17_000, "two more failures, begun at 16 and 17 s"),
+        (16_100, '-', 17_000, "one more"),
+        (17_100, '!', 18_000, "no evidence: one more all the same"),
+        (18_100, '+', SETTLED, "settled again"),
+        (23_100, '-', 25_000, "it fails"),
+        (24_100, '-', 25_000, "one more"),
+        (25_100, '-', SETTLED, "settled down"),
+        (30_100, '+', 33_000, "recovering: three more successes"),
+        (31_100, '+', 33_000, "two more"),
+        (32_100, '+', 33_000, "one more"),
+        (33_100, '+', SETTLED, "settled up"),
     ] {
         let revision = book.revision();
         let before = book.view();
-        feed(&mut book, &target, letters);
-        assert_eq!(book.view().pool(POOL).ttl_cap_s, cap_s, "{why}");
+        book.report(NodeId::LOCAL, &target, Report { took_ms: 100, ..report(letter) }, at_ms);
+        assert_eq!(book.view().pool(POOL).may_change_at_ms, may_change_at_ms, "{why}");
         assert!(book.view() == before || book.revision() > revision, "what differs is published: {why}");
     }
 }
@@ -216,7 +220,7 @@ fn t1_a_target_that_cannot_be_measured_does_not_shorten_ttls_for_ever() {
     let mut book = book(&[std::slice::from_ref(&target)]);
     feed(&mut book, &target, "!");
     assert_eq!(book.target(&target).unwrap().verdict, Verdict::Unknown);
-    assert_eq!(book.view().pool(POOL).ttl_cap_s, NO_TTL_CAP);
+    assert_eq!(book.view().pool(POOL).may_change_at_ms, SETTLED);
 }
 
 #[test]
@@ -245,6 +249,25 @@ fn r1_a_reload_keeps_what_is_probed_the_same_and_forgets_the_rest() {
 }
 
 #[test]
+fn h6_a_state_by_hand_that_comes_with_a_reload_is_a_change_of_its_pool() {
+    let (one, other) = (target(1, 3, 5), target(2, 3, 5));
+    let mut book = book(&[std::slice::from_ref(&one), std::slice::from_ref(&other)]);
+    feed(&mut book, &one, "+");
+    feed(&mut book, &other, "+");
+    // The region moves in the order of the files as well: it is known by its name.
+    let mut forced = layout(&[std::slice::from_ref(&other), std::slice::from_ref(&one)]);
+    (forced.pools[0].key, forced.pools[1].key) = (key(1), key(0));
+    forced.pools[0].region_state = Some(Override::Down);
+    let changes = book.reconcile(Arc::new(forced.clone()), 9000);
+    let expected = |from, to, at_ms| Change::Pool { pool: PoolId(0), from, to, waits: false, at_ms };
+    assert_eq!(changes, [expected(PoolState::Available, PoolState::ForcedDown, 9000)]);
+    assert_eq!(book.pool(PoolId(0)).unwrap().since_ms, 9000);
+    assert_eq!(book.reconcile(Arc::new(forced.clone()), 10_000), []);
+    forced.pools[0].region_state = None;
+    assert_eq!(book.reconcile(Arc::new(forced), 11_000), [expected(PoolState::ForcedDown, PoolState::Available, 11_000)]);
+}
+
+#[test]
 fn r1_a_target_with_other_thresholds_starts_anew() {
     let before = target(1, 3, 5);
     let mut book = book(&[std::slice::from_ref(&before)]);
@@ -260,7 +283,7 @@ fn an_endpoint_without_a_monitor_is_up() {
     bare.endpoints[0] = EndpointLayout::default();
     let book = HealthBook::new(Arc::new(bare), 0);
     assert!(book.view().endpoint_up(EndpointId(0)));
-    assert_eq!(book.view().pool(POOL).ttl_cap_s, NO_TTL_CAP);
+    assert_eq!(book.view().pool(POOL).may_change_at_ms, SETTLED);
     assert_eq!(book.targets().count(), 0);
 }
 

@@ -28,6 +28,7 @@ use tcp::TcpSpec;
 use tls::ReadFile;
 
 use super::damp::{Damping, Flap};
+use crate::number;
 
 /// Shortest interval: below it a probe is load, not a check.
 pub const MIN_INTERVAL_MS: u32 = 100;
@@ -220,7 +221,15 @@ impl MonitorSpec {
     }
 }
 
+/// A gap between two probes of a target is shortened by at most this share of the interval, 1/10, so that targets do not march in step.
+pub const JITTER_DIVISOR: u32 = 10;
+
 impl Monitor {
+    /// The least time between the starts of two probes while an outcome speaks against the verdict, in milliseconds.
+    pub fn least_recheck_ms(&self) -> u32 {
+        self.recheck_ms.min(self.interval_ms - self.interval_ms / JITTER_DIVISOR)
+    }
+
     /// A monitor of this request with every default.
     pub fn new(port: u16, request: Request) -> Monitor {
         Monitor {
@@ -290,20 +299,6 @@ impl fmt::Debug for TargetKey {
     }
 }
 
-/// A duration in milliseconds from text such as `500ms`, `5s`, `1m` or `1h`: a whole number and a unit, nothing else.
-pub fn duration_ms(text: &str) -> Option<u64> {
-    let unit_at = text.find(|c: char| !c.is_ascii_digit())?;
-    let (number, unit) = text.split_at(unit_at);
-    let unit_ms = match unit {
-        "ms" => 1,
-        "s" => 1_000,
-        "m" => 60_000,
-        "h" => 3_600_000,
-        _ => return None,
-    };
-    number.parse::<u64>().ok()?.checked_mul(unit_ms)
-}
-
 /// What was found wrong so far.
 #[derive(Debug, Default)]
 struct Problems(Vec<Problem>);
@@ -336,7 +331,7 @@ fn place<T>(at: &Spanned<T>) -> Option<(u32, u32)> {
 /// The duration in milliseconds, the default where none is typed, or none where it is wrong.
 fn check_duration(key: &str, typed: Option<&Spanned<String>>, default_ms: u32, min_ms: u32, problems: &mut Problems) -> Option<u32> {
     let Some(typed) = typed else { return Some(default_ms) };
-    let Some(ms) = duration_ms(&typed.value) else {
+    let Some(ms) = number::duration_ms(&typed.value) else {
         let bare = typed.value.parse::<u64>().is_ok();
         let what = format!("`{key}` `{}` is not a duration", typed.value.escape_default());
         let hint = if bare { format!("give it a unit: `{}s`", typed.value) } else { "write `5s`, `500ms` or `1m`".to_owned() };

@@ -67,7 +67,7 @@ fn p2_a_pool_is_forced_down_only_when_nothing_else_is_left() {
     for state in [Override::Down, Override::Drain] {
         let view = view(MinHealthy::Count(1), Some(state), &[UP, FORCED_UP]);
         assert_eq!(view.pool(PoolId(0)).state, PoolState::ForcedDown);
-        assert!(!view.endpoint_allowed(EndpointId(1)) && !view.pool_any_up(PoolId(0)));
+        assert!(!view.endpoint_allowed(EndpointId(1)) && !view.pool(PoolId(0)).any_up);
     }
 }
 
@@ -75,7 +75,7 @@ fn p2_a_pool_is_forced_down_only_when_nothing_else_is_left() {
 fn a_pool_with_too_few_endpoints_up_still_tells_fail_open_which_are() {
     let view = view(MinHealthy::Count(2), None, &[DOWN, UP]);
     assert_eq!(view.pool(PoolId(0)).state, PoolState::Down);
-    assert!(view.pool_any_up(PoolId(0)) && view.endpoint_up(EndpointId(1)) && !view.endpoint_up(EndpointId(0)));
+    assert!(view.pool(PoolId(0)).any_up && view.endpoint_up(EndpointId(1)) && !view.endpoint_up(EndpointId(0)));
     assert!(view.endpoint_allowed(EndpointId(0)));
 }
 
@@ -95,13 +95,12 @@ fn p5_families_are_judged_apart_or_together_as_configured() {
 }
 
 #[test]
-fn t1_the_cap_is_the_soonest_possible_change_and_at_least_a_second() {
-    let pending = |ms| (None, Measured { pending_ms: Some(ms), ..Measured::UP });
-    let cap = |endpoints: &[_]| view(MinHealthy::Count(1), None, endpoints).pool(PoolId(0)).ttl_cap_s;
-    assert_eq!(cap(&[UP, DOWN]), NO_TTL_CAP);
-    assert_eq!(cap(&[UP, pending(10_000), pending(5_999)]), 5);
-    assert_eq!(cap(&[pending(200)]), 1);
-    assert_eq!(cap(&[UP, (Some(Override::Up), pending(200).1)]), NO_TTL_CAP, "an override does not wait for probes");
+fn t1_a_pool_may_change_when_the_first_of_its_endpoints_may() {
+    let pending = |may_change_at_ms| (None, Measured { may_change_at_ms, ..Measured::UP });
+    let soonest_ms = |endpoints: &[_]| view(MinHealthy::Count(1), None, endpoints).pool(PoolId(0)).may_change_at_ms;
+    assert_eq!(soonest_ms(&[UP, DOWN]), SETTLED);
+    assert_eq!(soonest_ms(&[UP, pending(10_000), pending(5_999)]), 5_999);
+    assert_eq!(soonest_ms(&[UP, (Some(Override::Up), pending(200).1)]), SETTLED, "an override does not wait for probes");
 }
 
 #[test]

@@ -57,7 +57,7 @@ fn empty_world() -> Shared {
     Shared::new(Snapshot::default())
 }
 
-fn any_time() -> NowS {
+fn any_time() -> NowMs {
     Arc::new(|| 1_700_000_000)
 }
 

@@ -2,6 +2,7 @@
 //! It judges single records only.
 
 use super::{params, write};
+use crate::name::name_octets;
 use crate::wire::rtype;
 
 /// Whether data from the generic form has the shape of its type (RFC 3597 5).
@@ -19,7 +20,7 @@ pub(super) fn meaning(record_type: u16, rdata: &[u8]) -> Result<(), String> {
         }
         (rtype::URI, [_, _, _, _]) => Err("the target of a URI must not be empty (RFC 7553 4.4)".into()),
         (rtype::SVCB | rtype::HTTPS, [high, low, rest @ ..]) => {
-            params::check(*high == 0 && *low == 0, &rest[write::name_octets(rest).unwrap_or(rest.len())..])
+            params::check(*high == 0 && *low == 0, &rest[name_octets(rest).unwrap_or(rest.len())..])
         }
         _ => Ok(()),
     }

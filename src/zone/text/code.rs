@@ -3,9 +3,6 @@
 
 use std::fmt::Write;
 
-/// Most octets of one character-string (RFC 1035 3.3).
-pub(super) const MAX_STRING_OCTETS: usize = 255;
-
 const BASE64: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
 /// Appends what a text stands for: `\X` is X, `\DDD` the octet of that number. `None` for a bad escape.

@@ -3,6 +3,8 @@
 
 use std::fmt::Write;
 
+use crate::number;
+
 /// The equator and the prime meridian: 2^31 thousandths of a second of arc.
 const ZERO: u32 = 1 << 31;
 
@@ -78,7 +80,7 @@ fn angle(fields: &[&str], at: &mut usize, most: u32, signs: [&str; 2]) -> Result
         if total_is_signed(field, signs).is_some() && unit != DEGREE {
             break;
         }
-        let value = if unit == 1_000 { thousandths(field) } else { super::read::number::<u32>(field).and_then(|n| n.checked_mul(unit)) };
+        let value = if unit == 1_000 { thousandths(field) } else { number::digits::<u32>(field).and_then(|n| n.checked_mul(unit)) };
         let value = value.filter(|value| *value < (limit + 1) * unit).ok_or_else(|| (*at, format!("`{field}` is out of place")))?;
         total += value;
         *at += 1;
@@ -137,8 +139,8 @@ fn decimal(text: &str, places: usize) -> Option<u64> {
         return None;
     }
     let unit = 10_u64.pow(places as u32);
-    let fraction = super::read::number::<u64>(fraction)? * 10_u64.pow((places - fraction.len()) as u32);
-    super::read::number::<u64>(whole)?.checked_mul(unit)?.checked_add(fraction)
+    let fraction = number::digits::<u64>(fraction)? * 10_u64.pow((places - fraction.len()) as u32);
+    number::digits::<u64>(whole)?.checked_mul(unit)?.checked_add(fraction)
 }
 
 /// The first digit and the power of ten (RFC 1876 2); what stands behind the first digit cannot be expressed.

@@ -16,5 +16,5 @@ mod write;
 #[cfg(test)]
 mod tests;
 
-pub use read::{DataFault, rdata_from_text, rdata_from_tokens, seconds_from_text};
+pub use read::{DataFault, rdata_from_text, rdata_from_tokens};
 pub use write::{name_below, text_from_rdata};

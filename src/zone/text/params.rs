@@ -5,8 +5,9 @@ use std::fmt::Write;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use super::code;
-use super::read::{number, shown};
+use super::read::shown;
 use super::token::Token;
+use crate::number;
 
 /// Keys that have names and forms of their own (IANA "Service Parameter Keys"); a key's number is its index.
 const KEYS: [&str; 10] =
@@ -110,7 +111,7 @@ fn key_from_text(text: &str) -> Option<u16> {
         return Some(key as u16);
     }
     let digits = text.strip_prefix("key").filter(|digits| *digits == "0" || !digits.starts_with('0'))?;
-    number(digits).filter(|key| *key != INVALID_KEY)
+    number::digits(digits).filter(|key| *key != INVALID_KEY)
 }
 
 /// One `key` or `key=value`, the value in quotes or not.
@@ -146,14 +147,14 @@ fn read_value(key: u16, octets: &[u8]) -> Option<Vec<u8>> {
             let distinct = keys.windows(2).all(|pair| pair[0] < pair[1]);
             distinct.then(|| keys.iter().flat_map(|key| key.to_be_bytes()).collect())
         }
-        PORT => number::<u16>(text).map(|port| port.to_be_bytes().to_vec()),
+        PORT => number::digits::<u16>(text).map(|port| port.to_be_bytes().to_vec()),
         IPV4HINT => {
             list().map(|text| text.parse::<Ipv4Addr>().ok().map(|address| address.octets())).collect::<Option<Vec<_>>>().map(|v| v.concat())
         }
         IPV6HINT => {
             list().map(|text| text.parse::<Ipv6Addr>().ok().map(|address| address.octets())).collect::<Option<Vec<_>>>().map(|v| v.concat())
         }
-        GROUPS => list().map(|text| number::<u16>(text).map(u16::to_be_bytes)).collect::<Option<Vec<_>>>().map(|v| v.concat()),
+        GROUPS => list().map(|text| number::digits::<u16>(text).map(u16::to_be_bytes)).collect::<Option<Vec<_>>>().map(|v| v.concat()),
         ECH => {
             let mut value = Vec::new();
             code::read_base64([text].into_iter(), &mut value).filter(|()| !value.is_empty())?;

@@ -3,14 +3,14 @@
 
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
-use std::str::FromStr;
 
 use super::shape::{self, Part, Shape};
 use super::token::{Lexer, Token};
 use super::{check, code, location, params};
 use crate::name::Name;
+use crate::number;
 use crate::wire::rtype;
-use crate::zone::rrset::MAX_RDATA_OCTETS;
+use crate::zone::rrset::{MAX_RDATA_OCTETS, MAX_STRING_OCTETS};
 
 /// What begins data in the generic form (RFC 3597 5).
 const GENERIC: &str = "\\#";
@@ -75,35 +75,6 @@ pub fn rdata_from_tokens(record_type: u16, tokens: &[Token<'_>], origin: &Name) 
     Ok(data.out)
 }
 
-/// Seconds as master files write them (RFC 2308, BIND): `300`, or numbers with units as in `1h30m`, upper or lower case.
-///
-/// `None` if the text is not that, or over 32 bits.
-pub fn seconds_from_text(text: &str) -> Option<u32> {
-    if let Some(number) = number(text) {
-        return Some(number);
-    }
-    let (mut total, mut rest) = (0_u32, text);
-    while !rest.is_empty() {
-        let (digits, tail) = rest.split_at(rest.find(|c: char| !c.is_ascii_digit())?);
-        let unit_s = match tail.as_bytes()[0].to_ascii_lowercase() {
-            b's' => 1,
-            b'm' => 60,
-            b'h' => 3_600,
-            b'd' => 86_400,
-            b'w' => 604_800,
-            _ => return None,
-        };
-        total = total.checked_add(number::<u32>(digits)?.checked_mul(unit_s)?)?;
-        rest = &tail[1..];
-    }
-    (!text.is_empty()).then_some(total)
-}
-
-/// Decimal digits only: no sign, no blank.
-pub(super) fn number<T: FromStr>(text: &str) -> Option<T> {
-    text.bytes().all(|octet| octet.is_ascii_digit()).then(|| text.parse().ok())?
-}
-
 /// A text for a message.
 pub(super) fn shown(text: &str) -> String {
     let mut shown: String = text.chars().take(MAX_SHOWN_CHARS).collect();
@@ -156,7 +127,7 @@ impl<'a, 't> Data<'a, 't> {
             Part::Code16(what, codes) => self.code(what, codes, u16::MAX.into(), 2),
             Part::Seconds(what) => {
                 let wanted = format_args!("a time for `{what}`: seconds, or as in `1h30m`");
-                self.take(|text| seconds_from_text(text).map(u32::to_be_bytes), wanted)
+                self.take(|text| number::seconds(text).map(u32::to_be_bytes), wanted)
             }
             Part::String => self.string(),
             Part::Strings => (self.next..self.tokens.len()).try_for_each(|_| self.string()),
@@ -189,7 +160,7 @@ impl<'a, 't> Data<'a, 't> {
     fn code(&mut self, what: &str, codes: &[(u16, &str)], most: u32, octets: usize) -> Result<(), String> {
         let named = |text: &str| codes.iter().find(|(_, name)| name.eq_ignore_ascii_case(text)).map(|(code, _)| u32::from(*code));
         let token = self.token();
-        let value = number(token.text).filter(|value| *value <= most).or_else(|| named(token.text));
+        let value = number::digits(token.text).filter(|value| *value <= most).or_else(|| named(token.text));
         let or = if codes.is_empty() { "" } else { ", or its mnemonic" };
         let value = value.ok_or_else(|| format!("`{}` is not a number for `{what}` (0 to {most}){or}", shown(token.text)))?;
         self.out.extend_from_slice(&value.to_be_bytes()[4 - octets..]);
@@ -232,7 +203,7 @@ impl<'a, 't> Data<'a, 't> {
         self.octets(&token)?;
         let length = self.out.len() - start - 1;
         self.out[start] = u8::try_from(length)
-            .map_err(|_| format!("`{}` has {length} octets, a string at most {}: split it", shown(token.text), code::MAX_STRING_OCTETS))?;
+            .map_err(|_| format!("`{}` has {length} octets, a string at most {}: split it", shown(token.text), MAX_STRING_OCTETS))?;
         Ok(())
     }
 
@@ -294,7 +265,7 @@ impl<'a, 't> Data<'a, 't> {
     /// `\# LENGTH HEX...` (RFC 3597 5).
     fn generic(&mut self) -> Result<(), DataFault> {
         let fault = |token: usize, text: String| Err(DataFault { token, text, hint: Some(GENERIC_FORM.to_owned()) });
-        let Some(length) = self.tokens.get(1).and_then(|token| number::<u16>(token.text)) else {
+        let Some(length) = self.tokens.get(1).and_then(|token| number::digits::<u16>(token.text)) else {
             return fault(1, "there is no length behind `\\#`".to_owned());
         };
         let hex = self.tokens.get(2..).unwrap_or_default();

@@ -188,15 +188,6 @@ fn strings_have_at_most_255_octets_and_names_their_limits() {
     assert!(refused(65_280, &format!("\\# 65536 {}", "00".repeat(65_536))).contains("no length behind `\\#`"));
 }
 
-#[test]
-fn seconds_take_units_as_bind_does() {
-    let cases = [("0", 0), ("300", 300), ("1h30m", 5_400), ("1W2d", 777_600), ("4294967295", u32::MAX), ("1s1S", 2)];
-    assert!(cases.iter().all(|(text, expected)| seconds_from_text(text) == Some(*expected)));
-    for text in ["", "h", "1h30", "-1", "1.5h", "4294967296", "7102w", "1y", "1 h"] {
-        assert_eq!(seconds_from_text(text), None, "{text}");
-    }
-}
-
 /// Octets that fit a part.
 fn part(part: Part) -> BoxedStrategy<Vec<u8>> {
     let octets = |range| prop::collection::vec(any::<u8>(), range);

@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use super::shape::{self, Part};
 use super::{code, location, params};
-use crate::name::Name;
+use crate::name::{Name, name_octets};
 use crate::wire::rtype;
 
 /// The master-file text of one record's data; names at or below `origin` are written relative to it.
@@ -38,18 +38,6 @@ pub(super) fn generic(rdata: &[u8]) -> String {
         code::write_hex(rdata, &mut text);
     }
     text
-}
-
-/// The length of the uncompressed name at the start.
-pub(super) fn name_octets(wire: &[u8]) -> Option<usize> {
-    let mut at = 0;
-    loop {
-        let length = usize::from(*wire.get(at)?);
-        at += 1 + length;
-        if length == 0 {
-            return Some(at);
-        }
-    }
 }
 
 /// Wire form while it is written as text.
@@ -144,7 +132,7 @@ impl<'r> Octets<'r> {
     }
 
     fn name(&mut self) -> Option<()> {
-        let name = Name::from_wire(self.take(name_octets(self.rest)?)?).ok()?;
+        let name = Name::from_wire(self.take(name_octets(self.rest).ok()?)?).ok()?;
         match self.origin {
             Some(origin) => self.out += &name_below(&name, origin),
             None => write!(self.out, "{name}").ok()?,

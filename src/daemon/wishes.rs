@@ -1,0 +1,82 @@
+//! What may be asked of the process while it does something else: to reload, to end; and that its keeper has ended.
+//! It does none of it: it waits, and whoever works says for what a wish may interrupt it.
+
+use std::future::Future;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc;
+
+use super::{DaemonError, Prepared, prepare};
+use crate::config::compile::Earlier;
+
+/// What the process is asked to do.
+pub(super) enum Wish {
+    Reload,
+    /// By the operator, or because the keeper has ended and health stands still.
+    Stop,
+}
+
+/// Whatever may ask something of the process while it does something else.
+pub(super) struct Wishes {
+    hangup: Signal,
+    terminate: Signal,
+    interrupt: Signal,
+    keeper_ended: mpsc::Receiver<()>,
+}
+
+impl Wishes {
+    /// Also what the keeper is to call when it ends.
+    pub(super) fn new() -> io::Result<(Wishes, impl FnMut() + Send + 'static)> {
+        let (ended, keeper_ended) = mpsc::channel(1);
+        let wishes = Wishes {
+            hangup: signal(SignalKind::hangup())?,
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            keeper_ended,
+        };
+        Ok((wishes, move || _ = ended.try_send(())))
+    }
+
+    pub(super) async fn next(&mut self) -> Wish {
+        tokio::select! {
+            () = Wishes::stop(&mut self.terminate, &mut self.interrupt, &mut self.keeper_ended) => Wish::Stop,
+            _ = self.hangup.recv() => Wish::Reload,
+        }
+    }
+
+    /// What `work` gives; none if the process is to end before. A wish for a reload is kept for later.
+    pub(super) async fn unless_stopped<T>(&mut self, work: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            done = work => Some(done),
+            () = Wishes::stop(&mut self.terminate, &mut self.interrupt, &mut self.keeper_ended) => None,
+        }
+    }
+
+    async fn stop(terminate: &mut Signal, interrupt: &mut Signal, keeper_ended: &mut mpsc::Receiver<()>) {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+            Some(()) = keeper_ended.recv() => tracing::error!("the keeper of health has ended in a panic, the server cannot go on"),
+        }
+    }
+
+    /// Loads and compiles on a thread of its own; none if the process is to end before that is done.
+    pub(super) fn prepare(
+        &mut self,
+        runtime: &Runtime,
+        path: &Path,
+        earlier: Option<Arc<Earlier>>,
+    ) -> Result<Option<Prepared>, DaemonError> {
+        let path = path.to_owned();
+        let load = runtime.spawn_blocking(move || prepare(&path, earlier.as_deref()));
+        match runtime.block_on(self.unless_stopped(load)) {
+            None => Ok(None),
+            Some(Ok(prepared)) => prepared.map(Some).map_err(DaemonError::Config),
+            Some(Err(panic)) => Err(DaemonError::System(format!("cannot load the configuration: {panic}"))),
+        }
+    }
+}
