@@ -266,7 +266,7 @@ impl Scenario {
     }
 
     fn check_details(&self, outcome: &Outcome, reply: &Reply, expected: &Expected<'_>) -> Result<(), String> {
-        let ttl = if reply.message.answers.is_empty() { reply.soa_ttl() } else { reply.ttl() };
+        let ttl = reply.soa_ttl().or(reply.ttl());
         expected.ttl.map_or(Ok(()), |wanted| same(&ttl, &Some(wanted), "ttl"))?;
         expected.scope.map_or(Ok(()), |wanted| same(&reply.scope(), &Some(wanted), "scope"))?;
         expected.reason.map_or(Ok(()), |wanted| same(&outcome.reason.name(), &wanted, "reason"))?;
@@ -279,7 +279,8 @@ impl Scenario {
             return same(&reply.scope().is_some(), &asked.client.is_some(), "a client subnet");
         }
         let (_, all_up) = self.ask(&Asked { down: Vec::new(), ..asked.clone() });
-        let wanted = if reply.message.answers.is_empty() { Some(0) } else { all_up.scope() };
+        let is_negative = reply.soa_ttl().is_some() || reply.rcode() != 0;
+        let wanted = if is_negative { Some(0) } else { all_up.scope() };
         same(&reply.scope(), &wanted, "the scope while all are up")
     }
 

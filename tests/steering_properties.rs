@@ -87,7 +87,7 @@ fn drawn(random: &mut Random) -> Drawn {
     let mut latencies = "network,country,region,milliseconds\n".to_owned();
     for n in 0..20 {
         let region = 1 + n % REGIONS;
-        _ = writeln!(latencies, "10.{}.{}.0/24,,r{region},{}", random.below(16), random.below(256), random.below(200));
+        _ = writeln!(latencies, "10.{}.{n}.0/24,,r{region},{}", random.below(16), random.below(200));
         _ = writeln!(latencies, ",{},r{region},{}", COUNTRIES[(n / REGIONS) as usize], random.below(200));
     }
     let fenced = random.chance(50);
