@@ -135,6 +135,7 @@ fn every_key_is_documented() {
         ("configuration.md", "server", "not_a_key: 1"),
         ("configuration.md", "server", "ecs: {not_a_key: 1}"),
         ("configuration.md", "server", "hash: {not_a_key: 1}"),
+        ("health.md", "server", "guard: {not_a_key: 1}"),
         ("configuration.md", "server", "networks: {10.0.0.0/8: {not_a_key: 1}}"),
         ("configuration.md", "server", "areas: {here: {not_a_key: 1}}"),
         ("regions.md", "region", "not_a_key: 1"),

@@ -1,5 +1,6 @@
 //! `meridian check`: everything that `serve` does short of binding, and a summary of what was found.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::sync::Arc;
 
@@ -25,6 +26,7 @@ impl Check {
         print_zones(&compiled.catalog, out)?;
         print_names(&compiled.catalog, out)?;
         print_regions(&compiled, out)?;
+        print_guard(&compiled, out)?;
         print_memory(&compiled, out)?;
         writeln!(out, "the configuration is good")?;
         Ok(())
@@ -92,6 +94,27 @@ fn print_regions(compiled: &Compiled, out: &mut impl Write) -> Result<(), Failur
         described.dedup();
         let offers = if described.is_empty() { "not used by any name".into() } else { described.join(", ") };
         writeln!(out, "  {}  at {}: {offers}", region.name, region.location)?;
+    }
+    Ok(())
+}
+
+/// Which losses the guard would hold.
+fn print_guard(compiled: &Compiled, out: &mut impl Write) -> Result<(), Failure> {
+    let mut regions: BTreeMap<(&str, String), BTreeSet<&str>> = BTreeMap::new();
+    let mut guards = compiled.layout.pools.iter().filter_map(|pool| pool.guard);
+    let Some(guard) = guards.next() else { return Ok(()) };
+    for pool in compiled.layout.pools.iter().filter(|pool| pool.region_state.is_none()) {
+        regions.entry((&pool.key.service, pool.key.addresses.to_string())).or_default().insert(&pool.key.region);
+    }
+    writeln!(out, "guard, in {} s", guard.window_ms / 1000)?;
+    for ((service, addresses), regions) in regions {
+        let up = u32::try_from(regions.len()).unwrap_or(u32::MAX);
+        let held = match guard.allows(up) {
+            0 => "every loss is held".to_owned(),
+            all if all >= up => "no loss is held".to_owned(),
+            some => format!("{some} may go down, further losses are held"),
+        };
+        writeln!(out, "  {service} {addresses}  {up} regions: {held}")?;
     }
     Ok(())
 }

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::geo::{GeoFile, Override, Point, Prefix, RegionId};
+use crate::health::guard::Guard;
 use crate::health::view::ADMIT_ALL;
 use crate::health::{self, Combine, MinHealthy, Monitor, PoolLayout, Recovery, TargetKey};
 use crate::name::Name;
@@ -68,6 +69,8 @@ pub struct Server {
     pub control: Option<PathBuf>,
     /// Whether monitors may run programs (`exec_probes`, default false).
     pub exec_probes: bool,
+    /// How many regions of a service may go down by measurement (`guard`); none = all.
+    pub guard: Option<Guard>,
 }
 
 impl Server {

@@ -7,13 +7,16 @@ mod pool;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::guard::Window;
 use super::monitor::TargetKey;
 use super::network::{self, Family, Others, Trust};
 use super::report::{NodeId, Report};
-use super::view::{Checks, HealthView, Layout, Measured, PoolHealth, PoolNote, PoolState, SETTLED, Verdict, pool_health};
+use super::view::{
+    Checks, HealthView, Layout, Measured, PoolHealth, PoolLayout, PoolNote, PoolState, SETTLED, Verdict, pool_health, region_health,
+};
 use super::{EndpointId, PoolId};
 use entry::Entry;
-use pool::Memory;
+use pool::{GuardKey, Memory};
 
 /// All measured state and the view that follows from it and from the overrides of the layout.
 #[derive(Debug)]
@@ -28,6 +31,8 @@ pub struct HealthBook {
     /// By pool: what outlives its state of the moment, and what follows for the view.
     memories: Vec<Memory>,
     notes: Vec<PoolNote>,
+    /// How many regions of a service went down lately, where that is guarded.
+    windows: BTreeMap<GuardKey, Window>,
     /// IPv4 and IPv6.
     families: [Family; 2],
     /// What changes by the mere passing of time.
@@ -89,6 +94,13 @@ pub enum Change {
         waits: bool,
         /// When, in milliseconds of the caller's clock.
         at_ms: u64,
+    },
+    /// A pool is measured down and served all the same, as the guard allows no further losses; or that is over.
+    Held {
+        /// Which.
+        pool: PoolId,
+        /// It is held from now on.
+        held: bool,
     },
 }
 
@@ -154,6 +166,7 @@ impl HealthBook {
             probes: Vec::new(),
             memories: Vec::new(),
             notes: Vec::new(),
+            windows: BTreeMap::new(),
             families: [Family::default(); 2],
             wakes: BTreeSet::new(),
             view: HealthView::default(),
@@ -170,8 +183,9 @@ impl HealthBook {
         let old: BTreeMap<_, Memory> = self.layout.pools.iter().map(Memory::key).zip(std::mem::take(&mut self.memories)).collect();
         self.memories = layout.pools.iter().map(|pool| old.get(&Memory::key(pool)).copied().unwrap_or(Memory::new(now_ms))).collect();
         drop(old);
-        let shown: BTreeMap<_, _> = (0..).map(PoolId).zip(&self.layout.pools).map(|(id, pool)| (&pool.key, self.view.pool(id))).collect();
-        let shown: Vec<Option<PoolHealth>> = layout.pools.iter().map(|pool| shown.get(&pool.key).copied()).collect();
+        let shown: BTreeMap<_, _> =
+            (0..).map(PoolId).zip(&self.layout.pools).map(|(id, pool)| (Memory::key(pool), self.view.pool(id))).collect();
+        let shown: Vec<Option<PoolHealth>> = layout.pools.iter().map(|pool| shown.get(&Memory::key(pool)).copied()).collect();
         self.layout = layout;
         self.notes = vec![PoolNote::default(); self.layout.pools.len()];
         self.view = HealthView::new(&self.layout, |id| measured(&self.entries, &self.probes, &self.layout, id));
@@ -365,12 +379,20 @@ impl HealthBook {
         let mut concerned: Vec<PoolId> = ids.iter().flat_map(|id| self.layout.concerned(*id)).collect();
         concerned.sort_unstable();
         concerned.dedup();
-        let HealthBook { layout, entries, probes, view, memories, notes, wakes, .. } = self;
+        let HealthBook { layout, entries, probes, view, memories, notes, windows, wakes, .. } = self;
         let measured = |id: EndpointId| measured(entries, probes, layout, id);
         let before: Vec<PoolState> = concerned.iter().map(|id| view.pool(*id).state).collect();
-        for id in &concerned {
+        for (id, before) in concerned.iter().zip(&before) {
             let (memory, pool) = (&mut memories[id.0 as usize], &layout.pools[id.0 as usize]);
-            let wake_ms = memory.take(pool_health(layout, *id, &measured).state, pool, now_ms);
+            let was_held = memory.held;
+            memory.held = region_health(layout, *id, &measured).state == PoolState::Down
+                && (was_held || *before == PoolState::Available && !may_fall(windows, view, layout, pool, now_ms));
+            if memory.held != was_held {
+                changes.push(Change::Held { pool: *id, held: memory.held });
+            }
+            let state = pool_health(layout, *id, &measured).state;
+            let state = if memory.held && state == PoolState::Down { PoolState::Available } else { state };
+            let wake_ms = memory.take(state, pool, now_ms);
             notes[id.0 as usize] = memory.note(pool, now_ms);
             wake_ms.iter().for_each(|due_ms| _ = wakes.insert((*due_ms, Wake::Pool(*id))));
         }
@@ -389,6 +411,15 @@ impl HealthBook {
             }
         }
     }
+}
+
+/// Whether the guard lets one more region of this pool's service go down.
+fn may_fall(windows: &mut BTreeMap<GuardKey, Window>, view: &HealthView, layout: &Layout, pool: &PoolLayout, now_ms: u64) -> bool {
+    let Some(guard) = &pool.guard else { return true };
+    let key = Memory::guard_key(pool);
+    let alike = (0..).map(PoolId).zip(&layout.pools).filter(|(_, other)| Memory::guard_key(other) == key);
+    let up = alike.filter(|(id, _)| view.pool(*id).state == PoolState::Available).count();
+    windows.entry(key).or_default().may_fall(guard, u32::try_from(up).unwrap_or(u32::MAX), now_ms)
 }
 
 /// 0 for IPv4, 1 for IPv6.

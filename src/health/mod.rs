@@ -3,6 +3,7 @@
 
 pub mod book;
 pub mod damp;
+pub mod guard;
 pub mod monitor;
 mod network;
 pub mod overrides;

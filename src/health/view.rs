@@ -1,14 +1,17 @@
 //! What the hot path reads of health: a bit or two per endpoint and one small record per pool, worked out beforehand.
 //! A view never changes and never measures; reading it does not allocate, hash, lock or ask the time.
 
-mod together;
+mod judge;
 
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::guard::Guard;
 use super::monitor::TargetKey;
 use super::{EndpointId, PoolId};
+use judge::standing;
+pub(super) use judge::{pool_health, region_health};
 
 /// The value of [`PoolHealth::admit`] that takes every client.
 pub const ADMIT_ALL: u16 = 1024;
@@ -53,10 +56,16 @@ pub(super) struct PoolNote {
     pub(super) ramp: Option<(u16, u64)>,
     /// See [`PoolHealth::last_good`].
     pub(super) last_good: bool,
+    /// See [`PoolHealth::held`].
+    pub(super) held: bool,
 }
 
 impl PoolNote {
     fn applied(self, mut health: PoolHealth) -> PoolHealth {
+        if self.held && health.state == PoolState::Down {
+            // It could change at any moment: an operator decides.
+            health = PoolHealth { state: PoolState::Available, any_up: true, held: true, may_change_at_ms: 0, ..health };
+        }
         if self.waits && health.state == PoolState::Available {
             health.state = PoolState::Down;
         }
@@ -92,6 +101,8 @@ pub struct PoolLayout {
     pub mates: Arc<[PoolId]>,
     /// Whether scores of its endpoints are kept.
     pub scored: bool,
+    /// How many regions of its service may go down by measurement.
+    pub guard: Option<Guard>,
     /// The share of its clients that it takes while all its endpoints are degraded, of 1024.
     pub degraded_admit: u16,
     /// How it comes back after it was down.
@@ -112,6 +123,7 @@ impl Default for PoolLayout {
             tier: Arc::default(),
             mates: Arc::default(),
             scored: false,
+            guard: None,
             degraded_admit: ADMIT_ALL / 2,
             recovery: Recovery::default(),
         }
@@ -301,6 +313,8 @@ pub struct PoolHealth {
     pub any_up: bool,
     /// Whether it was up just before the last pool of its name went down (`on_all_down: last-good`); never while any of them is up.
     pub last_good: bool,
+    /// Measured down, and served all the same: the guard allows no further losses.
+    pub held: bool,
     /// The share of its clients that it takes just now, of 1024.
     pub admit: u16,
     /// No answer from this pool may live beyond this moment, in milliseconds of the book's clock; [`SETTLED`] while nothing is pending (T1).
@@ -310,8 +324,14 @@ pub struct PoolHealth {
 
 impl PoolHealth {
     /// In order, with nothing pending.
-    pub const AVAILABLE: PoolHealth =
-        PoolHealth { state: PoolState::Available, any_up: true, last_good: false, admit: ADMIT_ALL, may_change_at_ms: SETTLED };
+    pub const AVAILABLE: PoolHealth = PoolHealth {
+        state: PoolState::Available,
+        any_up: true,
+        last_good: false,
+        held: false,
+        admit: ADMIT_ALL,
+        may_change_at_ms: SETTLED,
+    };
 }
 
 /// The health of the whole configuration at one moment. Ids that the layout does not have read as up and available.
@@ -391,6 +411,10 @@ impl HealthView {
             }
             let note = notes.get(id.0 as usize).copied().unwrap_or_default();
             self.pools[id.0 as usize] = note.applied(pool_health(layout, id, measured));
+            if self.pools[id.0 as usize].held && !pool.endpoints.clone().any(|endpoint| self.up.get(endpoint)) {
+                // None is up: all of them are served.
+                pool.endpoints.clone().for_each(|endpoint| self.up.set(endpoint, self.allowed.get(endpoint)));
+            }
         }
     }
 
@@ -434,98 +458,6 @@ impl fmt::Display for PoolState {
             PoolState::Down => "down",
             PoolState::ForcedDown => "forced down",
         })
-    }
-}
-
-/// (serves, is not forced down) of an endpoint.
-fn standing(layout: &Layout, pool: &PoolLayout, endpoint: u32, verdict: Verdict) -> (bool, bool) {
-    match forced(layout, pool, endpoint) {
-        Some(Override::Up) => (true, true),
-        Some(Override::Down | Override::Drain) => (false, false),
-        None => (verdict.serves(), true),
-    }
-}
-
-/// The override in force on an endpoint: out wins over in, and a drain wins over a plain down.
-fn forced(layout: &Layout, pool: &PoolLayout, endpoint: u32) -> Option<Override> {
-    let own = layout.endpoints.get(endpoint as usize).and_then(|endpoint| endpoint.state);
-    own.max(pool.region_state)
-}
-
-/// The health of a pool, with that of the family that it is tied to or that stands in for it.
-pub(super) fn pool_health(layout: &Layout, id: PoolId, measured: &impl Fn(EndpointId) -> Measured) -> PoolHealth {
-    let pool = &layout.pools[id.0 as usize];
-    let (mut health, measurable) = own_health(layout, pool, measured);
-    if !measurable
-        && health.state != PoolState::ForcedDown
-        && let Some((other, true)) =
-            pool.other_family.and_then(|other| layout.pools.get(other.0 as usize)).map(|other| own_health(layout, other, measured))
-        && other.state != PoolState::ForcedDown
-    {
-        health.state = other.state;
-    }
-    if let Some(other) = pool.together_with.and_then(|other| layout.pools.get(other.0 as usize)) {
-        let (other, _) = own_health(layout, other, measured);
-        if health.state == PoolState::Available && other.state != PoolState::Available {
-            health.state = PoolState::Down;
-        }
-        health.may_change_at_ms = health.may_change_at_ms.min(other.may_change_at_ms);
-    }
-    if health.state == PoolState::Available && !together::tier_holds(layout, pool, measured) {
-        health.state = PoolState::Down;
-    }
-    health
-}
-
-/// How many endpoints of a pool count, and how many of these serve.
-fn counted(layout: &Layout, pool: &PoolLayout, measured: &impl Fn(EndpointId) -> Measured) -> (u32, u32) {
-    let judged = |endpoint: u32| {
-        let counts = forced(layout, pool, endpoint) != Some(Override::Drain);
-        let (serves, _) = standing(layout, pool, endpoint, measured(EndpointId(endpoint)).verdict);
-        (u32::from(counts), u32::from(serves))
-    };
-    pool.endpoints.clone().map(judged).fold((0, 0), |sum, (all, up)| (sum.0 + all, sum.1 + up))
-}
-
-/// The health of a pool by its own endpoints alone, and whether any of it can be measured.
-fn own_health(layout: &Layout, pool: &PoolLayout, measured: &impl Fn(EndpointId) -> Measured) -> (PoolHealth, bool) {
-    let (mut counted, mut up, mut allowed, mut degraded, mut may_change_at_ms) = (0_u32, 0_u32, 0_u32, 0_u32, SETTLED);
-    let mut measurable = pool.endpoints.is_empty();
-    for endpoint in pool.endpoints.clone() {
-        let forced = forced(layout, pool, endpoint);
-        let now = measured(EndpointId(endpoint));
-        let (serves, may_serve) = standing(layout, pool, endpoint, now.verdict);
-        counted += u32::from(forced != Some(Override::Drain));
-        up += u32::from(serves);
-        allowed += u32::from(may_serve);
-        measurable |= forced.is_some() || !now.unmeasurable;
-        if forced.is_none() {
-            degraded += u32::from(now.verdict == Verdict::Degraded);
-            may_change_at_ms = may_change_at_ms.min(now.may_change_at_ms);
-        }
-    }
-    let state = match () {
-        // Records alone: nothing is measured, but the operator's word counts.
-        () if pool.endpoints.is_empty() && !matches!(pool.region_state, Some(Override::Down | Override::Drain)) => PoolState::Available,
-        () if allowed == 0 => PoolState::ForcedDown,
-        () if up >= pool.min_healthy.needed(counted) => PoolState::Available,
-        () => PoolState::Down,
-    };
-    // Each degraded endpoint gives up its part; what is down is not counted, its share went to the others.
-    let given_up = u32::from(ADMIT_ALL.saturating_sub(pool.degraded_admit)) * degraded / up.max(1);
-    let admit = ADMIT_ALL.saturating_sub(u16::try_from(given_up).unwrap_or(ADMIT_ALL));
-    (PoolHealth { state, any_up: up > 0, last_good: false, admit, may_change_at_ms }, measurable)
-}
-
-impl MinHealthy {
-    /// How many of `counted` endpoints must be up.
-    pub(super) fn needed(self, counted: u32) -> u32 {
-        let wanted = match self {
-            MinHealthy::Count(count) => u64::from(count),
-            MinHealthy::Percent(percent) => (u64::from(percent) * u64::from(counted)).div_ceil(100),
-        };
-        // Not over u32: the cast follows a minimum with a u32.
-        wanted.min(u64::from(counted)).max(1) as u32
     }
 }
 

@@ -245,6 +245,15 @@ impl State {
             Change::Target { target, from, to, outcomes, report, .. } => {
                 tracing::info!(%target, %from, %to, outcomes, evidence = %report, "a target changed");
             }
+            Change::Held { pool, held } => {
+                let Some(pool) = self.book.layout().pools.get(pool.0 as usize) else { return };
+                let (service, region, family) = (&*pool.key.service, &*pool.key.region, pool.key.addresses);
+                if *held {
+                    tracing::error!(service, region, %family, "a region is measured down and HELD: `guard` allows no further losses; force it by hand");
+                } else {
+                    tracing::warn!(service, region, %family, "a region is held no longer");
+                }
+            }
             Change::Pool { pool, from, to, waits, .. } => {
                 let Some(name) = self.pools.get(pool.0 as usize) else { return };
                 let service = self.catalog.services.get(usize::from(name.service.0)).map_or("?", String::as_str);

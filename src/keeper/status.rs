@@ -27,7 +27,7 @@ pub struct PoolRow {
     pub region: String,
     /// `IPv4`, `IPv6`, or `records` for both.
     pub family: String,
-    /// `available`, `down` or `forced down`.
+    /// `available`, `down` or `forced down`; `HELD`: measured down, and served because of the guard.
     pub state: String,
     /// Seconds in this state.
     pub since_s: u64,
@@ -69,7 +69,7 @@ impl State {
                 service: pool.key.service.to_string(),
                 region: pool.key.region.to_string(),
                 family: pool.key.addresses.to_string(),
-                state: health.state.to_string(),
+                state: if health.held { "HELD".to_owned() } else { health.state.to_string() },
                 since_s: standing.map_or(0, |standing| age_s(standing.since_ms)),
                 up: pool.endpoints.clone().filter(|id| view.endpoint_up(EndpointId(*id))).count(),
                 endpoints: pool.endpoints.len(),

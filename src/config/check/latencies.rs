@@ -11,8 +11,8 @@ use crate::config::files;
 use crate::config::spec::Fields;
 use crate::diag::{Diagnostics, Mark, Source, nearest};
 use crate::geo::source::csv::{Cell, content_lines, split};
-use crate::number;
 use crate::geo::{Code, Prefix, RegionId};
+use crate::number;
 use crate::steer::order::latency::{From, Latencies, MAX_MS, METRES_PER_MS};
 
 /// Rows of the file: a hundred thousand networks to forty regions. Each network is an edge of the place table.

@@ -17,7 +17,7 @@ use crate::steer::Weight;
 use crate::wire::rtype;
 
 /// Regions of one configuration: plans rank all of them for every place, and sixteen bits name them.
-const MAX_REGIONS: usize = 1024;
+pub(super) const MAX_REGIONS: usize = 1024;
 
 /// Services of one configuration.
 const MAX_SERVICES: usize = 65_535;

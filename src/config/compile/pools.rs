@@ -88,6 +88,7 @@ impl Pools {
             tier: Arc::default(),
             mates: Arc::default(),
             scored: false,
+            guard: model.server.guard,
             degraded_admit: offer.degraded_admit,
             recovery: offer.recovery,
         });
