@@ -385,7 +385,8 @@ impl HealthBook {
         for (id, before) in concerned.iter().zip(&before) {
             let (memory, pool) = (&mut memories[id.0 as usize], &layout.pools[id.0 as usize]);
             let was_held = memory.held;
-            memory.held = region_health(layout, *id, &measured).state == PoolState::Down
+            memory.held = pool.guard.is_some()
+                && region_health(layout, *id, &measured).state == PoolState::Down
                 && (was_held || *before == PoolState::Available && !may_fall(windows, view, layout, pool, now_ms));
             if memory.held != was_held {
                 changes.push(Change::Held { pool: *id, held: memory.held });

@@ -394,6 +394,13 @@ fn the_guard_holds_further_losses_until_they_are_well_or_forced() {
     book.report(NodeId::LOCAL, &targets[2], report('-'), 700_000);
     book.reconcile(Arc::new(layout.clone()), 700_001);
     assert_eq!(states(&book), [down, down, held, held]);
+    // Without a guard nothing is.
+    let mut unguarded = layout.clone();
+    unguarded.pools.iter_mut().for_each(|pool| pool.guard = None);
+    let mut free = HealthBook::new(Arc::new(layout.clone()), 0);
+    targets.iter().for_each(|target| _ = free.report(NodeId::LOCAL, target, report('-'), 1000));
+    free.reconcile(Arc::new(unguarded), 2000);
+    assert_eq!(states(&free), [down; 4]);
     // Well again, or forced: no longer.
     book.report(NodeId::LOCAL, &targets[3], report('+'), 700_002);
     layout.pools[2].region_state = Some(Override::Down);
