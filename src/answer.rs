@@ -300,6 +300,7 @@ impl<'a, 'o> Page<'a, 'o> {
     }
 
     /// Asks for a decision, and notes what is told of it.
+    #[inline]
     fn decided(&mut self, id: SteeringId, steering: &'a Steering, family: &'a FamilySteering) -> Decision<'a> {
         let catalog = &*self.world.catalog;
         let subnet = self.client_subnet(steering.ecs);

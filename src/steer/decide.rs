@@ -214,14 +214,14 @@ pub fn decide<'w, T: Trace>(question: &Question<'w>, trace: &mut T) -> Decision<
 }
 
 /// The decision by one standard, if anyone meets it.
-#[inline]
+#[inline(always)]
 fn at<'w, T: Trace>(question: &Question<'w>, seen: &Seen, standard: Standard, trace: &mut T) -> Option<Decision<'w>> {
     let choice = choose(question, seen, standard, trace);
     answered(question, seen, &choice, standard, trace)
 }
 
 /// What is answered from the region that was chosen.
-#[inline]
+#[inline(always)]
 fn answered<'w, T: Trace>(
     question: &Question<'w>,
     seen: &Seen,
@@ -251,7 +251,7 @@ fn locate(question: &Question<'_>) -> (Leaf, PlaceId, (IpAddr, Leaf)) {
 }
 
 /// The first band with anyone who meets the standard, and in it the client's own region.
-#[inline]
+#[inline(always)]
 fn choose<T: Trace>(question: &Question<'_>, seen: &Seen, standard: Standard, trace: &mut T) -> Choice {
     let client = seen.client;
     let mut choice = Choice::new(sharer(question, seen));
@@ -299,7 +299,7 @@ impl Choice {
         self.band.best().or(self.first_up)
     }
 
-    #[inline]
+    #[inline(always)]
     fn consider<T: Trace>(&mut self, question: &Question<'_>, entry: Entry, client: u64, standard: Standard, trace: &mut T) -> Next {
         if self.offered > 0 && entry.band != self.band_id {
             return Next::Complete;

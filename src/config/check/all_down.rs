@@ -75,6 +75,17 @@ fn name(field: &Field<'_>, candidates: Candidates<'_>, out: &mut Diagnostics) ->
     }
 }
 
+/// Where a hard fence is left without a region, its `fallback` has addresses only: records would be empty for those inside alone.
+pub(super) fn check_fenced_records(rules: &Field<'_>, steer: &Steer, out: &mut Diagnostics) {
+    if steer.types.is_empty() || !steer.rules.iter().any(|rule| rule.hard_fence().is_some()) {
+        return;
+    }
+    let types: Vec<String> = steer.types.iter().map(|rtype| rtype::name(*rtype).to_string()).collect();
+    let text = format!("a hard fence is for addresses, and the regions of this name have {} as well", types.join(", "));
+    let hint = "write `fence: soft`, or give those `records` to a service of their own: what is empty for clients inside is not for others";
+    out.error_hint(rules.mark(), text, hint);
+}
+
 /// Under a hard fence nothing may be answered for some clients that is empty or comes from outside (BEHAVIOUR S6).
 pub(super) fn check_fences(field: &Field<'_>, steer: &Steer, candidates: Candidates<'_>, out: &mut Diagnostics) {
     if !steer.rules.iter().any(|rule| rule.hard_fence().is_some()) {

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use super::all_down::{check_fences, on_all_down};
+use super::all_down::{check_fenced_records, check_fences, on_all_down};
 use super::latencies::metres_from_text;
 use super::rules::{Candidates, known_region, rules};
 use super::{Areas, MAX_TTL_S, Regions, weight};
@@ -134,6 +134,9 @@ fn assemble(
         tiers,
     };
     check_aliases(mark, &steer, known, out);
+    if let Some(field) = get("rules") {
+        check_fenced_records(&field, &steer, out);
+    }
     if let Some(field) = get("on_all_down") {
         check_fences(&field, &steer, known, out);
     }

@@ -15,6 +15,7 @@ use crate::steer::rule::{Action, Fence, Rule};
 use crate::steer::{Candidate, Fallback, Families, FamilySteering, ShareSpec, Steering, Weight};
 use crate::wire::rtype;
 
+/// One steered name, compiled.
 pub(super) fn steering(model: &Model, steer: &Steer, pools: &mut Pools, plans: &mut Plans<'_>) -> Result<Steering, PlanTooLarge> {
     // An alias stands for the addresses, too.
     let has_addresses = !steer.types.contains(&rtype::CNAME);
@@ -76,7 +77,11 @@ fn family_steering(
     plans: &mut Plans<'_>,
 ) -> Result<Option<FamilySteering>, PlanTooLarge> {
     let (mut candidates, mut ranked, mut can_admit_less, mut tiers) = (Vec::new(), Vec::new(), false, Vec::new());
-    let group = group(model, steer);
+    let rtype = match asked {
+        Asked::Addresses(_) => None,
+        Asked::Records(rtype) => Some(rtype),
+    };
+    let group = group(model, steer, rtype);
     for (at, (region_id, weight)) in steer.regions.iter().zip(&steer.weights).enumerate() {
         let region = &model.regions[usize::from(region_id.0)];
         let Some(offer) = region.offers.iter().find(|offer| offer.service == steer.service) else { continue };

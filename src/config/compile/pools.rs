@@ -27,14 +27,15 @@ pub(super) struct PoolKey {
 }
 
 /// What tells the pools of a name apart from those of others, where its regions are judged together; 0 where each is judged alone.
-pub(super) fn group(model: &Model, steer: &Steer) -> u64 {
+/// For records those regions are judged together that have the type.
+pub(super) fn group(model: &Model, steer: &Steer, rtype: Option<u16>) -> u64 {
     let remembers = steer.on_all_down == OnAllDown::LastGood;
     let scored = is_scored(steer);
     if steer.tiers.is_empty() && !remembers && !scored {
         return 0;
     }
     let names: Vec<&str> = steer.regions.iter().map(|id| model.regions[usize::from(id.0)].name.as_str()).collect();
-    identity(&[format!("{names:?} {:?} {remembers} {scored}", steer.tiers).as_bytes()]).max(1)
+    identity(&[format!("{names:?} {:?} {remembers} {scored} {rtype:?}", steer.tiers).as_bytes()]).max(1)
 }
 
 /// Whether the balance of a name wants to know how quickly endpoints answer.
