@@ -39,6 +39,14 @@ impl Clock {
         }
     }
 
+    /// Monotonic microseconds since this clock was made, for how long something took; a fake clock moves by whole milliseconds.
+    pub fn now_us(&self) -> u64 {
+        match &self.source {
+            Source::System(start) => u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX),
+            Source::Fake(_) => self.now_ms().saturating_mul(1_000),
+        }
+    }
+
     /// Seconds since 1970-01-01 UTC; 0 on a machine whose clock stands before that.
     pub fn wall_s(&self) -> u64 {
         match &self.source {

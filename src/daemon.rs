@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tokio::runtime::{Builder, Runtime};
+use tokio::sync::watch;
+use tokio::task::AbortHandle;
 
 use crate::api::{self, Control};
 use crate::clock::Clock;
@@ -15,10 +17,10 @@ use crate::config::compile::{Compiled, Earlier, compile};
 use crate::config::load;
 use crate::config::model::Server;
 use crate::diag::Diagnostics;
-use crate::health::{Layout, NodeId, TargetKey};
+use crate::health::{NodeId, TargetKey};
 use crate::keeper::{Ended, Keeper};
 use crate::metrics::Registry;
-use crate::prober::Prober;
+use crate::prober::{Prober, Resolver};
 use crate::server::{self, NowMs, Running};
 use wishes::{Wish, Wishes};
 
@@ -96,7 +98,9 @@ struct Daemon {
     keeper: Keeper,
     /// Held so that the socket goes with the daemon.
     control: Option<Control>,
-    prober: Prober,
+    resolver: Resolver,
+    /// The prober, which follows the keeper.
+    probing: AbortHandle,
     running: Running,
     registry: Arc<Registry>,
 }
@@ -115,10 +119,20 @@ impl Daemon {
         log_warnings(&warnings);
         let clock = Clock::system();
         let earlier = Arc::new(Earlier::of(&compiled));
-        let targets = targets(&compiled.layout);
+        let hosts = compiled.layout.hosts();
         let keeper = Keeper::start(compiled, server.state_dir.clone(), clock.clone(), keeper_ended).map_err(system("start the keeper"))?;
 
         let health = keeper.health();
+        let mut resolver = Resolver::start(runtime.handle(), &server.resolvers, hosts, move |host, found| health.resolved(host, found));
+        if !keeper.knew_hosts() {
+            match runtime.block_on(wishes.unless_stopped(resolver.first_round())) {
+                Some(true) => {}
+                Some(false) => tracing::warn!("not all host names are resolved yet; their regions have no address until they are"),
+                None => return Ok(None),
+            }
+            keeper.world().settle()?;
+        }
+        let (health, targets) = (keeper.health(), keeper.health().targets()?);
         let report = move |target: TargetKey, report| health.report(NodeId::LOCAL, &target, report);
         let mut prober = Prober::start(runtime.handle(), clock.clone(), clock.wall_s(), targets, report);
         if keeper.knew_all() {
@@ -146,7 +160,9 @@ impl Daemon {
             tracing::info!(%address, "serving");
         }
         tracing::info!(zones, steered_names = names, regions, targets = prober.target_count(), "ready");
-        Ok(Some(Daemon { path: path.to_owned(), server, earlier, keeper, control, prober, running, registry }))
+        let probing = follow(runtime, prober, &keeper);
+        let path = path.to_owned();
+        Ok(Some(Daemon { path, server, earlier, keeper, control, resolver, probing, running, registry }))
     }
 
     /// All or nothing: with any error the world in force stays (BEHAVIOUR R1). False if the process was asked to end meanwhile.
@@ -167,10 +183,10 @@ impl Daemon {
         log_warnings(&warnings);
         self.warn_of_restart(&server);
         let earlier = Arc::new(Earlier::of(&compiled));
-        let targets = targets(&compiled.layout);
+        let hosts = compiled.layout.hosts();
         self.keeper.world().install(compiled)?;
         self.earlier = earlier;
-        self.prober.set_targets(targets);
+        self.resolver.set(&server.resolvers, hosts);
         let world = self.keeper.shared().load();
         tracing::info!(generation = world.generation, zones = world.catalog.zones.zones().len(), "reloaded");
         Ok(())
@@ -195,16 +211,25 @@ impl Daemon {
         tracing::info!("draining");
         self.running.stop();
         drop(self.control);
-        drop(self.prober);
+        drop(self.resolver);
+        self.probing.abort();
         self.keeper.stop()?;
         tracing::info!("stopped; {}", self.registry.totals());
         Ok(())
     }
 }
 
-/// Every distinct target of a layout is probed.
-fn targets(layout: &Layout) -> Vec<TargetKey> {
-    layout.endpoints.iter().flat_map(|endpoint| endpoint.targets()).cloned().collect()
+/// From now on the prober probes what the keeper says: that changes with reloads and with the addresses of host names.
+fn follow(runtime: &Runtime, mut prober: Prober, keeper: &Keeper) -> AbortHandle {
+    let (tell, mut told) = watch::channel(Vec::new());
+    keeper.health().tell_targets(move |targets| _ = tell.send(targets));
+    let following = async move {
+        while told.changed().await.is_ok() {
+            let targets = told.borrow_and_update().clone();
+            prober.set_targets(targets);
+        }
+    };
+    runtime.spawn(following).abort_handle()
 }
 
 fn log_warnings(warnings: &Diagnostics) {

@@ -44,7 +44,7 @@ enum Sideways {
 const FIRST_LAYER_WITH_TIME: usize = 5;
 
 /// Crates (by the name that `use` has) and the files or folders that may name them; what is not listed may stand anywhere.
-const CRATES: [(&str, &[&str]); 15] = [
+const CRATES: [(&str, &[&str]); 18] = [
     ("arc_swap", &["snapshot.rs"]),
     ("clap", &["cli/"]),
     ("fastrand", &[]),
@@ -54,7 +54,10 @@ const CRATES: [(&str, &[&str]); 15] = [
     ("maxminddb", &["geo/source/mmdb.rs"]),
     ("rand", &[]),
     ("regex", &["health/monitor/", "prober/"]),
-    ("reqwest", &["prober/"]),
+    ("hickory_resolver", &["prober/resolve.rs"]),
+    ("hyper", &["prober/"]),
+    ("hyper_util", &["prober/"]),
+    ("http_body_util", &["prober/"]),
     ("rustls", &["prober/", "server/"]),
     ("serde", &["config/", "steer/mod.rs", "steer/order/", "steer/balance/", "health/monitor/", "api/", "cluster/"]),
     ("serde_json", &["health/monitor/", "api/", "cluster/", "cli/"]),

@@ -127,8 +127,17 @@ fn status_json(status: &Status) -> String {
     let targets = status.targets.iter().map(|target| {
         json!({
             "target": target.target, "state": target.state, "since_s": target.since_s, "flag": target.flag,
-            "evidence": target.evidence, "evidence_age_s": target.evidence_age_s,
+            "evidence": target.evidence, "evidence_age_s": target.evidence_age_s, "next_probe_ms": target.next_probe_ms,
+            "prober_faults": target.prober_faults,
         })
+    });
+    let hosts = status.hosts.iter().map(
+        |host| json!({ "host": host.host, "addresses": host.addresses, "age_s": host.age_s, "next_s": host.next_s, "error": host.error }),
+    );
+    let tally = &status.tally;
+    let since_start = json!({
+        "target_changes": tally.target_changes, "region_changes": tally.region_changes, "holds": tally.holds,
+        "suppressions": tally.suppressions, "forced": tally.forced,
     });
     let overrides = status.overrides.iter().map(|forced| {
         json!({
@@ -137,5 +146,10 @@ fn status_json(status: &Status) -> String {
         })
     });
     let (pools, targets) = (pools.collect::<Vec<_>>(), targets.collect::<Vec<_>>());
-    json!({ "generation": status.generation, "regions": pools, "targets": targets, "overrides": overrides.collect::<Vec<_>>() }).to_string()
+    let (hosts, overrides) = (hosts.collect::<Vec<_>>(), overrides.collect::<Vec<_>>());
+    json!({
+        "generation": status.generation, "regions": pools, "targets": targets, "hosts": hosts, "overrides": overrides,
+        "since_start": since_start,
+    })
+    .to_string()
 }

@@ -84,9 +84,13 @@ fn print_regions(compiled: &Compiled, out: &mut impl Write) -> Result<(), Failur
     for (index, region) in catalog.regions.iter().enumerate() {
         let pools = compiled.pools.iter().zip(&compiled.layout.pools).filter(|(name, _)| usize::from(name.region.0) == index);
         let described = pools.map(|(name, pool)| {
-            let probed = pool.endpoints.clone().filter(|id| compiled.layout.endpoints[*id as usize].targets().next().is_some()).count();
+            let endpoints = || pool.endpoints.clone().map(|id| &compiled.layout.endpoints[id as usize]);
+            let (fixed, hosts): (Vec<_>, Vec<_>) = endpoints().partition(|endpoint| endpoint.seat.is_none());
+            let probed = fixed.iter().filter(|endpoint| endpoint.targets().next().is_some()).count();
+            let hosts: BTreeSet<&str> = hosts.iter().filter_map(|endpoint| Some(&*endpoint.seat.as_ref()?.host)).collect();
+            let hosts: String = hosts.iter().map(|host| format!(" + {host}, resolved while serving")).collect();
             let service = &catalog.services[usize::from(name.service.0)];
-            format!("{service} {} x {} ({probed} probed)", pool.key.addresses, pool.endpoints.len())
+            format!("{service} {} x {} ({probed} probed){hosts}", pool.key.addresses, fixed.len())
         });
         // Names with demands of their own (`min_healthy`, `families`) have pools of their own over the same endpoints.
         let mut described: Vec<String> = described.collect();

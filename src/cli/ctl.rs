@@ -112,7 +112,12 @@ impl Status {
             print(&status, out)?;
         }
         let regions = rows(&status, "regions");
-        let missing = regions.iter().filter(|row| row["state"] != "available").count();
+        // A region without an address of a family is none that failed; a name without any address is.
+        let missing = regions.iter().filter(|row| row["state"] != "available" && row["state"] != "no address").count();
+        let homeless = rows(&status, "hosts").iter().filter(|row| row["addresses"].as_array().is_none_or(Vec::is_empty)).count();
+        if homeless > 0 {
+            return Err(Failure::Failed(format!("{homeless} host names have no address")));
+        }
         match missing {
             0 => Ok(()),
             missing => Err(Failure::Failed(format!("{missing} of {} regions are not available", regions.len()))),
@@ -150,9 +155,19 @@ fn print(status: &Value, out: &mut impl Write) -> Result<(), Failure> {
             evidence if evidence.is_empty() => "not probed yet".to_owned(),
             evidence => format!("{evidence}, {} ago", age(row["evidence_age_s"].as_u64().unwrap_or(0))),
         };
-        vec![text(row, "target"), text(row, "state"), since(row), seen, text(row, "flag")]
+        let next = row["next_probe_ms"].as_u64().map_or_else(String::new, |next_ms| format!("{:.1}s", next_ms as f64 / 1000.0));
+        vec![text(row, "target"), text(row, "state"), since(row), seen, next, text(row, "flag")]
     });
-    table(&["TARGET", "STATE", "SINCE", "LAST SEEN", "NOTE"], targets.collect(), out)?;
+    table(&["TARGET", "STATE", "SINCE", "LAST SEEN", "NEXT", "NOTE"], targets.collect(), out)?;
+    if !rows(status, "hosts").is_empty() {
+        let hosts = rows(status, "hosts").iter().map(|row| {
+            let addresses: Vec<&str> = row["addresses"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+            let asked = row["age_s"].as_u64().map_or_else(|| "not yet".to_owned(), |age_s| format!("{} ago", age(age_s)));
+            let next = row["next_s"].as_u64().map_or_else(String::new, age);
+            vec![text(row, "host"), addresses.join(" "), asked, next, text(row, "error")]
+        });
+        table(&["HOST", "ADDRESSES", "ASKED", "NEXT", "NOTE"], hosts.collect(), out)?;
+    }
     if !rows(status, "overrides").is_empty() {
         let forced = rows(status, "overrides").iter();
         let forced = forced.map(|row| vec![text(row, "selector"), text(row, "state"), text(row, "author"), text(row, "reason")]);

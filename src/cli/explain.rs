@@ -15,11 +15,12 @@ use hickory_proto::rr::{Name as LibraryName, RecordType};
 use super::geo::source_text;
 use super::{ConfigArg, Failure};
 use crate::answer::{Ask, Outcome, Transport, answer};
-use crate::config::compile::Compiled;
+use crate::config::compile::{Compiled, identity_of};
 use crate::daemon::Prepared;
 use crate::geo::{Family, Kind, Leaf, PlaceId, Prefix};
-use crate::health::{HealthView, Measured, PoolState};
+use crate::health::{HealthView, Hosts, Measured, PoolState};
 use crate::name::Name;
+use crate::prober::resolve_once;
 use crate::snapshot::{Catalog, Snapshot};
 use crate::steer::balance::Turns;
 use crate::steer::decide::{Client, Considered, Question, Standard, Trace, decide};
@@ -57,8 +58,8 @@ impl Explain {
     pub(super) fn run(&self, out: &mut impl Write) -> Result<(), Failure> {
         let name = Name::parse(&self.name, None).map_err(|error| Failure::Usage(format!("`{}` is not a name: {error}", self.name)))?;
         let client = parse_client(&self.client)?;
-        let Prepared { compiled, geo_files, .. } = self.config.prepare()?;
-        let world = self.world(&compiled)?;
+        let Prepared { compiled, geo_files, server, .. } = self.config.prepare()?;
+        let world = self.world(&compiled, &server.resolvers)?;
         let (outcome, reply) = self.ask(&world, &name, client)?;
 
         writeln!(out, "question  {name} {} for a client in {client}", self.rtype())?;
@@ -96,7 +97,7 @@ impl Explain {
     }
 
     /// The world as `serve` would publish it, with health as assumed.
-    fn world(&self, compiled: &Compiled) -> Result<Snapshot, Failure> {
+    fn world(&self, compiled: &Compiled, resolvers: &[SocketAddr]) -> Result<Snapshot, Failure> {
         let catalog = &compiled.catalog;
         let region = |name: &String| {
             let index = catalog.regions.iter().position(|region| region.name == *name);
@@ -107,7 +108,13 @@ impl Explain {
             let mut pools = compiled.layout.pools.iter().zip(&compiled.pools);
             pools.any(|(pool, name)| pool.endpoints.contains(&id) && down.contains(&usize::from(name.region.0)))
         };
-        let health = HealthView::new(&compiled.layout, |id| if endpoint_is_down(id.0) { Measured::DOWN } else { Measured::UP });
+        // Host names have the addresses that they have just now.
+        let hosts = match compiled.layout.hosts() {
+            none if none.is_empty() => Hosts::default(),
+            hosts => resolve_once(resolvers, hosts)?,
+        };
+        let layout = compiled.layout.seated(&hosts, |_| None, identity_of);
+        let health = HealthView::new(&layout, |id| if endpoint_is_down(id.0) { Measured::DOWN } else { Measured::UP });
         Ok(Snapshot { catalog: Arc::clone(catalog), health: Arc::new(health), generation: 1 })
     }
 
@@ -230,12 +237,14 @@ impl<'w> Steps<'w> {
         for entry in family.plan.ranking(place_id).iter() {
             self.write_region(text, family, place_id, entry)?;
         }
-        let is_forced_down = |candidate: &Candidate| self.health.pool(candidate.pool).state == PoolState::ForcedDown;
-        let all_forced_down = family.candidates.iter().all(is_forced_down);
+        let is_shut = |candidate: &Candidate| !self.health.pool(candidate.pool).state.is_open();
+        let all_forced_down = family.candidates.iter().all(is_shut);
         match (self.heard.chosen, self.heard.standard) {
             (None, _) if steering.on_all_down == OnAllDown::Nodata => writeln!(text, "all down  no data, as configured")?,
             (None, _) if steering.on_all_down == OnAllDown::Fallback => writeln!(text, "all down  what `on_all_down` names as `fallback`")?,
-            (None, _) if all_forced_down => writeln!(text, "all down  no data: every region is forced down")?,
+            (None, _) if all_forced_down => {
+                writeln!(text, "all down  no data: every region is forced down, or has no address of its host names")?
+            }
             (None, _) if steering.on_all_down == OnAllDown::Servfail => writeln!(text, "all down  a failure of the server, as configured")?,
             (None, _) if steering.on_all_down == OnAllDown::Refuse => writeln!(text, "all down  refused, as configured")?,
             (None, _) => writeln!(text, "all down  every region inside the hard fence is forced down: its fallback addresses")?,
@@ -288,6 +297,7 @@ impl<'w> Steps<'w> {
             (_, _, PoolState::Available) => "up, not needed",
             (_, _, PoolState::Down) => "down, passed over",
             (_, _, PoolState::ForcedDown) => "forced down, passed over",
+            (_, _, PoolState::Vacant) => "its host names have no address, passed over",
         }
     }
 }

@@ -5,6 +5,7 @@ mod check;
 mod ctl;
 mod explain;
 mod geo;
+mod probe;
 mod serve;
 mod zone;
 
@@ -37,6 +38,8 @@ enum Command {
     /// Force regions, services or endpoints up, down or to drain by hand
     #[command(subcommand)]
     Ctl(ctl::Ctl),
+    /// Probe a service or an endpoint once and show every step; exit code 1 where a probe fails
+    Probe(probe::Probe),
     /// Ask the geo data
     #[command(subcommand)]
     Geo(geo::Geo),
@@ -102,6 +105,7 @@ pub fn run() -> ExitCode {
         Command::Explain(explain) => explain.run(&mut out),
         Command::Status(status) => status.run(&mut out),
         Command::Ctl(ctl) => ctl.run(&mut out),
+        Command::Probe(probe) => probe.run(&mut out),
         Command::Geo(geo) => geo.run(&mut out),
         Command::Zone(zone) => zone.run(&mut out),
     };

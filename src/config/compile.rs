@@ -23,6 +23,7 @@ use crate::zone::lookup::Zones;
 use crate::zone::rrset::{Rrset, txt_from_strings};
 use names::{Plans, steering};
 use pools::Pools;
+pub use pools::identity_of;
 
 /// A configuration ready to be published.
 #[derive(Debug)]
@@ -35,6 +36,8 @@ pub struct Compiled {
     pub pools: Vec<PoolName>,
     /// The geo files that the place table was made of, in order.
     pub geo_sources: Vec<GeoSource>,
+    /// The longest hold while our own network is out, in milliseconds.
+    pub hold_max_ms: u64,
     /// Plans by key, so that the next load compiles only what changed.
     pub plans: PlanCache,
 }
@@ -102,7 +105,7 @@ pub fn compile(mut model: Model, earlier: Option<&Earlier>, diagnostics: &mut Di
     if steerings.len() < model.steerings.len() {
         return None;
     }
-    let plans = plans.used;
+    let (plans, hold_max_ms) = (plans.used, model.server.hold_max_ms);
     // Nothing points into the files from here on: their text would stay in memory for as long as the world does.
     model.zones.iter_mut().for_each(|zone| zone.mark = Mark::path(&zone.mark.source.path));
     let region = |region: &Region| snapshot::Region { name: region.name.clone(), location: region.location };
@@ -116,7 +119,7 @@ pub fn compile(mut model: Model, earlier: Option<&Earlier>, diagnostics: &mut Di
         records: pools.records,
         turn_slots: pools.turn_slots as usize,
     };
-    Some(Compiled { catalog: Arc::new(catalog), layout: Arc::new(pools.layout), pools: pools.names, geo_sources, plans })
+    Some(Compiled { catalog: Arc::new(catalog), layout: Arc::new(pools.layout), pools: pools.names, geo_sources, hold_max_ms, plans })
 }
 
 fn refuse(model: &Model, steer: &Steer, error: PlanTooLarge, diagnostics: &mut Diagnostics) {

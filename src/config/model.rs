@@ -1,12 +1,14 @@
 //! The Model: what an operator meant, checked, with defaults filled in and every reference resolved.
 //! It holds no places in files and no text that still has to be parsed; `compile` turns it into a Catalog.
 
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::geo::{GeoFile, Override, Point, Prefix, RegionId};
+use crate::geo::{Family, GeoFile, Override, Point, Prefix, RegionId};
 use crate::health::guard::Guard;
+use crate::health::hosts::HostName;
 use crate::health::view::ADMIT_ALL;
 use crate::health::{self, Combine, MinHealthy, Monitor, PoolLayout, Recovery, TargetKey};
 use crate::name::Name;
@@ -67,6 +69,10 @@ pub struct Server {
     pub state_dir: Option<PathBuf>,
     /// The control socket, where one is named; see [`Server::control_path`].
     pub control: Option<PathBuf>,
+    /// Who resolves the host names of endpoints; empty = as the system is configured.
+    pub resolvers: Vec<SocketAddr>,
+    /// The longest hold while our own network is out, in milliseconds (`hold_max`, BEHAVIOUR H5).
+    pub hold_max_ms: u64,
     /// Whether monitors may run programs (`exec_probes`, default false).
     pub exec_probes: bool,
     /// How many regions of a service may go down by measurement (`guard`); none = all.
@@ -154,12 +160,54 @@ impl Offer {
 /// One target of a service in a region.
 #[derive(Debug)]
 pub struct Endpoint {
-    /// The address that is answered.
-    pub address: IpAddr,
+    /// What is answered: its address, or those that its name has.
+    pub at: At,
     /// Its weight inside the region (default 1).
     pub weight: Weight,
     /// Set by hand in the file.
     pub state: Option<health::Override>,
+}
+
+/// How an endpoint is given.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum At {
+    /// By its address.
+    Address(IpAddr),
+    /// By a host name, which the prober resolves.
+    Host {
+        /// The name, in lower case, without the final dot.
+        name: HostName,
+        /// The one family that is used of it; none = both.
+        family: Option<Family>,
+    },
+}
+
+impl At {
+    /// The host name, where it is given by one.
+    pub fn host(&self) -> Option<&HostName> {
+        match self {
+            At::Address(_) => None,
+            At::Host { name, .. } => Some(name),
+        }
+    }
+
+    /// True if it has, or may have, addresses of the family.
+    pub fn may_have(&self, family: Family) -> bool {
+        match self {
+            At::Address(address) => Family::of(*address) == family,
+            At::Host { family: only, .. } => only.is_none_or(|only| only == family),
+        }
+    }
+}
+
+impl fmt::Display for At {
+    /// `192.0.2.10`, `lb.example.net`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            At::Address(address) => address.fmt(f),
+            At::Host { name, .. } => f.write_str(name),
+        }
+    }
 }
 
 /// One steered name.

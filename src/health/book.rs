@@ -37,6 +37,8 @@ pub struct HealthBook {
     families: [Family; 2],
     /// What changes by the mere passing of time.
     wakes: BTreeSet<(u64, Wake)>,
+    /// See [`HealthBook::hold_at_most`].
+    hold_max_ms: u64,
     view: HealthView,
     revision: u64,
 }
@@ -143,6 +145,8 @@ pub struct TargetHealth<'a> {
     pub contrary: u32,
     /// Why the state is not simply what was measured last.
     pub flag: Option<Flag>,
+    /// Times that the prober could not ask, by its own fault.
+    pub faults: u64,
     /// The last local report, prober faults included, and when it came.
     pub last: Option<(u64, &'a Report)>,
 }
@@ -169,11 +173,18 @@ impl HealthBook {
             windows: BTreeMap::new(),
             families: [Family::default(); 2],
             wakes: BTreeSet::new(),
+            hold_max_ms: network::DEFAULT_HOLD_MAX_MS,
             view: HealthView::default(),
             revision: 0,
         };
         book.reconcile(layout, now_ms);
         book
+    }
+
+    /// How long a state is held while our own network is out, and a family believed that cannot be measured (H5), in milliseconds; from
+    /// the next judgement on.
+    pub fn hold_at_most(&mut self, hold_max_ms: u64) {
+        self.hold_max_ms = hold_max_ms;
     }
 
     /// Takes a new layout: targets that are in it again keep their health (R1), new ones are unknown, the others are forgotten.
@@ -323,7 +334,7 @@ impl HealthBook {
         let entry = &mut self.entries[at];
         let old_wake_ms = entry.wake_ms;
         let before = entry.measured;
-        entry.settle(trust, now_ms, changes);
+        entry.settle(trust, self.hold_max_ms, now_ms, changes);
         if old_wake_ms != entry.wake_ms {
             old_wake_ms.iter().for_each(|due_ms| _ = self.wakes.remove(&(*due_ms, Wake::Entry(at))));
         }
@@ -355,7 +366,7 @@ impl HealthBook {
         others.reported_regions = reported_regions.len();
         let monitor = &entry.target.monitor;
         let deadline_ms = silence.deadline_ms(monitor.fall, monitor.interval_ms, monitor.timeout_ms);
-        network::judge(self.families[family], silence, others, deadline_ms, now_ms)
+        network::judge(self.families[family], silence, others, deadline_ms, self.hold_max_ms, now_ms)
     }
 
     /// Where the last pool of a name went down, those that were up before stay in mind until one comes back (`on_all_down: last-good`).

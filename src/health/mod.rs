@@ -1,9 +1,10 @@
-//! Health: what is probed (`monitor`), what a probe found (`report`), what follows from it (`book`), what keeps it quiet (`damp`, `network`) and what the hot path reads (`view`).
+//! Health: what is probed (`monitor`), what a probe found (`report`), what follows from it (`book`), what keeps it quiet (`damp`, `network`), which addresses host names have (`hosts`) and what the hot path reads (`view`).
 //! All of it is data and pure functions; nothing here opens a socket, asks the time or draws a random number.
 
 pub mod book;
 pub mod damp;
 pub mod guard;
+pub mod hosts;
 pub mod monitor;
 mod network;
 pub mod overrides;
@@ -13,8 +14,9 @@ pub mod view;
 pub mod vote;
 
 pub use book::{Change, Flag, HealthBook, PoolStanding, TargetHealth};
+pub use hosts::{Hosts, Resolution, Seat};
 pub use monitor::{Monitor, MonitorSpec, Request, TargetKey};
-pub use network::HOLD_MAX_MS;
+pub use network::DEFAULT_HOLD_MAX_MS;
 pub use report::{Evidence, NodeId, Outcome, Report};
 pub use view::{
     Addresses, Checks, Combine, EndpointLayout, HealthView, Layout, Measured, MinHealthy, Override, PoolHealth, PoolKey, PoolLayout,

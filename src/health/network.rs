@@ -3,8 +3,9 @@
 
 use super::report::{Evidence, Outcome, Report};
 
-/// A state is held for at most this long while our own network is in doubt: then the operator's clients need an answer that moves.
-pub const HOLD_MAX_MS: u64 = 60_000;
+/// A state is held for at most this long while our own network is in doubt, where the files do not say (`hold_max`): then the operator's
+/// clients need an answer that moves.
+pub const DEFAULT_HOLD_MAX_MS: u64 = 60_000;
 
 /// A verdict of our own network takes this many silent targets, in as many regions: one that dies alone proves nothing.
 const MIN_SILENT: usize = 2;
@@ -74,8 +75,8 @@ pub(super) enum Trust {
     Out { until_ms: u64 },
 }
 
-/// The rule.
-pub(super) fn judge(family: Family, silence: Silence, others: Others, deadline_ms: u64, now_ms: u64) -> Trust {
+/// The rule. States are held for at most `hold_max_ms`; `deadline_ms` is when this target is decided at the latest.
+pub(super) fn judge(family: Family, silence: Silence, others: Others, deadline_ms: u64, hold_max_ms: u64, now_ms: u64) -> Trust {
     let heard_since = |start_ms: u64| family.heard_ms.is_some_and(|heard_ms| heard_ms >= start_ms);
     if others.targets < MIN_SILENT || others.regions < MIN_SILENT || heard_since(silence.last_start_ms) {
         return Trust::Works;
@@ -86,7 +87,7 @@ pub(super) fn judge(family: Family, silence: Silence, others: Others, deadline_m
     if heard_since(silence.first_start_ms) || others.reported < MIN_SILENT || others.reported_regions < MIN_SILENT {
         return Trust::Works;
     }
-    let until_ms = family.held_since_ms.unwrap_or(now_ms) + HOLD_MAX_MS;
+    let until_ms = family.held_since_ms.unwrap_or(now_ms).saturating_add(hold_max_ms);
     if now_ms < until_ms { Trust::Out { until_ms } } else { Trust::Works }
 }
 
@@ -114,8 +115,19 @@ mod tests {
             (held(1_000), all, 60_999, Trust::Out { until_ms: 61_000 }, "held for a while"),
             (held(1_000), all, 61_000, Trust::Works, "held long enough"),
         ] {
-            assert_eq!(judge(family, silence, others, silence.deadline_ms(3, 5000, 2000), now_ms), expected, "{why}");
+            let deadline_ms = silence.deadline_ms(3, 5000, 2000);
+            assert_eq!(judge(family, silence, others, deadline_ms, DEFAULT_HOLD_MAX_MS, now_ms), expected, "{why}");
         }
+    }
+
+    #[test]
+    fn h5_the_hold_lasts_as_long_as_it_is_told_and_0_is_none() {
+        let silence = Silence { first_start_ms: 10_000, last_start_ms: 14_000 };
+        let all = Others { targets: 3, regions: 2, reported: 3, reported_regions: 2 };
+        let judged = |hold_max_ms| judge(Family::default(), silence, all, 22_900, hold_max_ms, 16_000);
+        assert_eq!(judged(5_000), Trust::Out { until_ms: 21_000 });
+        assert_eq!(judged(3_600_000), Trust::Out { until_ms: 3_616_000 });
+        assert_eq!(judged(0), Trust::Works);
     }
 
     #[test]

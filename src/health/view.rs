@@ -4,10 +4,12 @@
 mod judge;
 
 use std::fmt;
+use std::net::IpAddr;
 use std::ops::Range;
 use std::sync::Arc;
 
 use super::guard::Guard;
+use super::hosts::Seat;
 use super::monitor::TargetKey;
 use super::{EndpointId, PoolId};
 use judge::standing;
@@ -179,12 +181,19 @@ pub struct EndpointLayout {
     pub checks: Checks,
     /// The operator's word on this endpoint.
     pub state: Option<Override>,
+    /// The endpoint is one address of a host name, or the place for one.
+    pub seat: Option<Seat>,
 }
 
 impl EndpointLayout {
     /// An endpoint with at most one monitor.
     pub fn probed_by(target: Option<TargetKey>) -> EndpointLayout {
-        EndpointLayout { checks: Checks { targets: target.into_iter().collect(), ..Checks::default() }, state: None }
+        EndpointLayout { checks: Checks { targets: target.into_iter().collect(), ..Checks::default() }, ..EndpointLayout::default() }
+    }
+
+    /// True for the place of an address that its host does not have: nothing is answered from there, and nothing counts it.
+    pub fn is_vacant(&self) -> bool {
+        self.seat.as_ref().is_some_and(|seat| seat.taken.is_none())
     }
 
     /// Everything that is probed for it: its own monitors and the checks that it requires.
@@ -302,6 +311,15 @@ pub enum PoolState {
     Down,
     /// No endpoint is left that is not forced down: the operator's will, which fail open does not override.
     ForcedDown,
+    /// Its endpoints are host names, and none of them has an address of the family.
+    Vacant,
+}
+
+impl PoolState {
+    /// True unless nothing could be answered from here, not even when all else is down.
+    pub fn is_open(self) -> bool {
+        !matches!(self, PoolState::ForcedDown | PoolState::Vacant)
+    }
 }
 
 /// What the hot path reads of a pool.
@@ -342,6 +360,8 @@ pub struct HealthView {
     allowed: Bits,
     /// By endpoint, 0 = none; empty where no pool is scored.
     scores: Box<[u32]>,
+    /// By endpoint: the address of a host that sits there, with its identity. Empty where no endpoint is given as a host name.
+    seats: Box<[Option<(IpAddr, u64)>]>,
 }
 
 impl HealthView {
@@ -353,6 +373,7 @@ impl HealthView {
             up: Bits::all_set(layout.endpoints.len()),
             allowed: Bits::all_set(layout.endpoints.len()),
             scores: if layout.pools.iter().any(|pool| pool.scored) { vec![0; layout.endpoints.len()].into() } else { Box::default() },
+            seats: seats(layout),
         };
         let of = |id: EndpointId| measured.get(id.0 as usize).copied().unwrap_or(Measured::UP);
         view.judge(layout, (0..layout.pools.len() as u32).map(PoolId), &of, &[]);
@@ -384,6 +405,12 @@ impl HealthView {
     /// True if the endpoint is not forced down: it may serve in the last step of fail open.
     pub fn endpoint_allowed(&self, id: EndpointId) -> bool {
         self.allowed.get(id.0)
+    }
+
+    /// The address, and its identity for rendezvous hashing, of an endpoint that is given as a host name; none for all others.
+    #[inline]
+    pub fn seat(&self, id: EndpointId) -> Option<(IpAddr, u64)> {
+        self.seats.get(id.0 as usize).copied().flatten()
     }
 
     /// How long the endpoint's probes take: milliseconds plus one, smoothed; none where nothing is known.
@@ -457,8 +484,16 @@ impl fmt::Display for PoolState {
             PoolState::Available => "available",
             PoolState::Down => "down",
             PoolState::ForcedDown => "forced down",
+            PoolState::Vacant => "no address",
         })
     }
+}
+
+fn seats(layout: &Layout) -> Box<[Option<(IpAddr, u64)>]> {
+    if layout.endpoints.iter().all(|endpoint| endpoint.seat.is_none()) {
+        return Box::default();
+    }
+    layout.endpoints.iter().map(|endpoint| endpoint.seat.as_ref()?.taken).collect()
 }
 
 /// One bit per endpoint.

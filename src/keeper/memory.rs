@@ -1,10 +1,12 @@
-//! What outlives the process: overrides and measured verdicts, in one small file of lines with a checksum.
+//! What outlives the process: overrides, measured verdicts and the addresses of host names, in one small file of lines with a checksum.
 //! It is written whole beside its place and then moved there; a file that cannot be believed is set aside, never overwritten in silence.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
+use crate::health::hosts::HostName;
 use crate::health::overrides::{Forced, Overrides, Selector};
 use crate::health::{Override, TargetKey, Verdict};
 
@@ -27,6 +29,8 @@ pub(super) struct Memory {
     pub(super) overrides: Overrides,
     /// Verdicts by [`key`].
     pub(super) verdicts: Vec<(u64, Verdict)>,
+    /// The last good addresses of host names.
+    pub(super) hosts: Vec<(HostName, Vec<IpAddr>)>,
 }
 
 impl Memory {
@@ -69,6 +73,10 @@ impl Memory {
             text.push_str(&format!("force\t{state}\t{selector}\t{}\t{until}\t{author}\t{reason}\n", forced.since_s));
         }
         self.verdicts.iter().for_each(|(key, verdict)| text.push_str(&format!("target {key:016x} {verdict}\n")));
+        for (host, addresses) in &self.hosts {
+            let addresses: Vec<String> = addresses.iter().map(IpAddr::to_string).collect();
+            text.push_str(&format!("host {host} {}\n", addresses.join(" ")));
+        }
         text.push_str(&format!("sum {:016x}\n", hash(text.as_bytes())));
         text
     }
@@ -113,6 +121,10 @@ fn take_line(memory: &mut Memory, line: &str) -> Option<()> {
             .into_iter()
             .find(|known| known.to_string() == verdict)?;
         memory.verdicts.push((u64::from_str_radix(key, 16).ok()?, verdict));
+    } else if let Some(host) = line.strip_prefix("host ") {
+        let mut words = host.split(' ');
+        let name = HostName::from(words.next()?);
+        memory.hosts.push((name, words.map(|word| word.parse().ok()).collect::<Option<_>>()?));
     } else {
         let fields: Vec<&str> = line.strip_prefix("force\t")?.splitn(6, '\t').collect();
         let [state, selector, since, until, author, reason] = fields[..] else { return None };
@@ -157,6 +169,7 @@ mod tests {
         };
         memory.overrides.force(forced("eu-*/web", Some(5000))).unwrap();
         memory.overrides.force(forced("us-east", None)).unwrap();
+        memory.hosts.push(("lb.example.net".into(), vec![[192, 0, 2, 1].into(), "2001:db8::1".parse().unwrap()]));
         memory
     }
 
@@ -167,7 +180,7 @@ mod tests {
         memory().write(&folder).unwrap();
         memory().write(&folder).unwrap();
         let read = Memory::read(&folder).unwrap();
-        assert_eq!(read.verdicts, memory().verdicts);
+        assert_eq!((&read.verdicts, &read.hosts), (&memory().verdicts, &memory().hosts));
         let reasons: Vec<&str> = read.overrides.iter().map(|forced| forced.reason.as_str()).collect();
         assert_eq!(reasons, ["disk change in rack 7"; 2]);
         assert_eq!(fs::read_dir(&folder).unwrap().count(), 1, "nothing is left beside it");

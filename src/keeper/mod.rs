@@ -1,9 +1,12 @@
 //! The keeper: the single writer. It owns the book of health, publishes the next snapshot and frees the old ones.
 //! It gives out two narrow handles, one for health and one for new worlds; nobody else can change what is answered.
 
+mod hosts;
 mod memory;
 mod state;
 mod status;
+mod tally;
+mod writer;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -13,11 +16,13 @@ use std::time::Duration;
 
 use crate::clock::Clock;
 use crate::config::compile::Compiled;
+use crate::health::hosts::HostName;
 use crate::health::overrides::{Forced, Selector};
-use crate::health::{NodeId, Report, TargetKey};
+use crate::health::{NodeId, Report, Resolution, TargetKey};
 use crate::snapshot::Shared;
 use state::State;
-pub use status::{PoolRow, Status, TargetRow};
+pub use status::{HostRow, PoolRow, Status, TargetRow};
+pub use tally::Tally;
 
 /// Messages that may wait for the keeper: several reports for every endpoint of a large configuration. When they do not
 /// fit, the keeper is not running; a lost report is made good by the next.
@@ -29,7 +34,10 @@ const IDLE: Duration = Duration::from_millis(500);
 /// What the keeper is told.
 enum Message {
     Report { node: NodeId, target: TargetKey, report: Report },
+    Resolved { host: HostName, resolution: Resolution },
+    TellTargets { tell: Box<dyn Fn(Vec<TargetKey>) + Send> },
     World { compiled: Box<Compiled>, done: SyncSender<()> },
+    Targets { done: SyncSender<Vec<TargetKey>> },
     Settle { done: SyncSender<()> },
     Force { forced: Forced, done: SyncSender<Result<usize, String>> },
     Status { done: SyncSender<Status> },
@@ -66,6 +74,24 @@ impl HealthHandle {
     /// gives back how many of each.
     pub fn clear(&self, selector: Selector) -> Result<(usize, usize), Ended> {
         ask(&self.0, |done| Message::Clear { selector, done })
+    }
+}
+
+impl HealthHandle {
+    /// Tells which addresses a host name has. Never blocks; what is lost is told again when the name is resolved again.
+    pub fn resolved(&self, host: &HostName, resolution: Resolution) {
+        _ = self.0.try_send(Message::Resolved { host: host.clone(), resolution });
+    }
+
+    /// Every distinct target.
+    pub fn targets(&self) -> Result<Vec<TargetKey>, Ended> {
+        ask(&self.0, |done| Message::Targets { done })
+    }
+
+    /// Has `tell` hear what is to be probed, soon and after each change: a reload, or a name with new addresses. It must not block.
+    pub fn tell_targets(&self, tell: impl Fn(Vec<TargetKey>) + Send + 'static) {
+        // An error says that the keeper stopped: then nothing is to be probed any more.
+        _ = self.0.send(Message::TellTargets { tell: Box::new(tell) });
     }
 }
 
@@ -124,6 +150,7 @@ pub struct Keeper {
     thread: JoinHandle<()>,
     shared: Shared,
     knows_all: bool,
+    knows_hosts: bool,
 }
 
 impl Keeper {
@@ -137,12 +164,12 @@ impl Keeper {
     ) -> std::io::Result<Keeper> {
         let (messages, inbox) = sync_channel(QUEUE_LIMIT);
         let state = State::new(first, state_dir, clock.now_ms(), clock.wall_s());
-        let (shared, knows_all) = (state.shared().clone(), state.knows_all());
+        let (shared, knows_all, knows_hosts) = (state.shared().clone(), state.knows_all(), state.knows_hosts());
         let thread = std::thread::Builder::new().name("keeper".into()).spawn(move || {
             let _at_end = AtEnd(ended);
             run(state, &inbox, &clock);
         })?;
-        Ok(Keeper { messages, thread, shared, knows_all })
+        Ok(Keeper { messages, thread, shared, knows_all, knows_hosts })
     }
 
     /// Where the current world is read.
@@ -153,6 +180,11 @@ impl Keeper {
     /// True if at the start every target had a verdict that was saved a moment ago: no probe need be waited for.
     pub fn knew_all(&self) -> bool {
         self.knows_all
+    }
+
+    /// True if at the start every host name had an address that was saved: no resolution need be waited for.
+    pub fn knew_hosts(&self) -> bool {
+        self.knows_hosts
     }
 
     /// A handle for whoever measures.
@@ -187,6 +219,9 @@ fn run(mut state: State, inbox: &Receiver<Message>, clock: &Clock) {
         for message in first.into_iter().chain(inbox.try_iter()) {
             match message {
                 Message::Report { node, target, report } => state.report(node, &target, report, clock.now_ms()),
+                Message::Resolved { host, resolution } => state.resolved(&host, resolution, clock.now_ms()),
+                Message::Targets { done } => _ = done.send(state.targets()),
+                Message::TellTargets { tell } => state.tell_targets_to(tell),
                 Message::World { compiled, done } => {
                     state.install(*compiled, clock.now_ms());
                     waiting.push(done);

@@ -5,11 +5,14 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::hosts::{Place, TellTargets, in_force, place, places};
 use super::memory::{self, Memory};
+use super::tally::Tally;
+use super::writer::{Save, Writer};
 use crate::config::compile::{Compiled, PoolName};
 use crate::health::book::{Change, Flag, HealthBook};
 use crate::health::overrides::{Forced, Overrides, Selector};
-use crate::health::{Addresses, Layout, NodeId, PoolId, PoolLayout, PoolState, Report, TargetKey, Verdict};
+use crate::health::{Addresses, Hosts, Layout, NodeId, PoolId, PoolLayout, PoolState, Report, TargetKey, Verdict};
 use crate::snapshot::{Catalog, Shared, Snapshot};
 
 /// The first change is published at once, the next not before this: at most ten a second, however many probes report.
@@ -26,13 +29,20 @@ pub(super) struct State {
     book: HealthBook,
     /// What the files say; the book has it with the overrides.
     layout: Arc<Layout>,
-    /// The address of each endpoint, for selectors.
-    addresses: Vec<String>,
+    /// What each endpoint is called, and its address where it has one of its own.
+    places: Vec<Place>,
+    /// Which addresses host names have.
+    pub(super) hosts: Hosts,
+    /// They have changed, and the book has not heard of it.
+    pub(super) moved: bool,
+    /// Who wants to know what is to be probed.
+    pub(super) tell: Option<TellTargets>,
+    pub(super) tally: Tally,
     overrides: Overrides,
-    /// Where overrides and verdicts are kept; none = only in memory.
-    folder: Option<PathBuf>,
+    /// Keeps overrides, verdicts and addresses; none = only in memory.
+    writer: Option<Writer>,
     /// Changed since it was saved, and when that was.
-    unsaved: bool,
+    pub(super) unsaved: bool,
     saved_at_ms: u64,
     catalog: Arc<Catalog>,
     pools: Vec<PoolName>,
@@ -55,9 +65,12 @@ impl State {
         let verdicts: BTreeMap<u64, Verdict> = memory.fresh(now_s).iter().copied().collect();
         let mut overrides = memory.overrides;
         overrides.expire(now_s);
-        let addresses = addresses(&first);
-        let applied = overrides.applied(&first.layout, |id| address(&addresses, id));
-        let mut book = HealthBook::new(Arc::new(applied), now_ms);
+        let places = places(&first);
+        let mut hosts = Hosts::default();
+        memory.hosts.iter().for_each(|(host, addresses)| hosts.restore(host, addresses));
+        hosts.retain_of(&first.layout);
+        let mut book = HealthBook::new(Arc::new(in_force(&first.layout, &places, &hosts, &overrides)), now_ms);
+        book.hold_at_most(first.hold_max_ms);
         let known: Vec<(TargetKey, Verdict)> =
             book.targets().filter_map(|target| Some((target.clone(), *verdicts.get(&memory::key(target))?))).collect();
         known.iter().for_each(|(target, verdict)| book.restore(target, *verdict, now_ms));
@@ -66,9 +79,13 @@ impl State {
             published: Some(book.revision()),
             book,
             layout: first.layout,
-            addresses,
+            places,
+            hosts,
+            moved: false,
+            tell: None,
+            tally: Tally::default(),
             overrides,
-            folder,
+            writer: folder.and_then(start_writer),
             unsaved: false,
             saved_at_ms: now_ms,
             catalog: first.catalog,
@@ -103,8 +120,13 @@ impl State {
         self.log_all(&changes);
     }
 
-    /// Does what time alone has made due: ramps, hold-downs, the end of a hold.
+    /// Does what time alone has made due (ramps, hold-downs, the end of a hold), and takes new addresses of host names into the book:
+    /// once for however many were told of since the last call.
     pub(super) fn tick(&mut self, now_ms: u64) {
+        if self.moved {
+            let changes = self.reapply(now_ms);
+            self.log_all(&changes);
+        }
         let changes = self.book.tick(now_ms);
         self.log_all(&changes);
     }
@@ -117,8 +139,10 @@ impl State {
 
     /// Takes a new configuration; targets that it still has keep their health (BEHAVIOUR R1).
     pub(super) fn install(&mut self, compiled: Compiled, now_ms: u64) {
-        self.addresses = addresses(&compiled);
+        self.places = places(&compiled);
         self.layout = compiled.layout;
+        self.hosts.retain_of(&self.layout);
+        self.book.hold_at_most(compiled.hold_max_ms);
         let changes = self.reapply(now_ms);
         self.catalog = compiled.catalog;
         self.pools = compiled.pools;
@@ -162,6 +186,7 @@ impl State {
         let (selector, state) = (forced.selector.as_str().to_owned(), forced.state);
         let (author, reason) = (forced.author.clone(), forced.reason.clone());
         self.overrides.force(forced)?;
+        self.tally.forced += 1;
         tracing::warn!(selector, %state, author, reason, endpoints = concerned, "forced by hand");
         self.took_overrides(now_ms);
         Ok(concerned)
@@ -177,7 +202,7 @@ impl State {
         let layout = Arc::clone(self.book.layout());
         let chosen = |id: PoolId| {
             let pool = &layout.pools[id.0 as usize];
-            pool.endpoints.clone().any(|id| selector.matches(&pool.key.region, &pool.key.service, &address(&self.addresses, id)))
+            pool.endpoints.clone().any(|id| selector.matches(&pool.key.region, &pool.key.service, place(&self.places, id)))
         };
         let changes = self.book.fail_back(chosen, now_ms);
         self.log_all(&changes);
@@ -197,23 +222,28 @@ impl State {
 
     /// Saves what outlives the process, if something changed or the verdicts are about to be stale; `at_once` does not wait.
     pub(super) fn save_if_due(&mut self, now_ms: u64, now_s: u64, at_once: bool) {
-        let Some(folder) = &self.folder else { return };
+        let Some(writer) = &self.writer else { return };
         let gap_ms = if self.unsaved { SAVE_GAP_MS } else { SAVE_EVERY_MS };
         if !at_once && now_ms < self.saved_at_ms + gap_ms {
             return;
         }
-        let verdict = |target: &TargetKey| Some((memory::key(target), self.book.target(target)?.verdict));
+        let verdict = |target: &TargetKey| Some((target.clone(), self.book.target(target)?.verdict));
         let verdicts = self.book.targets().filter_map(verdict).filter(|(_, verdict)| *verdict != Verdict::Unknown).collect();
-        let memory = Memory { saved_s: now_s, overrides: self.overrides.clone(), verdicts };
-        if let Err(error) = memory.write(folder) {
-            tracing::error!(folder = %folder.display(), %error, "health state cannot be saved; overrides are in force but will not survive a restart");
+        let hosts = self.hosts.iter().map(|(name, host)| (Arc::clone(name), host.addresses().collect())).collect();
+        let save = Save { saved_s: now_s, overrides: self.overrides.clone(), verdicts, hosts };
+        if at_once {
+            writer.write(save);
+        } else if !writer.offer(save) {
+            // The disk is slow: what is newest then is saved when it has caught up.
+            self.saved_at_ms = now_ms;
+            return;
         }
         (self.unsaved, self.saved_at_ms) = (false, now_ms);
     }
 
     fn concerned(&self, selector: &Selector) -> usize {
         let of_pool = |pool: &PoolLayout| {
-            let named = |id: &u32| selector.matches(&pool.key.region, &pool.key.service, &address(&self.addresses, *id));
+            let named = |id: &u32| selector.matches(&pool.key.region, &pool.key.service, place(&self.places, *id));
             pool.endpoints.clone().filter(named).count()
         };
         self.layout.pools.iter().map(of_pool).sum()
@@ -225,14 +255,20 @@ impl State {
         self.unsaved = true;
     }
 
-    /// The layout of the files with the overrides, into the book.
-    fn reapply(&mut self, now_ms: u64) -> Vec<Change> {
-        let applied = self.overrides.applied(&self.layout, |id| address(&self.addresses, id));
-        self.book.reconcile(Arc::new(applied), now_ms)
+    /// The layout of the files with addresses and overrides, into the book; whoever probes is told what.
+    pub(super) fn reapply(&mut self, now_ms: u64) -> Vec<Change> {
+        let layout = in_force(&self.layout, &self.places, &self.hosts, &self.overrides);
+        self.moved = false;
+        let changes = self.book.reconcile(Arc::new(layout), now_ms);
+        self.tell_targets();
+        changes
     }
 
-    fn log_all(&self, changes: &[Change]) {
-        changes.iter().for_each(|change| self.log(change));
+    pub(super) fn log_all(&mut self, changes: &[Change]) {
+        for change in changes {
+            self.tally.count(change);
+            self.log(change);
+        }
     }
 
     fn log(&self, change: &Change) {
@@ -264,27 +300,18 @@ impl State {
                         tracing::warn!(service, region, %family, "a region is well again and waits for `meridian ctl clear` (failback: manual)");
                     }
                     PoolState::Available => tracing::info!(service, region, %family, %from, %to, "a region changed"),
-                    PoolState::Down | PoolState::ForcedDown => tracing::warn!(service, region, %family, %from, %to, "a region changed"),
+                    PoolState::Down | PoolState::ForcedDown | PoolState::Vacant => {
+                        tracing::warn!(service, region, %family, %from, %to, "a region changed")
+                    }
                 }
             }
         }
     }
 }
 
-/// The address of each endpoint, by its number.
-fn addresses(compiled: &Compiled) -> Vec<String> {
-    let mut addresses = vec![String::new(); compiled.layout.endpoints.len()];
-    let families = compiled.catalog.steerings.iter().flat_map(|steering| steering.all());
-    for endpoint in families.flat_map(|family| family.all_candidates()).flat_map(|candidate| candidate.endpoints.iter()) {
-        if let Some(address) = addresses.get_mut(endpoint.id.0 as usize).filter(|address| address.is_empty()) {
-            *address = endpoint.address.to_string();
-        }
-    }
-    addresses
-}
-
-fn address(addresses: &[String], id: u32) -> String {
-    addresses.get(id as usize).cloned().unwrap_or_default()
+fn start_writer(folder: PathBuf) -> Option<Writer> {
+    let refused = |error: &std::io::Error| tracing::error!(%error, "health state will not be saved: there is no thread for it");
+    Writer::start(folder).inspect_err(refused).ok()
 }
 
 #[cfg(test)]
@@ -334,6 +361,33 @@ mod tests {
         state.publish_if_due(5100, false);
         assert_eq!((state.generation, pool_state(&state)), (3, PoolState::Available));
         assert_eq!(state.publish_in_ms(5100), None);
+    }
+
+    #[test]
+    fn h6_a_hundred_changes_a_second_are_at_most_ten_publications() {
+        let (mut state, mut targets) = state();
+        targets.sort();
+        targets.dedup();
+        let (start_ms, seconds) = (5_000, 3);
+        let mut last_ms = 0;
+        for change in 0..100 * seconds {
+            // Two outcomes turn a verdict of the sample; each target changes every twentieth of a second.
+            let now_ms = start_ms + change * 10;
+            let (target, round) = (&targets[change as usize % targets.len()], change as usize / targets.len());
+            let outcome = if round.is_multiple_of(2) { Outcome::Failure } else { Outcome::Success };
+            (0..2).for_each(|_| report(&mut state, target, outcome, now_ms));
+            let before = state.generation;
+            state.publish_if_due(now_ms, false);
+            if state.generation > before {
+                assert!(now_ms >= last_ms + PUBLISH_GAP_MS, "{now_ms} after {last_ms}");
+                last_ms = now_ms;
+            }
+        }
+        assert!(state.tally.target_changes >= 100 * (seconds - 1), "{:?}", state.tally);
+        assert_eq!(state.generation, 1 + 10 * seconds);
+        // What came after the last of them is in force a tenth of a second later.
+        state.publish_if_due(last_ms + PUBLISH_GAP_MS, false);
+        assert_eq!(*state.shared.load().health, state.book.view());
     }
 
     #[test]

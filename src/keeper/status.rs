@@ -1,9 +1,13 @@
 //! What the keeper tells of the state of things, for people and scripts: plain rows, made on demand.
 //! It never leaves out a region because it is well.
 
+use std::sync::Arc;
+
 use super::state::State;
+use super::tally::Tally;
+use crate::health::hosts::Host;
 use crate::health::overrides::Forced;
-use crate::health::{EndpointId, PoolId};
+use crate::health::{EndpointId, PoolId, Report, TargetKey};
 
 /// Everything at one moment.
 #[derive(Debug, Clone, Default)]
@@ -14,8 +18,12 @@ pub struct Status {
     pub pools: Vec<PoolRow>,
     /// One row a distinct target.
     pub targets: Vec<TargetRow>,
+    /// One row a host name.
+    pub hosts: Vec<HostRow>,
     /// In force by hand.
     pub overrides: Vec<Forced>,
+    /// Counts since the start.
+    pub tally: Tally,
 }
 
 /// One (service, region, family).
@@ -56,6 +64,25 @@ pub struct TargetRow {
     pub evidence: String,
     /// Seconds since then.
     pub evidence_age_s: u64,
+    /// Milliseconds until it is probed again, at the latest; none before its first report.
+    pub next_probe_ms: Option<u64>,
+    /// Times that the prober could not ask, by its own fault.
+    pub prober_faults: u64,
+}
+
+/// One host name.
+#[derive(Debug, Clone)]
+pub struct HostRow {
+    /// The name.
+    pub host: String,
+    /// The addresses in use.
+    pub addresses: Vec<String>,
+    /// Seconds since it was last asked for; none before the first time.
+    pub age_s: Option<u64>,
+    /// Seconds until it is asked for again.
+    pub next_s: Option<u64>,
+    /// What went wrong the last time; empty where nothing did.
+    pub error: String,
 }
 
 impl State {
@@ -63,6 +90,7 @@ impl State {
     pub(super) fn status(&self, now_ms: u64) -> Status {
         let age_s = |then_ms: u64| now_ms.saturating_sub(then_ms) / 1000;
         let view = self.book().view();
+        let layout = Arc::clone(self.book().layout());
         let pools = (0..).map(PoolId).zip(&self.book().layout().pools).map(|(id, pool)| {
             let (health, standing) = (view.pool(id), self.book().pool(id));
             PoolRow {
@@ -72,7 +100,7 @@ impl State {
                 state: if health.held { "HELD".to_owned() } else { health.state.to_string() },
                 since_s: standing.map_or(0, |standing| age_s(standing.since_ms)),
                 up: pool.endpoints.clone().filter(|id| view.endpoint_up(EndpointId(*id))).count(),
-                endpoints: pool.endpoints.len(),
+                endpoints: pool.endpoints.clone().filter(|id| !layout.endpoints[*id as usize].is_vacant()).count(),
                 admit_percent: u32::from(health.admit) * 100 / 1024,
                 waits: standing.is_some_and(|standing| standing.waits),
             }
@@ -86,13 +114,38 @@ impl State {
                 flag: health.flag.map_or("", |flag| flag.text()),
                 evidence: health.last.map_or(String::new(), |(_, report)| report.to_string()),
                 evidence_age_s: health.last.map_or(0, |(at_ms, _)| age_s(at_ms)),
+                next_probe_ms: health
+                    .last
+                    .map(|(at_ms, report)| next_probe_ms(target, health.contrary, at_ms, report).saturating_sub(now_ms)),
+                prober_faults: health.faults,
             })
         });
         Status {
             generation: self.generation(),
             pools: pools.collect(),
             targets: targets.collect(),
+            hosts: self.hosts.iter().map(|(name, host)| host_row(name, host, now_ms)).collect(),
+            tally: self.tally,
             overrides: self.overrides().iter().cloned().collect(),
         }
+    }
+}
+
+/// When a target is probed again at the latest: jitter only shortens the gap (BEHAVIOUR H2).
+fn next_probe_ms(target: &TargetKey, contrary: u32, ended_ms: u64, report: &Report) -> u64 {
+    let monitor = &target.monitor;
+    let gap_ms = if contrary > 0 { monitor.recheck_ms } else { monitor.interval_ms };
+    (ended_ms.saturating_sub(u64::from(report.took_ms)) + u64::from(gap_ms)).max(ended_ms)
+}
+
+fn host_row(name: &str, host: &Host, now_ms: u64) -> HostRow {
+    let age_ms = host.last.as_ref().map(|(at_ms, _)| now_ms.saturating_sub(*at_ms));
+    let next_s = host.last.as_ref().zip(age_ms).map(|((_, last), age_ms)| u64::from(last.next_s).saturating_sub(age_ms / 1000));
+    HostRow {
+        host: name.to_owned(),
+        addresses: host.addresses().map(|address| address.to_string()).collect(),
+        age_s: age_ms.map(|age_ms| age_ms / 1000),
+        next_s,
+        error: host.last.as_ref().and_then(|(_, last)| last.error.as_deref()).unwrap_or_default().to_owned(),
     }
 }

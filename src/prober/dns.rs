@@ -9,6 +9,7 @@ use hickory_proto::op::{Message, MessageType, OpCode, Query, ResponseCode};
 use hickory_proto::rr::{Name, RecordType};
 use tokio::net::UdpSocket;
 
+use super::steps::{Phase, Steps};
 use super::{Finding, fault};
 use crate::health::monitor::dns::Question;
 use crate::health::report::{Evidence, Outcome};
@@ -17,10 +18,17 @@ use crate::health::report::{Evidence, Outcome};
 const MAX_ANSWER: usize = 4096;
 
 /// Asks `socket` within `timeout`. `id` is the number of the message.
-pub(super) async fn run(socket: SocketAddr, question: &Question, id: u16, timeout: Duration) -> Finding {
+pub(super) async fn run(socket: SocketAddr, question: &Question, id: u16, timeout: Duration, steps: &mut Steps) -> Finding {
     let Some(query) = query(question) else { return (Outcome::ProberFault, Evidence::Other("the question cannot be asked".into())) };
-    match tokio::time::timeout(timeout, ask(socket, question, &query, id)).await {
-        Ok(Ok(finding)) => finding,
+    steps.enter(Phase::FirstByte);
+    match tokio::time::timeout(timeout, ask(socket, question.recurse, &query, id)).await {
+        Ok(Ok(answer)) => {
+            steps.enter(Phase::Assertions);
+            let finding = judge(question, &answer);
+            steps.assert("answer", finding.0, || finding.1.to_string());
+            steps.finish();
+            finding
+        }
         Ok(Err(error)) => fault::of_io(&error, socket),
         Err(_elapsed) => (Outcome::Failure, Evidence::Timeout),
     }
@@ -30,12 +38,12 @@ fn query(question: &Question) -> Option<Query> {
     Some(Query::query(Name::from_str(&question.name).ok()?, RecordType::from_str(question.rtype).ok()?))
 }
 
-async fn ask(socket: SocketAddr, question: &Question, query: &Query, id: u16) -> std::io::Result<Finding> {
+async fn ask(socket: SocketAddr, recurse: bool, query: &Query, id: u16) -> std::io::Result<Message> {
     let any: SocketAddr = if socket.is_ipv4() { (Ipv4Addr::UNSPECIFIED, 0).into() } else { (Ipv6Addr::UNSPECIFIED, 0).into() };
     let udp = UdpSocket::bind(any).await?;
     udp.connect(socket).await?;
     let mut message = Message::new(id, MessageType::Query, OpCode::Query);
-    message.metadata.recursion_desired = question.recurse;
+    message.metadata.recursion_desired = recurse;
     message.add_query(query.clone());
     udp.send(&message.to_vec().map_err(std::io::Error::other)?).await?;
     let mut octets = [0; MAX_ANSWER];
@@ -43,7 +51,7 @@ async fn ask(socket: SocketAddr, question: &Question, query: &Query, id: u16) ->
         let len = udp.recv(&mut octets).await?;
         let Ok(answer) = Message::from_vec(&octets[..len]) else { continue };
         if answer.metadata.id == id && answer.metadata.message_type == MessageType::Response && answer.queries.first() == Some(query) {
-            return Ok(judge(question, &answer));
+            return Ok(answer);
         }
     }
 }

@@ -9,13 +9,14 @@ use tokio::io::AsyncReadExt;
 use tokio::process::Command;
 
 use super::Finding;
+use super::steps::{Phase, Steps};
 use crate::health::report::{Evidence, Outcome};
 
 /// At most this much of what it prints is read; its first line is the evidence.
 const MAX_OUTPUT: u64 = 4096;
 
 /// Runs `command` for the target at `socket` for at most `timeout`; it is killed when the time is over.
-pub(super) async fn run(socket: SocketAddr, command: &[Box<str>], timeout: Duration) -> Finding {
+pub(super) async fn run(socket: SocketAddr, command: &[Box<str>], timeout: Duration, steps: &mut Steps) -> Finding {
     let Some((program, arguments)) = command.split_first() else {
         return (Outcome::ProberFault, Evidence::Other("no command".into()));
     };
@@ -23,8 +24,12 @@ pub(super) async fn run(socket: SocketAddr, command: &[Box<str>], timeout: Durat
     process.args(arguments.iter().map(|word| &**word)).env_clear().kill_on_drop(true);
     process.env("MERIDIAN_ADDRESS", socket.ip().to_string()).env("MERIDIAN_PORT", socket.port().to_string());
     process.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+    steps.enter(Phase::Run);
     match tokio::time::timeout(timeout, finish(process)).await {
-        Ok(Ok(finding)) => finding,
+        Ok(Ok(finding)) => {
+            steps.finish();
+            finding
+        }
         Ok(Err(error)) => (Outcome::ProberFault, Evidence::Other(Evidence::text(&format!("cannot run `{program}`: {error}")))),
         Err(_elapsed) => (Outcome::Failure, Evidence::Other("did not end in time".into())),
     }

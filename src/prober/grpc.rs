@@ -4,9 +4,17 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use reqwest::{Client, Response, redirect};
+use http_body_util::{BodyExt, Full};
+use hyper::Request;
+use hyper::body::{Bytes, Incoming};
+use hyper::client::conn::http2;
+use hyper::http::response::Parts;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 
-use super::tls::{Configs, Policy};
+use super::connect::{self, Tunnel};
+use super::http::{Complaint, drive};
+use super::steps::{Phase, Steps};
+use super::tls::Configs;
 use super::{Finding, fault};
 use crate::health::monitor::grpc::GrpcCheck;
 use crate::health::report::{Evidence, Outcome};
@@ -17,68 +25,84 @@ const MAX_ANSWER: usize = 1024;
 /// `ServingStatus` of grpc.health.v1.
 const SERVING: u64 = 1;
 
+/// What HTTP/2 over TLS is called in ALPN (RFC 9113 3.2).
+const PROTOCOL: &[u8] = b"h2";
+
 /// One gRPC probe of one target.
 pub(super) struct GrpcProbe {
-    client: Client,
+    tunnel: Option<Tunnel>,
     url: String,
-    body: Vec<u8>,
+    body: Bytes,
     socket: SocketAddr,
 }
 
 impl GrpcProbe {
     /// The probe, or why this machine cannot run it.
     pub(super) fn new(socket: SocketAddr, request: &GrpcCheck, configs: &mut Configs) -> Result<GrpcProbe, Evidence> {
-        let mut config = configs.config(&Policy::of(request.tls.as_ref()))?;
-        config.alpn_protocols = vec![b"h2".to_vec()];
-        let builder = Client::builder().tls_backend_preconfigured(config).no_proxy().redirect(redirect::Policy::none());
-        let builder = builder.retry(reqwest::retry::never()).pool_max_idle_per_host(0).http2_prior_knowledge().referer(false);
+        let tunnel = request.tls.as_ref().map(|tls| Tunnel::new(socket, tls, PROTOCOL, configs)).transpose()?;
         let (scheme, sni) = match &request.tls {
             Some(tls) => ("https", tls.sni.as_deref()),
             None => ("http", None),
         };
-        let (builder, host) = match sni {
-            Some(sni) => (builder.resolve(sni, socket), format!("{sni}:{}", socket.port())),
-            None => (builder, socket.to_string()),
-        };
-        let client = builder.build().map_err(|error| Evidence::Other(Evidence::text(&error.to_string())))?;
-        Ok(GrpcProbe { client, url: format!("{scheme}://{host}/grpc.health.v1.Health/Check"), body: frame(&request.service), socket })
+        let host = sni.map_or_else(|| socket.to_string(), |sni| format!("{sni}:{}", socket.port()));
+        let url = format!("{scheme}://{host}/grpc.health.v1.Health/Check");
+        Ok(GrpcProbe { tunnel, url, body: frame(&request.service).into(), socket })
     }
 
     /// Calls once, for at most `timeout`.
-    pub(super) async fn run(&self, timeout: Duration) -> Finding {
-        match tokio::time::timeout(timeout, self.call()).await {
+    pub(super) async fn run(&self, timeout: Duration, steps: &mut Steps) -> Finding {
+        match tokio::time::timeout(timeout, self.call(steps)).await {
             Ok(Ok(finding)) => finding,
-            Ok(Err(error)) => fault::of_error(&error.without_url(), self.socket),
+            Ok(Err(error)) => fault::of_error(&*error, self.socket),
             Err(_elapsed) => (Outcome::Failure, Evidence::Timeout),
         }
     }
 
-    async fn call(&self) -> reqwest::Result<Finding> {
-        let request = self.client.post(&self.url).header("content-type", "application/grpc").header("te", "trailers");
-        let mut response = request.body(self.body.clone()).send().await?;
-        let failed = |text: String| Ok((Outcome::Failure, Evidence::Other(Evidence::text(&text))));
-        if response.status().as_u16() != 200 {
-            return failed(format!("HTTP {}", response.status().as_u16()));
-        }
-        // An error without a message comes in the headers ("trailers only").
-        if let Some(code) = response.headers().get("grpc-status").filter(|code| *code != "0") {
-            return failed(format!("gRPC status {}", String::from_utf8_lossy(code.as_bytes())));
-        }
-        let answer = read(&mut response).await?;
-        match serving_status(&answer) {
-            Some(SERVING) => Ok((Outcome::Success, Evidence::Other("gRPC SERVING".into()))),
-            Some(2) => failed("gRPC NOT_SERVING".into()),
-            Some(3) => failed("gRPC SERVICE_UNKNOWN".into()),
-            Some(other) => failed(format!("gRPC health status {other}")),
-            None => failed("the answer is no gRPC health status".into()),
-        }
+    async fn call(&self, steps: &mut Steps) -> Result<Finding, Complaint> {
+        let stream = connect::open(self.socket, self.tunnel.as_ref(), steps).await?;
+        steps.enter(Phase::FirstByte);
+        let (mut sender, connection) = http2::Builder::new(TokioExecutor::new()).handshake(TokioIo::new(stream)).await?;
+        let request = Request::post(&self.url).header("content-type", "application/grpc").header("te", "trailers");
+        let request = request.body(Full::new(self.body.clone()))?;
+        let exchange = async {
+            let response = sender.send_request(request).await?;
+            steps.enter(Phase::Body);
+            let (head, body) = response.into_parts();
+            let answer = read(body).await?;
+            steps.enter(Phase::Assertions);
+            let finding = judge(&head, &answer);
+            steps.assert("status", finding.0, || finding.1.to_string());
+            steps.finish();
+            Ok(finding)
+        };
+        drive(connection, exchange).await
     }
 }
 
-async fn read(response: &mut Response) -> reqwest::Result<Vec<u8>> {
+/// What status, headers and message say together.
+fn judge(head: &Parts, answer: &[u8]) -> Finding {
+    let failed = |text: String| (Outcome::Failure, Evidence::Other(Evidence::text(&text)));
+    if head.status.as_u16() != 200 {
+        return failed(format!("HTTP {}", head.status.as_u16()));
+    }
+    // An error without a message comes in the headers ("trailers only").
+    if let Some(code) = head.headers.get("grpc-status").filter(|code| *code != "0") {
+        return failed(format!("gRPC status {}", String::from_utf8_lossy(code.as_bytes())));
+    }
+    match serving_status(answer) {
+        Some(SERVING) => (Outcome::Success, Evidence::Other("gRPC SERVING".into())),
+        Some(2) => failed("gRPC NOT_SERVING".into()),
+        Some(3) => failed("gRPC SERVICE_UNKNOWN".into()),
+        Some(other) => failed(format!("gRPC health status {other}")),
+        None => failed("the answer is no gRPC health status".into()),
+    }
+}
+
+async fn read(mut body: Incoming) -> Result<Vec<u8>, Complaint> {
     let mut answer = Vec::new();
-    while let Some(chunk) = response.chunk().await? {
-        answer.extend_from_slice(&chunk[..chunk.len().min(MAX_ANSWER - answer.len())]);
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame?.into_data() else { continue };
+        answer.extend_from_slice(&data[..data.len().min(MAX_ANSWER - answer.len())]);
         if answer.len() == MAX_ANSWER {
             break;
         }

@@ -2,15 +2,11 @@
 //! It sends nothing inside the tunnel and trusts no more than its policy says.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::ClientConfig;
-use rustls::pki_types::ServerName;
-use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
-
-use super::tls::{Configs, Policy};
+use super::connect::Tunnel;
+use super::steps::{Phase, Steps};
+use super::tls::Configs;
 use super::{Finding, fault};
 use crate::clock::Clock;
 use crate::health::monitor::handshake::Handshake;
@@ -21,8 +17,7 @@ const DAY_S: i64 = 86_400;
 /// One TLS probe of one target.
 pub(super) struct HandshakeProbe {
     socket: SocketAddr,
-    config: Arc<ClientConfig>,
-    name: ServerName<'static>,
+    tunnel: Tunnel,
     request: Handshake,
     clock: Clock,
 }
@@ -30,33 +25,30 @@ pub(super) struct HandshakeProbe {
 impl HandshakeProbe {
     /// The probe, or why this machine cannot run it.
     pub(super) fn new(socket: SocketAddr, request: &Handshake, configs: &mut Configs, clock: &Clock) -> Result<HandshakeProbe, Evidence> {
-        let config = Arc::new(configs.config(&Policy::of(Some(&request.tls)))?);
-        let name = match &request.tls.sni {
-            Some(sni) => ServerName::try_from(sni.to_string()).map_err(|error| Evidence::Tls(Evidence::text(&error.to_string())))?,
-            None => ServerName::from(socket.ip()),
-        };
-        Ok(HandshakeProbe { socket, config, name, request: request.clone(), clock: clock.clone() })
+        let tunnel = Tunnel::new(socket, &request.tls, b"", configs)?;
+        Ok(HandshakeProbe { socket, tunnel, request: request.clone(), clock: clock.clone() })
     }
 
     /// Connects and shakes hands within `timeout`.
-    pub(super) async fn run(&self, timeout: Duration) -> Finding {
-        match tokio::time::timeout(timeout, self.shake()).await {
+    pub(super) async fn run(&self, timeout: Duration, steps: &mut Steps) -> Finding {
+        match tokio::time::timeout(timeout, self.shake(steps)).await {
             Ok(Ok(finding)) => finding,
             Ok(Err(error)) => fault::of_error(&error, self.socket),
             Err(_elapsed) => (Outcome::Failure, Evidence::Timeout),
         }
     }
 
-    async fn shake(&self) -> std::io::Result<Finding> {
-        let stream = TcpStream::connect(self.socket).await?;
-        // Only how the connection ends is at stake: no port of this machine shall linger.
-        let _ = stream.set_zero_linger();
-        let tls = TlsConnector::from(Arc::clone(&self.config)).connect(self.name.clone(), stream).await?;
+    async fn shake(&self, steps: &mut Steps) -> std::io::Result<Finding> {
+        let tls = self.tunnel.open(self.socket, steps).await?;
+        steps.enter(Phase::Assertions);
         let ends = tls.get_ref().1.peer_certificates().unwrap_or_default().iter().map(|certificate| not_after_s(certificate));
-        let Some(end_s) = ends.min().flatten() else {
-            return Ok((Outcome::Failure, Evidence::Tls("the certificate cannot be read".into())));
+        let finding = match ends.min().flatten() {
+            Some(end_s) => self.judge((end_s - i64::try_from(self.clock.wall_s()).unwrap_or(i64::MAX)).div_euclid(DAY_S)),
+            None => (Outcome::Failure, Evidence::Tls("the certificate cannot be read".into())),
         };
-        Ok(self.judge((end_s - i64::try_from(self.clock.wall_s()).unwrap_or(i64::MAX)).div_euclid(DAY_S)))
+        steps.assert("days left", finding.0, || finding.1.to_string());
+        steps.finish();
+        Ok(finding)
     }
 
     fn judge(&self, days: i64) -> Finding {

@@ -1,171 +1,225 @@
-//! Runs `http` and `https` probes with reqwest: one request on a connection of its own, to exactly the probed address.
+//! Runs `http` and `https` probes with hyper: one request on a connection of its own, to exactly the probed address.
 //! It never follows a redirect, uses a proxy, keeps a connection, resolves a name or reads a body without bound (H3).
 
 use std::collections::BTreeMap;
+use std::error::Error;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::time::Duration;
 
-use reqwest::header::{CONNECTION, HOST, HeaderMap, HeaderName, HeaderValue};
-use reqwest::{Client, ClientBuilder, Method, Response, Url, redirect};
+use http_body_util::{BodyExt, Empty};
+use hyper::body::{Bytes, Incoming};
+use hyper::client::conn::http1;
+use hyper::header::{ACCEPT, CONNECTION, CONTENT_LENGTH, HOST, HeaderMap, HeaderName, HeaderValue, USER_AGENT};
+use hyper::{Method, Request, Uri};
+use hyper_util::rt::TokioIo;
+use regex::bytes::Regex;
 
-use super::tls::{Configs, Policy};
+use super::connect::{self, Tunnel};
+use super::steps::{Phase, Steps};
+use super::tls::Configs;
 use super::{Finding, fault};
 use crate::health::monitor::content::{self, Body, Content};
-use crate::health::monitor::http::{HttpRequest, StatusRanges};
+use crate::health::monitor::http::{self as monitor, HttpRequest, StatusRanges};
 use crate::health::report::{Evidence, Outcome};
 
 /// At most this much of a body is read. A good answer must bring so much, or its end, within the timeout.
 pub(super) const MAX_BODY: usize = 64 * 1024;
 
+/// At most this much of status line and headers is read; a hundred headers at most are hyper's own limit.
+const MAX_HEAD: usize = 64 * 1024;
+
 /// What targets see as the User-Agent, unless a monitor sets its own.
-const USER_AGENT: &str = concat!("meridian/", env!("CARGO_PKG_VERSION"), " (health check)");
+const OUR_NAME: &str = concat!("meridian/", env!("CARGO_PKG_VERSION"), " (health check)");
+
+/// What HTTP/1.1 is called in ALPN (RFC 7301 6).
+const PROTOCOL: &[u8] = b"http/1.1";
+
+/// Whatever hyper or the network complains about.
+pub(super) type Complaint = Box<dyn Error + Send + Sync>;
 
 /// One HTTP or HTTPS probe of one target.
 pub(super) struct HttpProbe {
-    client: Client,
+    socket: SocketAddr,
+    tunnel: Option<Tunnel>,
     method: Method,
-    url: Url,
+    uri: Uri,
     headers: HeaderMap,
     status: StatusRanges,
     content: Content,
-    pattern: Option<regex::bytes::Regex>,
-    socket: SocketAddr,
+    pattern: Option<Regex>,
 }
 
-/// Makes the clients of the probes.
-#[derive(Default)]
-pub(super) struct Clients {
-    /// Clients that need no name resolved; connections are never shared, only what it takes to make them.
-    shared: BTreeMap<Policy, Client>,
-}
+/// Compiled patterns by their text: thousands of targets share one, which may take a megabyte.
+pub(super) type Patterns = BTreeMap<Box<str>, Regex>;
 
 impl HttpProbe {
+    /// The probe for a request to `socket`, or why this machine cannot run it.
+    pub(super) fn new(
+        socket: SocketAddr,
+        request: &HttpRequest,
+        patterns: &mut Patterns,
+        configs: &mut Configs,
+    ) -> Result<HttpProbe, Evidence> {
+        let tunnel = request.tls.as_ref().map(|tls| Tunnel::new(socket, tls, PROTOCOL, configs)).transpose()?;
+        let pattern = match &request.content.body {
+            Some(Body::Matches(text)) => Some(shared_pattern(text, patterns)?),
+            _ => None,
+        };
+        Ok(HttpProbe {
+            socket,
+            tunnel,
+            method: Method::from_bytes(request.method.as_str().as_bytes()).map_err(setup_error)?,
+            uri: encoded(&request.path).parse().map_err(setup_error)?,
+            headers: headers(socket, request)?,
+            status: request.status.clone(),
+            content: request.content.clone(),
+            pattern,
+        })
+    }
+
     /// Asks once, for at most `timeout` from connecting to the last byte that is read.
-    pub(super) async fn run(&self, timeout: Duration) -> Finding {
+    pub(super) async fn run(&self, timeout: Duration, steps: &mut Steps) -> Finding {
         let mut status = None;
-        let asked = tokio::time::timeout(timeout, self.ask(&mut status)).await;
+        let asked = tokio::time::timeout(timeout, self.ask(&mut status, steps)).await;
         match (asked, status) {
             (Ok(Ok(finding)), _) => finding,
-            (Ok(Err(error)), _) => fault::of_error(&error.without_url(), self.socket),
+            (Ok(Err(error)), _) => fault::of_error(&*error, self.socket),
             (Err(_elapsed), Some(status)) => (Outcome::Failure, Evidence::BodyTimeout(status)),
             (Err(_elapsed), None) => (Outcome::Failure, Evidence::Timeout),
         }
     }
 
     /// Good if the status is wanted and the body came too. `status` is set as soon as it is known.
-    async fn ask(&self, status: &mut Option<u16>) -> reqwest::Result<Finding> {
-        let request = self.client.request(self.method.clone(), self.url.clone()).headers(self.headers.clone());
-        let response = request.send().await?;
-        let seen = response.status().as_u16();
-        *status = Some(seen);
-        if !self.status.contains(seen) {
-            return Ok((Outcome::Failure, Evidence::Status(seen)));
-        }
-        if self.content.is_empty() {
-            read_body(response, |_| {}).await?;
-            return Ok((Outcome::Success, Evidence::Status(seen)));
-        }
-        let mut body = Vec::new();
-        let cut = read_body(response, |chunk| body.extend_from_slice(&chunk[..chunk.len().min(MAX_BODY - body.len())])).await?;
-        Ok(self.judge(seen, &body, cut))
+    async fn ask(&self, status: &mut Option<u16>, steps: &mut Steps) -> Result<Finding, Complaint> {
+        let stream = connect::open(self.socket, self.tunnel.as_ref(), steps).await?;
+        steps.enter(Phase::FirstByte);
+        let (mut sender, connection) = http1::Builder::new().max_buf_size(MAX_HEAD).handshake(TokioIo::new(stream)).await?;
+        let mut request = Request::new(Empty::<Bytes>::new());
+        (*request.method_mut(), *request.uri_mut(), *request.headers_mut()) = (self.method.clone(), self.uri.clone(), self.headers.clone());
+        let exchange = async {
+            let response = sender.send_request(request).await?;
+            let seen = response.status().as_u16();
+            *status = Some(seen);
+            steps.enter(Phase::Body);
+            let wanted = self.status.contains(seen);
+            let mut body = Vec::new();
+            // A body that nobody looks at must come all the same; that of an unwanted status says nothing more.
+            let cut = wanted && read_body(response.into_body(), (!self.content.is_empty()).then_some(&mut body)).await?;
+            steps.enter(Phase::Assertions);
+            let finding = self.judge(seen, &body, cut, steps);
+            steps.finish();
+            Ok(finding)
+        };
+        drive(connection, exchange).await
     }
 
-    /// What the body says once the status is fine.
-    fn judge(&self, status: u16, body: &[u8], cut: bool) -> Finding {
-        let held = match (&self.content.body, &self.pattern) {
-            (Some(Body::Contains(text)), _) => body.windows(text.len()).any(|window| window == text.as_bytes()),
-            (_, Some(pattern)) => pattern.is_match(body),
-            _ => true,
-        };
-        if !held {
-            return (Outcome::Failure, Evidence::Content(status, "the body does not hold what it must".into()));
+    /// What status and body say.
+    fn judge(&self, status: u16, body: &[u8], cut: bool, steps: &mut Steps) -> Finding {
+        let is_wanted = self.status.contains(status);
+        steps.assert("status", good_if(is_wanted), || format!("{status}, wanted {}", self.status));
+        if !is_wanted {
+            return (Outcome::Failure, Evidence::Status(status));
         }
-        match self.content.judge_json(body, cut) {
+        if let Some(wanted) = &self.content.body {
+            let holds = match (wanted, &self.pattern) {
+                (Body::Matches(_), Some(pattern)) => pattern.is_match(body),
+                (Body::Contains(text) | Body::Matches(text), _) => body.windows(text.len()).any(|window| window == text.as_bytes()),
+            };
+            steps.assert("body", good_if(holds), || format!("{} {wanted}", if holds { "holds" } else { "does not hold" }));
+            if !holds {
+                return (Outcome::Failure, Evidence::Content(status, "the body does not hold what it must".into()));
+            }
+        }
+        let told = &mut |pointer: &str, outcome, found: &str| steps.assert(pointer, outcome, || found.to_owned());
+        match self.content.judge_json(body, cut, told) {
             (outcome, Some(why)) => (outcome, Evidence::Content(status, Evidence::text(&why))),
             (outcome, None) => (outcome, Evidence::Status(status)),
         }
     }
 }
 
-/// Reads a body to its end or [`MAX_BODY`]; true if it went on.
-async fn read_body(mut response: Response, mut take: impl FnMut(&[u8])) -> reqwest::Result<bool> {
+/// Lets a connection do its work until the exchange over it is done. Both are one future: nothing outlives the probe, and nothing is
+/// left to run when its time is over.
+pub(super) async fn drive<T>(
+    connection: impl Future<Output = hyper::Result<()>>,
+    exchange: impl Future<Output = Result<T, Complaint>>,
+) -> Result<T, Complaint> {
+    let (mut connection, mut exchange) = (pin!(connection), pin!(exchange));
+    let mut is_open = true;
+    loop {
+        tokio::select! {
+            biased;
+            done = &mut exchange => return done,
+            // What ended it is told to the exchange, which knows what it means.
+            _ended = &mut connection, if is_open => is_open = false,
+        }
+    }
+}
+
+/// Reads a body to its end or [`MAX_BODY`], into `kept` where it is wanted; true if it went on.
+async fn read_body(mut body: Incoming, mut kept: Option<&mut Vec<u8>>) -> Result<bool, Complaint> {
     let mut read = 0;
-    while let Some(chunk) = response.chunk().await? {
-        take(&chunk);
-        read += chunk.len();
-        if read >= MAX_BODY {
-            return Ok(read > MAX_BODY || response.chunk().await?.is_some());
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame?.into_data() else { continue };
+        if let Some(kept) = &mut kept {
+            kept.extend_from_slice(&data[..data.len().min(MAX_BODY - kept.len())]);
+        }
+        read += data.len();
+        if read > MAX_BODY {
+            return Ok(true);
         }
     }
     Ok(false)
 }
 
-impl Clients {
-    /// The probe for a request to `socket`, or why this machine cannot run it.
-    pub(super) fn probe(&mut self, socket: SocketAddr, request: &HttpRequest, configs: &mut Configs) -> Result<HttpProbe, Evidence> {
-        let policy = Policy::of(request.tls.as_ref());
-        let sni = request.tls.as_ref().and_then(|tls| tls.sni.as_deref());
-        let pattern = match &request.content.body {
-            Some(Body::Matches(pattern)) => Some(content::pattern(pattern).map_err(setup_error)?),
-            _ => None,
-        };
-        Ok(HttpProbe {
-            url: url(&policy, sni, socket, &request.path)?,
-            headers: headers(socket, &policy, request)?,
-            client: self.client(policy, sni, socket, configs)?,
-            method: Method::from_bytes(request.method.as_str().as_bytes()).map_err(setup_error)?,
-            status: request.status.clone(),
-            content: request.content.clone(),
-            pattern,
-            socket,
-        })
-    }
-
-    fn client(&mut self, policy: Policy, sni: Option<&str>, socket: SocketAddr, configs: &mut Configs) -> Result<Client, Evidence> {
-        if let Some(sni) = sni {
-            // The name is for TLS only: it leads to the probed address, and no resolver is asked.
-            return builder(&policy, configs)?.resolve(sni, socket).build().map_err(setup_error);
-        }
-        if let Some(client) = self.shared.get(&policy) {
-            return Ok(client.clone());
-        }
-        let client = builder(&policy, configs)?.build().map_err(setup_error)?;
-        self.shared.insert(policy, client.clone());
-        Ok(client)
-    }
+fn good_if(holds: bool) -> Outcome {
+    if holds { Outcome::Success } else { Outcome::Failure }
 }
 
-fn builder(policy: &Policy, configs: &mut Configs) -> Result<ClientBuilder, Evidence> {
-    let builder = Client::builder().tls_backend_preconfigured(configs.config(policy)?).no_proxy().redirect(redirect::Policy::none());
-    Ok(builder.retry(reqwest::retry::never()).pool_max_idle_per_host(0).http1_only().referer(false).user_agent(USER_AGENT))
+fn shared_pattern(text: &str, patterns: &mut Patterns) -> Result<Regex, Evidence> {
+    if let Some(pattern) = patterns.get(text) {
+        return Ok(pattern.clone());
+    }
+    let pattern = content::pattern(text).map_err(setup_error)?;
+    patterns.insert(text.into(), pattern.clone());
+    Ok(pattern)
 }
 
-fn setup_error(error: impl std::error::Error) -> Evidence {
+fn setup_error(error: impl Error) -> Evidence {
     Evidence::Other(Evidence::text(&error.to_string()))
 }
 
-/// The URL holds what goes into SNI (or the address); the Host header is set apart from it.
-fn url(policy: &Policy, sni: Option<&str>, socket: SocketAddr, path: &str) -> Result<Url, Evidence> {
-    let scheme = if *policy == Policy::Plain { "http" } else { "https" };
-    let text = match sni {
-        Some(sni) => format!("{scheme}://{sni}:{}{path}", socket.port()),
-        None => format!("{scheme}://{socket}{path}"),
-    };
-    Url::parse(&text).map_err(setup_error)
+/// The path with what no URI may hold (RFC 3986 2) percent-encoded; the file may have it bare.
+fn encoded(path: &str) -> String {
+    let mut text = String::with_capacity(path.len());
+    for c in path.chars() {
+        match c {
+            '"' | '<' | '>' | '\\' | '^' | '`' | '{' | '|' | '}' => text.push_str(&format!("%{:02X}", u32::from(c))),
+            c => text.push(c),
+        }
+    }
+    text
 }
 
-fn headers(socket: SocketAddr, policy: &Policy, request: &HttpRequest) -> Result<HeaderMap, Evidence> {
+fn headers(socket: SocketAddr, request: &HttpRequest) -> Result<HeaderMap, Evidence> {
     let mut headers = HeaderMap::new();
+    headers.insert(USER_AGENT, HeaderValue::from_static(OUR_NAME));
+    headers.insert(ACCEPT, HeaderValue::from_static("*/*"));
     for (name, value) in &request.headers {
         let name = HeaderName::from_bytes(name.as_bytes()).map_err(setup_error)?;
         headers.insert(name, HeaderValue::from_str(value).map_err(setup_error)?);
     }
     // Without a host of its own the target is asked for its address; the port is left out where it is the usual one (RFC 9110 7.2).
-    let usual = if *policy == Policy::Plain { 80 } else { 443 };
+    let usual = if request.tls.is_none() { 80 } else { 443 };
     let address = || if socket.port() == usual { host_of(socket) } else { socket.to_string() };
     let host = request.host.as_deref().map_or_else(address, str::to_owned);
     headers.insert(HOST, HeaderValue::from_str(&host).map_err(setup_error)?);
     headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    if request.method == monitor::Method::Post {
+        // An empty body is a body: a server would wait for one otherwise (RFC 9110 8.6).
+        headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+    }
     Ok(headers)
 }
 

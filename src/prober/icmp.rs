@@ -8,6 +8,7 @@ use std::time::Duration;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::UdpSocket;
 
+use super::steps::{Phase, Steps};
 use super::{Finding, fault};
 use crate::health::report::{Evidence, Outcome};
 
@@ -19,7 +20,7 @@ const TYPES_V6: (u8, u8) = (128, 129);
 const PAYLOAD: &[u8; 16] = b"meridian health ";
 
 /// Sends one echo request and waits for its answer within `timeout`.
-pub(super) async fn run(address: IpAddr, sequence: u16, timeout: Duration) -> Finding {
+pub(super) async fn run(address: IpAddr, sequence: u16, timeout: Duration, steps: &mut Steps) -> Finding {
     let target = SocketAddr::new(address, 0);
     let socket = match open(target) {
         Ok(socket) => socket,
@@ -28,8 +29,12 @@ pub(super) async fn run(address: IpAddr, sequence: u16, timeout: Duration) -> Fi
             return (Outcome::ProberFault, Evidence::Other(Evidence::text(&text)));
         }
     };
+    steps.enter(Phase::FirstByte);
     match tokio::time::timeout(timeout, echo(&socket, target, sequence)).await {
-        Ok(Ok(())) => (Outcome::Success, Evidence::Other("echo reply".into())),
+        Ok(Ok(())) => {
+            steps.finish();
+            (Outcome::Success, Evidence::Other("echo reply".into()))
+        }
         Ok(Err(error)) => fault::of_io(&error, target),
         Err(_elapsed) => (Outcome::Failure, Evidence::Timeout),
     }

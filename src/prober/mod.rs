@@ -1,6 +1,7 @@
 //! The prober: runs the monitors, one task a target, and hands each outcome to whoever asked for reports.
 //! It judges nothing, knows no region or zone, and never holds the book of health: it gets a report function and nothing else.
 
+mod connect;
 mod dns;
 mod exec;
 mod fault;
@@ -8,12 +9,16 @@ mod grpc;
 mod handshake;
 mod http;
 mod icmp;
+mod lateness;
+mod once;
+mod probe;
+mod resolve;
 mod schedule;
+mod steps;
 mod tcp;
 mod tls;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,10 +27,14 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::task::AbortHandle;
 
 use crate::clock::Clock;
-use crate::health::monitor::dns::Question;
-use crate::health::monitor::{Monitor, Request, TargetKey};
-use crate::health::report::{Evidence, Outcome, Report};
+use crate::health::monitor::TargetKey;
+use crate::health::report::Report;
+use lateness::Lateness;
+pub use once::{Run, run_once};
+use probe::{Finding, Probe, Setup};
+pub use resolve::{Resolver, resolve_once};
 use schedule::{Pace, Rng};
+pub use steps::{Assertion, Phase, Record};
 
 /// At most this many probes run at once, so that descriptors are bounded. 10,000 targets that all hang for 2 s every 5 s are 4,000 at once;
 /// the process needs that many descriptors beside those of its servers (else the probes over the limit are prober faults).
@@ -41,6 +50,7 @@ const FIRST_ROUND_SLACK_MS: u64 = 1_000;
 struct Shared {
     clock: Clock,
     in_flight: Semaphore,
+    lateness: Lateness,
     reports: Box<dyn Fn(TargetKey, Report) + Send + Sync>,
 }
 
@@ -48,8 +58,7 @@ struct Shared {
 pub struct Prober {
     runtime: Handle,
     shared: Arc<Shared>,
-    clients: http::Clients,
-    configs: tls::Configs,
+    setup: Setup,
     rng: Rng,
     tasks: BTreeMap<TargetKey, Task>,
     /// Closes when every target of the start has reported once.
@@ -63,52 +72,6 @@ struct Task {
     broken: bool,
 }
 
-/// What one run of a probe found.
-type Finding = (Outcome, Evidence);
-
-/// What a finding means to this monitor: a good one may have come slowly, and `invert` turns good and bad around.
-fn judged(monitor: &Monitor, (outcome, evidence): Finding, took_ms: u32) -> Finding {
-    let slow_ms = monitor.slow_ms.filter(|slow_ms| outcome == Outcome::Success && took_ms >= *slow_ms);
-    let (outcome, evidence) = match slow_ms {
-        Some(slow_ms) => (Outcome::Degraded, Evidence::Other(Evidence::text(&format!("{evidence}, slower than {slow_ms} ms")))),
-        None => (outcome, evidence),
-    };
-    match outcome {
-        Outcome::Failure if monitor.invert => (Outcome::Success, evidence),
-        Outcome::Success | Outcome::Degraded if monitor.invert => (Outcome::Failure, evidence),
-        _ => (outcome, evidence),
-    }
-}
-
-/// A probe that is ready to run; one variant per kind.
-enum Probe {
-    Http(Box<http::HttpProbe>),
-    Tcp(SocketAddr),
-    Tls(Box<handshake::HandshakeProbe>),
-    Dns(SocketAddr, Question),
-    Grpc(Box<grpc::GrpcProbe>),
-    Icmp(IpAddr),
-    Exec(SocketAddr, Box<[Box<str>]>),
-    /// It cannot be set up on this machine: every run is a prober fault with this reason.
-    Broken(Evidence),
-}
-
-impl Probe {
-    /// Runs once, for at most `timeout`. `number` tells this run's packets from those of others.
-    async fn run(&self, number: u16, timeout: Duration) -> Finding {
-        match self {
-            Probe::Http(probe) => probe.run(timeout).await,
-            Probe::Tcp(socket) => tcp::run(*socket, timeout).await,
-            Probe::Tls(probe) => probe.run(timeout).await,
-            Probe::Dns(socket, question) => dns::run(*socket, question, number, timeout).await,
-            Probe::Grpc(probe) => probe.run(timeout).await,
-            Probe::Icmp(address) => icmp::run(*address, number, timeout).await,
-            Probe::Exec(socket, command) => exec::run(*socket, command, timeout).await,
-            Probe::Broken(evidence) => (Outcome::ProberFault, evidence.clone()),
-        }
-    }
-}
-
 impl Prober {
     /// Starts to probe `targets` (equal ones once) on `runtime`, at once but spread over half a second. `seed` feeds the jitter.
     /// `reports` is called from the runtime after each probe and must not block.
@@ -119,14 +82,14 @@ impl Prober {
         targets: impl IntoIterator<Item = TargetKey>,
         reports: impl Fn(TargetKey, Report) + Send + Sync + 'static,
     ) -> Prober {
-        let shared = Shared { clock, in_flight: Semaphore::new(MAX_PROBES_IN_FLIGHT), reports: Box::new(reports) };
+        let in_flight = Semaphore::new(MAX_PROBES_IN_FLIGHT);
+        let shared = Shared { clock: clock.clone(), in_flight, lateness: Lateness::new(), reports: Box::new(reports) };
         // Nothing is ever sent: the channel is there to be closed by its last sender.
         let (first_report, first_round) = mpsc::channel(1);
         let mut prober = Prober {
             runtime: runtime.clone(),
             shared: Arc::new(shared),
-            clients: http::Clients::default(),
-            configs: tls::Configs::default(),
+            setup: Setup::new(&clock),
             rng: Rng::new(seed),
             tasks: BTreeMap::new(),
             first_round,
@@ -162,38 +125,22 @@ impl Prober {
         self.tasks.len()
     }
 
+    /// By how many milliseconds at most this share of all probes so far (0.0 to 1.0) began later than planned; up to about a second.
+    pub fn lateness_ms(&self, share: f64) -> u64 {
+        self.shared.lateness.quantile_ms(share)
+    }
+
     fn add(&mut self, targets: impl IntoIterator<Item = TargetKey>, first_report: Option<&mpsc::Sender<()>>) {
         for target in targets {
             if self.tasks.contains_key(&target) {
                 continue;
             }
-            let probe = self.probe(&target);
+            let probe = self.setup.probe(&target);
             let broken = matches!(probe, Probe::Broken(_));
             let pace = Pace::new(target.monitor.interval_ms, self.rng.split());
             let watch = schedule::watch(target.clone(), probe, pace, Arc::clone(&self.shared), first_report.cloned());
             let abort = self.runtime.spawn(watch).abort_handle();
             self.tasks.insert(target, Task { abort, broken });
-        }
-    }
-
-    fn probe(&mut self, target: &TargetKey) -> Probe {
-        match &target.monitor.request {
-            Request::Tcp => Probe::Tcp(target.socket),
-            Request::Tls(request) => {
-                let probe = handshake::HandshakeProbe::new(target.socket, request, &mut self.configs, &self.shared.clock);
-                probe.map_or_else(Probe::Broken, |probe| Probe::Tls(Box::new(probe)))
-            }
-            Request::Dns(question) => Probe::Dns(target.socket, question.clone()),
-            Request::Grpc(request) => {
-                let probe = grpc::GrpcProbe::new(target.socket, request, &mut self.configs);
-                probe.map_or_else(Probe::Broken, |probe| Probe::Grpc(Box::new(probe)))
-            }
-            Request::Icmp => Probe::Icmp(target.socket.ip()),
-            Request::Exec(command) => Probe::Exec(target.socket, command.clone()),
-            Request::Http(request) => self
-                .clients
-                .probe(target.socket, request, &mut self.configs)
-                .map_or_else(Probe::Broken, |probe| Probe::Http(Box::new(probe))),
         }
     }
 }

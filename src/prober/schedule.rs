@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use super::{Probe, Shared, judged};
+use super::Shared;
+use super::probe::Probe;
+use super::steps::Steps;
 use crate::health::monitor::{JITTER_DIVISOR, TargetKey};
-use crate::health::report::Report;
 use crate::health::vote::Vote;
 
 /// The first probes of a new set of targets start within this time, so that a thousand of them are no burst, yet within the second that
@@ -23,7 +24,6 @@ pub(super) async fn watch(
     shared: Arc<Shared>,
     mut first_report: Option<mpsc::Sender<()>>,
 ) {
-    let timeout = Duration::from_millis(u64::from(target.monitor.timeout_ms));
     let mut vote = Vote::new();
     let mut start_ms = shared.clock.now_ms() + u64::from(pace.next_ms());
     loop {
@@ -31,12 +31,17 @@ pub(super) async fn watch(
         // The semaphore is never closed; if it were, the probe would run without a permit rather than not at all.
         let permit = shared.in_flight.acquire().await.ok();
         let began_ms = shared.clock.now_ms();
-        let found = probe.run(pace.number(), timeout).await;
+        if shared.lateness.count(start_ms, began_ms) {
+            tracing::warn!(
+                late_ms = began_ms - start_ms,
+                "probes start late: this machine has too little time or too few descriptors for its targets"
+            );
+        }
+        let report = probe.report(&target.monitor, &shared.clock, pace.number(), &mut Steps::off()).await;
         drop(permit);
         let ended_ms = shared.clock.now_ms();
-        let took_ms = u32::try_from(ended_ms.saturating_sub(began_ms)).unwrap_or(u32::MAX);
-        let (outcome, evidence) = judged(&target.monitor, found, took_ms);
-        (shared.reports)(target.clone(), Report { outcome, evidence, took_ms });
+        let outcome = report.outcome;
+        (shared.reports)(target.clone(), report);
         vote.count(outcome, &target.monitor);
         drop(first_report.take());
         // Counted from the planned start, so that being late once does not delay all that follow; what was missed is not made up for.

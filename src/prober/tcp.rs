@@ -4,17 +4,15 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use tokio::net::TcpStream;
-
-use super::{Finding, fault};
+use super::steps::Steps;
+use super::{Finding, connect, fault};
 use crate::health::report::{Evidence, Outcome};
 
 /// Connects to `socket` within `timeout`.
-pub(super) async fn run(socket: SocketAddr, timeout: Duration) -> Finding {
-    match tokio::time::timeout(timeout, TcpStream::connect(socket)).await {
-        Ok(Ok(stream)) => {
-            // Only how the connection ends is at stake, not the finding.
-            let _ = stream.set_zero_linger();
+pub(super) async fn run(socket: SocketAddr, timeout: Duration, steps: &mut Steps) -> Finding {
+    match tokio::time::timeout(timeout, connect::tcp(socket, steps)).await {
+        Ok(Ok(_stream)) => {
+            steps.finish();
             (Outcome::Success, Evidence::Connected)
         }
         Ok(Err(error)) => fault::of_io(&error, socket),

@@ -1,16 +1,20 @@
 //! The prober against targets on loopback: the first round, schedules, reloads, and what is whose fault.
 //! The tests wait for reports, never for time to pass.
 
+use std::net::IpAddr;
+
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::task::JoinHandle;
 
+use super::probe::judged;
+use super::steps::Steps;
 use super::*;
 use crate::health::monitor::content::Content;
 use crate::health::monitor::http::{HttpRequest, Method, StatusRanges};
 use crate::health::monitor::tls::Tls;
-use crate::health::{EndpointLayout, HealthBook, Layout, Monitor, NodeId, PoolLayout, Verdict};
+use crate::health::{EndpointLayout, Evidence, HealthBook, Layout, Monitor, NodeId, Outcome, PoolLayout, Request, Verdict};
 
 mod kinds;
 
@@ -89,9 +93,9 @@ fn a_good_answer_may_be_slow_and_invert_turns_good_and_bad_around() {
 async fn a_tcp_probe_connects_or_is_refused() {
     let listener = TcpListener::bind((LOOPBACK, 0)).await.unwrap();
     let socket = listener.local_addr().unwrap();
-    assert_eq!(tcp::run(socket, PATIENCE).await, (Outcome::Success, Evidence::Connected));
+    assert_eq!(tcp::run(socket, PATIENCE, &mut Steps::off()).await, (Outcome::Success, Evidence::Connected));
     drop(listener);
-    assert_eq!(tcp::run(socket, PATIENCE).await, (Outcome::Failure, Evidence::Refused));
+    assert_eq!(tcp::run(socket, PATIENCE, &mut Steps::off()).await, (Outcome::Failure, Evidence::Refused));
 }
 
 #[tokio::test]

@@ -16,16 +16,11 @@ use crate::health::report::Evidence;
 
 /// How the server's certificate is treated and what is shown to it; one TLS configuration each.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Policy {
-    /// No TLS at all.
-    Plain,
-    /// TLS.
-    Tls {
-        /// Who is trusted.
-        trust: Trust,
-        /// Certificate chain and private key of the prober.
-        client: Option<(Pem, Pem)>,
-    },
+pub(super) struct Policy {
+    /// Who is trusted.
+    pub(super) trust: Trust,
+    /// Certificate chain and private key of the prober.
+    pub(super) client: Option<(Pem, Pem)>,
 }
 
 /// Whose certificates are taken.
@@ -40,30 +35,33 @@ pub(super) enum Trust {
 }
 
 impl Policy {
-    /// The policy that a monitor asks for; none = no TLS.
-    pub(super) fn of(tls: Option<&Tls>) -> Policy {
-        let Some(tls) = tls else { return Policy::Plain };
+    /// The policy that a monitor asks for.
+    pub(super) fn of(tls: &Tls) -> Policy {
         let trust = match &tls.ca {
             _ if !tls.verify => Trust::Any,
             Some(ca) => Trust::Only(ca.clone()),
             None => Trust::System,
         };
-        Policy::Tls { trust, client: tls.client.clone() }
+        Policy { trust, client: tls.client.clone() }
     }
 }
 
-/// The configurations made so far: a machine without a trust store is fine as long as no monitor asks for one.
+/// The configurations made so far, by policy and the protocol that ALPN offers (empty = none). All targets that agree share one:
+/// a trust store takes more than a hundred times what a probe does. A machine without one is fine as long as no monitor asks for it.
 #[derive(Default)]
-pub(super) struct Configs(pub(super) BTreeMap<Policy, ClientConfig>);
+pub(super) struct Configs(pub(super) BTreeMap<(Policy, &'static [u8]), Arc<ClientConfig>>);
 
 impl Configs {
     /// The configuration of a policy, or why this machine cannot have it.
-    pub(super) fn config(&mut self, policy: &Policy) -> Result<ClientConfig, Evidence> {
-        if let Some(config) = self.0.get(policy) {
-            return Ok(config.clone());
+    pub(super) fn config(&mut self, policy: &Policy, protocol: &'static [u8]) -> Result<Arc<ClientConfig>, Evidence> {
+        let key = (policy.clone(), protocol);
+        if let Some(config) = self.0.get(&key) {
+            return Ok(Arc::clone(config));
         }
-        let config = tls_config(policy).map_err(|error| Evidence::Tls(Evidence::text(&error)))?;
-        self.0.insert(policy.clone(), config.clone());
+        let mut config = tls_config(policy).map_err(|error| Evidence::Tls(Evidence::text(&error)))?;
+        config.alpn_protocols = if protocol.is_empty() { vec![] } else { vec![protocol.to_vec()] };
+        let config = Arc::new(config);
+        self.0.insert(key, Arc::clone(&config));
         Ok(config)
     }
 }
@@ -73,18 +71,15 @@ fn tls_config(policy: &Policy) -> Result<ClientConfig, String> {
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
         .map_err(|error| error.to_string())?;
-    let (builder, client) = match policy {
-        Policy::Plain => (builder.with_root_certificates(RootCertStore::empty()), None),
-        Policy::Tls { trust: Trust::Only(ca), client } => (builder.with_root_certificates(roots(ca)?), client.as_ref()),
-        Policy::Tls { trust: Trust::System, client } => {
+    let builder = match &policy.trust {
+        Trust::Only(ca) => builder.with_root_certificates(roots(ca)?),
+        Trust::System => {
             let verifier = rustls_platform_verifier::Verifier::new(provider).map_err(|error| error.to_string())?;
-            (builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier)), client.as_ref())
+            builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier))
         }
-        Policy::Tls { trust: Trust::Any, client } => {
-            (builder.dangerous().with_custom_certificate_verifier(Arc::new(AnyCertificate(provider))), client.as_ref())
-        }
+        Trust::Any => builder.dangerous().with_custom_certificate_verifier(Arc::new(AnyCertificate(provider))),
     };
-    let config = match client {
+    let config = match &policy.client {
         None => builder.with_no_client_auth(),
         Some((chain, key)) => {
             let key_der = PrivateKeyDer::from_pem_slice(&key.octets).map_err(|error| format!("`{}`: {error}", key.path))?;

@@ -11,7 +11,7 @@ pub use reason::Reason;
 use super::balance::{Pick, Positions, Turns};
 use super::hash::{Rendezvous, mix};
 use super::plan::{Entry, Why};
-use super::{Candidate, Fallback, FamilySteering, OnAllDown, ShareSpec, Steering};
+use super::{Candidate, Endpoint, Fallback, FamilySteering, OnAllDown, ShareSpec, Steering};
 use crate::geo::{Kind, Leaf, PlaceId, PlaceTable};
 use crate::health::view::{ADMIT_ALL, SETTLED};
 use crate::health::{HealthView, PoolHealth, PoolState};
@@ -79,6 +79,8 @@ pub struct Decision<'w> {
     /// The region; none = fallback addresses, or nothing.
     pub chosen: Option<&'w Candidate>,
     endpoints: Endpoints,
+    /// Where the addresses of host names stand.
+    health: &'w HealthView,
     fallback: &'w [IpAddr],
     /// TTL of the answer, or of the negative answer's SOA at most, in seconds.
     pub ttl_s: u32,
@@ -93,7 +95,8 @@ impl Decision<'_> {
     #[inline]
     pub fn addresses(&self) -> impl Iterator<Item = IpAddr> {
         let endpoints = self.chosen.map_or(&[][..], |chosen| &chosen.endpoints);
-        self.endpoints.iter().map(|position| endpoints[position].address).chain(self.fallback.iter().copied())
+        let address = |endpoint: &Endpoint| self.health.seat(endpoint.id).map_or(endpoint.address, |(address, _)| address);
+        self.endpoints.iter().map(move |position| address(&endpoints[position])).chain(self.fallback.iter().copied())
     }
 
     /// Whether there is no address to answer.
@@ -137,7 +140,7 @@ impl Standard {
             Standard::Available => health.state == PoolState::Available,
             Standard::LastGood => health.last_good && health.state != PoolState::ForcedDown,
             Standard::AnyUp => health.any_up,
-            Standard::Allowed => health.state != PoolState::ForcedDown,
+            Standard::Allowed => health.state.is_open(),
         }
     }
 }
@@ -235,7 +238,8 @@ fn answered<'w, T: Trace>(
     let endpoints = pick(question, candidate, seen.client, standard);
     let ttl_s = ttl(question, standard, choice.may_change_at_ms);
     let reason = reason(choice, entry.why, standard);
-    Some(Decision { chosen: Some(candidate), endpoints, fallback: &[], ttl_s, scope: seen.scope, reason })
+    let health = question.health;
+    Some(Decision { chosen: Some(candidate), endpoints, health, fallback: &[], ttl_s, scope: seen.scope, reason })
 }
 
 /// The leaf that gives the scope, the place that gives the ranking, and the address that is hashed with its leaf:

@@ -74,7 +74,7 @@ impl Candidates<'_> {
     /// Whether any of `regions` has an endpoint of the family.
     pub(super) fn have(&self, regions: &[RegionId], family: Family) -> bool {
         let offers = regions.iter().filter_map(|id| self.regions.offer(*id, self.service?));
-        offers.flat_map(|offer| &offer.endpoints).any(|endpoint| Family::of(endpoint.address) == family)
+        offers.flat_map(|offer| &offer.endpoints).any(|endpoint| endpoint.at.may_have(family))
     }
 
     /// Whether any of them has a CNAME for the service.

@@ -14,6 +14,7 @@ use crate::diag::Diagnostics;
 use crate::geo::GeoFile;
 use crate::geo::build::MAX_SOURCES;
 use crate::geo::source::paths::{FIELDS, Paths};
+use crate::health::DEFAULT_HOLD_MAX_MS;
 use crate::health::guard::Guard;
 use crate::steer::decide::HashFloor;
 use crate::wire::edns::MAX_NSID_OCTETS;
@@ -21,7 +22,7 @@ use crate::wire::{MAX_UDP_OCTETS, MIN_UDP_OCTETS};
 use crate::zone::rrset::MAX_STRING_OCTETS;
 
 /// Every key of the server file.
-pub(in crate::config) const SERVER_KEYS: [&str; 18] = [
+pub(in crate::config) const SERVER_KEYS: [&str; 20] = [
     "version",
     "listen",
     "geodb",
@@ -40,12 +41,20 @@ pub(in crate::config) const SERVER_KEYS: [&str; 18] = [
     "exec_probes",
     "guard",
     "control",
+    "resolvers",
+    "hold_max",
 ];
 
 /// The one version of the file format.
 const VERSION: &str = "1";
 
-/// The port of DNS, for hints.
+/// Resolvers that are asked for the host names of endpoints; a stub resolver asks a few.
+const MAX_RESOLVERS: usize = 8;
+
+/// Longest `hold_max`: an operator has looked by then.
+const MAX_HOLD_S: u64 = 86_400;
+
+/// The port of DNS.
 const DNS_PORT: u16 = 53;
 
 /// Largest UDP reply when none is given: fits the smallest IPv6 path in one piece (DNS Flag Day 2020).
@@ -83,7 +92,25 @@ pub(in crate::config) fn server(fields: &Fields<'_>, out: &mut Diagnostics) -> O
     let control = fields.get("control").and_then(|field| Some(files::resolve(field.text("the path of a socket", out)?, &field.node.mark)));
     let exec_probes = fields.get("exec_probes").and_then(|field| field.flag(out)).unwrap_or(false);
     let guard = fields.get("guard").and_then(|field| guard(&field, out));
-    Some(Server { listen: listen?, workers, udp_size, ecs, hash, nsid, version_text, state_dir, control, exec_probes, guard })
+    let resolvers = fields.get("resolvers").map(|field| resolvers(&field, out)).unwrap_or_default();
+    let hold_max_s = fields.get("hold_max").and_then(|field| field.seconds(0..=MAX_HOLD_S, out));
+    let hold_max_ms = hold_max_s.map_or(DEFAULT_HOLD_MAX_MS, |hold_s| u64::from(hold_s) * 1000);
+    let server = Server {
+        listen: listen?,
+        workers,
+        udp_size,
+        ecs,
+        hash,
+        nsid,
+        version_text,
+        state_dir,
+        control,
+        resolvers,
+        hold_max_ms,
+        exec_probes,
+        guard,
+    };
+    Some(server)
 }
 
 /// How many regions of a service may go down by measurement.
@@ -200,6 +227,17 @@ fn socket(item: &Field<'_>, out: &mut Diagnostics) -> Option<SocketAddr> {
         _ => item.refuse_hint(WANTED, "write `127.0.0.1:53` or `\"[::1]:53\"`; host names are not looked up here", out),
     }
     None
+}
+
+/// `resolvers:`, each an address with or without a port.
+fn resolvers(field: &Field<'_>, out: &mut Diagnostics) -> Vec<SocketAddr> {
+    const WANTED: &str = "the address of a resolver, such as `192.0.2.53`";
+    let list = field.filled_list(WANTED, out);
+    if list.len() > MAX_RESOLVERS {
+        out.error(field.mark(), format!("`resolvers` has {} addresses, at most {MAX_RESOLVERS} are allowed", list.len()));
+    }
+    let read = |text: &str| text.parse().ok().or_else(|| Some(SocketAddr::new(text.parse().ok()?, DNS_PORT)));
+    list.iter().take(MAX_RESOLVERS).filter_map(|item| item.parsed(WANTED, out, read)).collect()
 }
 
 fn default_workers() -> usize {

@@ -10,7 +10,7 @@ use super::{Areas, MAX_TTL_S, Regions, weight};
 use crate::config::model::{Endpoint, ServiceId, Steer};
 use crate::config::spec::{Field, Fields, Value};
 use crate::diag::{Diagnostics, Mark};
-use crate::geo::RegionId;
+use crate::geo::{Family, RegionId};
 use crate::health::MinHealthy;
 use crate::name::Name;
 use crate::steer::balance::{BalanceSpec, MAX_ENDPOINTS};
@@ -144,10 +144,10 @@ fn assemble(
         let hint = "give one of its regions the weight 0, here under `weights` or in the region file";
         out.error_hint(field.mark(), "`trickle` is for standby regions, and this name has none", hint);
     }
-    let has = |v4: bool| endpoints(&candidates, service, regions).any(|endpoint| endpoint.address.is_ipv4() == v4);
+    let has = |family| endpoints(&candidates, service, regions).any(|endpoint| endpoint.at.may_have(family));
     // An alias stands for the addresses, too.
     let has_addresses = !steer.types.contains(&rtype::CNAME);
-    Some((steer, [has_addresses && has(true), has_addresses && has(false)]))
+    Some((steer, [Family::V4, Family::V6].map(|family| has_addresses && has(family))))
 }
 
 /// Types of which any candidate has records.
@@ -300,8 +300,8 @@ fn balance(
         out.warning_hint(field.mark(), "`least-response-time` without any probe: all endpoints are alike", hint);
     }
     let weighted = endpoints(candidates, service, regions).find(|endpoint| endpoint.weight != Weight::ONE);
-    if let (BalanceSpec::RoundRobin, Some(Endpoint { address, weight, .. })) = (balance, weighted) {
-        let text = format!("`round-robin` gives every endpoint the same share, but `{address}` has the weight {weight}");
+    if let (BalanceSpec::RoundRobin, Some(Endpoint { at, weight, .. })) = (balance, weighted) {
+        let text = format!("`round-robin` gives every endpoint the same share, but `{at}` has the weight {weight}");
         out.error_hint(field.mark(), text, "write `balance: weighted`, or remove the weights of the endpoints");
     }
     balance

@@ -2,12 +2,14 @@
 //! Names with the same demands share their pools; what is up is not known here.
 
 use std::collections::HashMap;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use super::PoolName;
-use crate::config::model::{Endpoint, Model, Offer, Region, ServiceId, Steer};
+use crate::config::model::{At, Endpoint, Model, Offer, Region, ServiceId, Steer};
 use crate::geo::{Family, RegionId};
-use crate::health::{Addresses, Checks, EndpointId, EndpointLayout, Layout, MinHealthy, PoolId, PoolKey as PoolNames, PoolLayout};
+use crate::health::hosts::MAX_HOST_ADDRESSES;
+use crate::health::{Addresses, Checks, EndpointId, EndpointLayout, Layout, MinHealthy, PoolId, PoolKey as PoolNames, PoolLayout, Seat};
 use crate::steer::balance::BalanceSpec;
 use crate::steer::hash::identity;
 use crate::steer::{self, Candidate, Families, OnAllDown};
@@ -54,6 +56,24 @@ pub(super) struct Pools {
     pub(super) records: Vec<Box<[Rrset]>>,
 }
 
+/// Stands for the address of a host until the view of health knows one; it is never answered.
+const UNKNOWN_ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+
+/// By what an address is known to hashes of clients (BEHAVIOUR P8), wherever it stands.
+pub fn identity_of(address: IpAddr) -> u64 {
+    identity(&[address.to_string().as_bytes()])
+}
+
+impl Endpoint {
+    /// How many addresses of one family it may have.
+    pub(in crate::config) fn places(&self) -> usize {
+        match self.at {
+            At::Address(_) => 1,
+            At::Host { .. } => MAX_HOST_ADDRESSES,
+        }
+    }
+}
+
 fn addresses(family: Option<Family>) -> Addresses {
     match family {
         Some(Family::V4) => Addresses::V4,
@@ -70,8 +90,13 @@ impl Pools {
         }
         let PoolKey { service, region: region_id, family, min_healthy, group, .. } = key;
         let first = self.layout.endpoints.len() as u32;
-        let of_family = offer.endpoints.iter().filter(|endpoint| family.is_none_or(|family| Family::of(endpoint.address) == family));
-        let endpoints: Arc<[steer::Endpoint]> = (first..).zip(of_family).map(|(id, endpoint)| self.endpoint(id, endpoint, offer)).collect();
+        let families = [Family::V4, Family::V6].into_iter().filter(|of| family.is_none_or(|family| family == *of));
+        let places = families.flat_map(|family| {
+            let of_family = offer.endpoints.iter().filter(move |endpoint| endpoint.at.may_have(family));
+            of_family.flat_map(move |endpoint| (0..endpoint.places()).map(move |number| (endpoint, number, family)))
+        });
+        let endpoints: Arc<[steer::Endpoint]> =
+            (first..).zip(places).map(|(id, (endpoint, number, family))| self.endpoint(id, endpoint, (number, family), offer)).collect();
         if endpoints.is_empty() && family.is_some() {
             return None;
         }
@@ -104,16 +129,21 @@ impl Pools {
         self.records.len() as u32 - 1
     }
 
-    fn endpoint(&mut self, id: u32, endpoint: &Endpoint, offer: &Offer) -> steer::Endpoint {
-        let targets = offer.monitors.iter().map(|monitor| monitor.target(endpoint.address)).collect();
-        let checks = Checks { targets, combine: offer.combine, requires: offer.requires.as_slice().into() };
-        self.layout.endpoints.push(EndpointLayout { checks, state: endpoint.state });
-        steer::Endpoint {
-            address: endpoint.address,
-            id: EndpointId(id),
-            identity: identity(&[endpoint.address.to_string().as_bytes()]),
-            weight: endpoint.weight.milli(),
-        }
+    /// One endpoint, or the place for the address with this number of a host.
+    fn endpoint(&mut self, id: u32, endpoint: &Endpoint, (number, family): (usize, Family), offer: &Offer) -> steer::Endpoint {
+        let requires = offer.requires.as_slice().into();
+        let (address, targets, seat) = match &endpoint.at {
+            At::Address(address) => (*address, offer.monitors.iter().map(|monitor| monitor.target(*address)).collect(), None),
+            At::Host { name, .. } => {
+                let monitors = offer.monitors.iter().map(|monitor| monitor.of_host(name)).collect();
+                let seat = Seat { host: Arc::clone(name), ipv6: family == Family::V6, number, monitors, taken: None };
+                (UNKNOWN_ADDRESS, Box::default(), Some(seat))
+            }
+        };
+        let checks = Checks { targets, combine: offer.combine, requires };
+        self.layout.endpoints.push(EndpointLayout { checks, state: endpoint.state, seat });
+        let (id, identity) = (EndpointId(id), identity_of(address));
+        steer::Endpoint { address, id, identity, weight: endpoint.weight.milli() }
     }
 
     /// Whether two pools are of one service.

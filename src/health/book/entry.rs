@@ -8,7 +8,7 @@ use super::{Change, Flag, TargetHealth};
 use crate::health::PoolId;
 use crate::health::damp::Damper;
 use crate::health::monitor::{Monitor, TargetKey};
-use crate::health::network::{self, HOLD_MAX_MS, Silence, Trust};
+use crate::health::network::{self, Silence, Trust};
 use crate::health::report::{NodeId, Outcome, Report};
 use crate::health::score::Score;
 use crate::health::view::{Measured, PoolLayout, SETTLED, Verdict};
@@ -29,6 +29,8 @@ pub(super) struct Entry {
     /// The local report that came last, when, and the length of the row that it was part of.
     last: Option<(u64, Report)>,
     outcomes: u32,
+    /// The prober's own faults so far, which are no evidence (H5).
+    faults: u64,
     /// Reports in a row in which nothing was heard.
     pub(super) silence: Option<Silence>,
     /// Since when only the prober's own faults came.
@@ -57,6 +59,7 @@ impl Entry {
             flag: None,
             last: None,
             outcomes: 0,
+            faults: 0,
             silence: None,
             faults_since_ms: None,
             wake_ms: None,
@@ -101,6 +104,7 @@ impl Entry {
             since_ms: self.since_ms,
             contrary: self.votes.get(&NodeId::LOCAL).map_or(0, Vote::contrary),
             flag: self.flag,
+            faults: self.faults,
             last: self.last.as_ref().map(|(at_ms, report)| (*at_ms, report)),
         }
     }
@@ -130,6 +134,7 @@ impl Entry {
             }
             self.silence = network::is_silent(&report).then(|| Silence::longer(self.silence, report.took_ms, now_ms));
             let is_fault = report.outcome == Outcome::ProberFault;
+            self.faults += u64::from(is_fault);
             self.faults_since_ms = if is_fault { self.faults_since_ms.or(Some(now_ms)) } else { None };
         }
         let outcomes = vote.count(report.outcome, &self.target.monitor);
@@ -148,8 +153,9 @@ impl Entry {
         (asked && damped == Verdict::Down).then_some(damped)
     }
 
-    /// Works out what is served; `trust` is what is known of our own network, where that was asked.
-    pub(super) fn settle(&mut self, trust: Option<Trust>, now_ms: u64, changes: &mut Vec<Change>) {
+    /// Works out what is served; `trust` is what is known of our own network, where that was asked. After `hold_max_ms` of nothing but the
+    /// prober's own faults the target counts as one that cannot be measured.
+    pub(super) fn settle(&mut self, trust: Option<Trust>, hold_max_ms: u64, now_ms: u64, changes: &mut Vec<Change>) {
         let target = self.target.clone();
         let monitor: &Monitor = &target.monitor;
         let voted = judge(self.votes.values());
@@ -169,7 +175,7 @@ impl Entry {
             Some(Trust::Out { until_ms }) => (shown, Some(until_ms), Some(Flag::Held)),
             Some(Trust::Works) | None => (damped.verdict, damped.until_ms, flag),
         };
-        let lost_at_ms = self.faults_since_ms.map(|since_ms| since_ms + HOLD_MAX_MS);
+        let lost_at_ms = self.faults_since_ms.map(|since_ms| since_ms.saturating_add(hold_max_ms));
         let unmeasurable = lost_at_ms.is_some_and(|lost_at_ms| now_ms >= lost_at_ms);
         let flag = if unmeasurable { flag.or(Some(Flag::Unmeasurable)) } else { flag };
         self.wake_ms = until_ms.into_iter().chain(lost_at_ms.filter(|_| !unmeasurable)).min().map(|due_ms| due_ms.max(now_ms + 1));

@@ -69,7 +69,7 @@ impl Memory {
             // An operator who lifts an override has decided already.
             PoolState::Down if pool.recovery.manual => (self.waits, self.news) = (true, true),
             PoolState::Down | PoolState::ForcedDown => self.start_ramp(pool, now_ms),
-            PoolState::Available => {}
+            PoolState::Available | PoolState::Vacant => {}
         }
         let ramp_ms = u64::from(pool.recovery.ramp_ms);
         let since_ms = self.ramp_since_ms.filter(|_| ramp_ms > 0)?;

@@ -75,24 +75,39 @@ impl Content {
     }
 
     /// Judges the JSON part: the worst finding and its reason, or success. `cut` says that the body went on beyond what was read.
-    pub fn judge_json(&self, body: &[u8], cut: bool) -> (Outcome, Option<String>) {
+    /// `told` hears of every value: its pointer, what it makes of the probe, and what it is.
+    pub fn judge_json(&self, body: &[u8], cut: bool, told: &mut impl FnMut(&str, Outcome, &str)) -> (Outcome, Option<String>) {
         if self.json.is_empty() {
             return (Outcome::Success, None);
         }
-        if cut {
-            return (Outcome::Failure, Some("the JSON body is too long".to_owned()));
-        }
-        let Ok(document) = serde_json::from_slice::<Value>(body) else {
-            return (Outcome::Failure, Some("the body is not JSON".to_owned()));
+        let mut unreadable = |why: &str| {
+            told("json", Outcome::Failure, why);
+            (Outcome::Failure, Some(why.to_owned()))
         };
+        if cut {
+            return unreadable("the JSON body is too long");
+        }
+        let Ok(document) = serde_json::from_slice::<Value>(body) else { return unreadable("the body is not JSON") };
         let mut worst = (Outcome::Success, None);
         for (pointer, rule) in &self.json {
             let (outcome, why) = rule.judge(document.pointer(pointer));
+            let name = if pointer.is_empty() { "the document" } else { pointer };
+            told(name, outcome, why.as_deref().unwrap_or("as it must be"));
             if outcome > worst.0 {
-                worst = (outcome, why.map(|why| format!("{} {why}", if pointer.is_empty() { "the document" } else { pointer })));
+                worst = (outcome, why.map(|why| format!("{name} {why}")));
             }
         }
         worst
+    }
+}
+
+impl fmt::Display for Body {
+    /// `"ready"`, `/^v[0-9]+$/`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Body::Contains(text) => write!(f, "\"{text}\""),
+            Body::Matches(pattern) => write!(f, "/{pattern}/"),
+        }
     }
 }
 
@@ -316,7 +331,7 @@ mod tests {
     }
 
     fn judged(pointer: &str, rule: JsonRule, body: &str) -> (Outcome, Option<String>) {
-        Content { body: None, json: Box::new([(pointer.into(), rule)]) }.judge_json(body.as_bytes(), false)
+        Content { body: None, json: Box::new([(pointer.into(), rule)]) }.judge_json(body.as_bytes(), false, &mut |_, _, _| {})
     }
 
     #[test]
@@ -361,11 +376,11 @@ mod tests {
                 ("/mem".into(), limits(None, Some(90_000), None, None)),
             ]),
         };
-        let judge = |body: &str| content.judge_json(body.as_bytes(), false);
+        let judge = |body: &str| content.judge_json(body.as_bytes(), false, &mut |_, _, _| {});
         assert_eq!(judge(r#"{"cpu": 10, "db": true, "mem": 10}"#), (Outcome::Success, None));
         assert_eq!(judge(r#"{"cpu": 85, "db": true, "mem": 10}"#), (Outcome::Degraded, Some("/cpu is 85, limit 80".into())));
         assert_eq!(judge(r#"{"cpu": 85, "db": false, "mem": 10}"#), (Outcome::Failure, Some("/db is false, not true".into())));
         assert_eq!(judge("<html>").1.as_deref(), Some("the body is not JSON"));
-        assert_eq!(content.judge_json(b"{}", true).1.as_deref(), Some("the JSON body is too long"));
+        assert_eq!(content.judge_json(b"{}", true, &mut |_, _, _| {}).1.as_deref(), Some("the JSON body is too long"));
     }
 }

@@ -87,6 +87,18 @@ impl StatusRanges {
     }
 }
 
+impl fmt::Display for StatusRanges {
+    /// `200-399`, `200, 404`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, (low, high)) in self.0.iter().enumerate() {
+            let comma = if at > 0 { ", " } else { "" };
+            let upto = if low == high { String::new() } else { format!("-{high}") };
+            write!(f, "{comma}{low}{upto}")?;
+        }
+        Ok(())
+    }
+}
+
 /// The keys of an `http` or `https` monitor as typed; the short form is the path alone: `http: /health`.
 #[derive(Debug, Clone, Default)]
 pub struct HttpSpec(Keys);

@@ -1,16 +1,23 @@
-//! From what is measured of endpoints to the health of a pool: overrides, `min_healthy`, families that stand in for each other, tiers.
-//! It remembers nothing; what depends on the past is for the book.
+//! The judgement of a view: from measurements, overrides and the demands of a pool to what may be chosen of it.
+//! It remembers nothing: what a pool was before is the business of the book.
 
-use super::{ADMIT_ALL, Layout, Measured, MinHealthy, Override, PoolHealth, PoolLayout, PoolState, SETTLED, Verdict};
+use super::{ADMIT_ALL, EndpointLayout, Layout, Measured, MinHealthy, Override, PoolHealth, PoolLayout, PoolState, SETTLED, Verdict};
 use crate::health::{EndpointId, PoolId};
 
 /// (serves, is not forced down) of an endpoint.
 pub(super) fn standing(layout: &Layout, pool: &PoolLayout, endpoint: u32, verdict: Verdict) -> (bool, bool) {
+    if is_vacant(layout, endpoint) {
+        return (false, false);
+    }
     match forced(layout, pool, endpoint) {
         Some(Override::Up) => (true, true),
         Some(Override::Down | Override::Drain) => (false, false),
         None => (verdict.serves(), true),
     }
+}
+
+fn is_vacant(layout: &Layout, endpoint: u32) -> bool {
+    layout.endpoints.get(endpoint as usize).is_some_and(EndpointLayout::is_vacant)
 }
 
 /// The override in force on an endpoint: out wins over in, and a drain wins over a plain down.
@@ -33,16 +40,17 @@ pub(in crate::health) fn region_health(layout: &Layout, id: PoolId, measured: &i
     let pool = &layout.pools[id.0 as usize];
     let (mut health, measurable) = own_health(layout, pool, measured);
     if !measurable
-        && health.state != PoolState::ForcedDown
+        && health.state.is_open()
         && let Some((other, true)) =
             pool.other_family.and_then(|other| layout.pools.get(other.0 as usize)).map(|other| own_health(layout, other, measured))
-        && other.state != PoolState::ForcedDown
+        && other.state.is_open()
     {
         health.state = other.state;
     }
     if let Some(other) = pool.together_with.and_then(|other| layout.pools.get(other.0 as usize)) {
         let (other, _) = own_health(layout, other, measured);
-        if health.state == PoolState::Available && other.state != PoolState::Available {
+        // A family in which the region has no address is none that could fail.
+        if health.state == PoolState::Available && !matches!(other.state, PoolState::Available | PoolState::Vacant) {
             health.state = PoolState::Down;
         }
         health.may_change_at_ms = health.may_change_at_ms.min(other.may_change_at_ms);
@@ -57,14 +65,20 @@ fn counted(layout: &Layout, pool: &PoolLayout, measured: &impl Fn(EndpointId) ->
         let (serves, _) = standing(layout, pool, endpoint, measured(EndpointId(endpoint)).verdict);
         (u32::from(counts), u32::from(serves))
     };
-    pool.endpoints.clone().map(judged).fold((0, 0), |sum, (all, up)| (sum.0 + all, sum.1 + up))
+    pool.endpoints
+        .clone()
+        .filter(|endpoint| !is_vacant(layout, *endpoint))
+        .map(judged)
+        .fold((0, 0), |sum, (all, up)| (sum.0 + all, sum.1 + up))
 }
 
 /// The health of a pool by its own endpoints alone, and whether any of it can be measured.
 fn own_health(layout: &Layout, pool: &PoolLayout, measured: &impl Fn(EndpointId) -> Measured) -> (PoolHealth, bool) {
     let (mut counted, mut up, mut allowed, mut degraded, mut may_change_at_ms) = (0_u32, 0_u32, 0_u32, 0_u32, SETTLED);
     let mut measurable = pool.endpoints.is_empty();
-    for endpoint in pool.endpoints.clone() {
+    let taken = || pool.endpoints.clone().filter(|endpoint| !is_vacant(layout, *endpoint));
+    let is_vacant = !pool.endpoints.is_empty() && taken().next().is_none();
+    for endpoint in taken() {
         let forced = forced(layout, pool, endpoint);
         let now = measured(EndpointId(endpoint));
         let (serves, may_serve) = standing(layout, pool, endpoint, now.verdict);
@@ -78,6 +92,7 @@ fn own_health(layout: &Layout, pool: &PoolLayout, measured: &impl Fn(EndpointId)
         }
     }
     let state = match () {
+        () if is_vacant => PoolState::Vacant,
         // Records alone: nothing is measured, but the operator's word counts.
         () if pool.endpoints.is_empty() && !matches!(pool.region_state, Some(Override::Down | Override::Drain)) => PoolState::Available,
         () if allowed == 0 => PoolState::ForcedDown,

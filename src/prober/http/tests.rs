@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 use super::*;
 use crate::health::monitor::MonitorSpec;
 use crate::health::{Monitor, Request};
-use crate::prober::tls::{Trust, provider, without_resumption};
+use crate::prober::tls::{Policy, Trust, provider, without_resumption};
 
 /// Long enough for an answer on loopback on a busy machine.
 const PATIENT: Duration = Duration::from_secs(10);
@@ -28,8 +28,12 @@ fn request(yaml: &str) -> HttpRequest {
     }
 }
 
+fn setup(socket: SocketAddr, yaml: &str, configs: &mut Configs) -> HttpProbe {
+    HttpProbe::new(socket, &request(yaml), &mut Patterns::default(), configs).unwrap()
+}
+
 async fn probe(socket: SocketAddr, yaml: &str, timeout: Duration) -> Finding {
-    Clients::default().probe(socket, &request(yaml), &mut Configs::default()).unwrap().run(timeout).await
+    setup(socket, yaml, &mut Configs::default()).run(timeout, &mut Steps::off()).await
 }
 
 /// A server for one connection: reads the request and gives the stream to `reply`; joins to the text of the request.
@@ -187,7 +191,7 @@ fn trusting(roots: impl IntoIterator<Item = CertificateDer<'static>>) -> Configs
     roots.into_iter().for_each(|root| store.add(root).unwrap());
     let builder = ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions().unwrap();
     let config = without_resumption(builder.with_root_certificates(store).with_no_client_auth());
-    Configs(BTreeMap::from([(Policy::Tls { trust: Trust::System, client: None }, config)]))
+    Configs(BTreeMap::from([((Policy { trust: Trust::System, client: None }, PROTOCOL), Arc::new(config))]))
 }
 
 #[tokio::test]
@@ -198,8 +202,8 @@ async fn h3_certificates_are_verified_for_the_sni_or_the_address() {
         ("https: {}", None),
     ] {
         let (socket, served) = tls_server();
-        let probe = Clients::default().probe(socket, &request(yaml), &mut trusting([certificate()])).unwrap();
-        assert_eq!(probe.run(PATIENT).await, (Outcome::Success, Evidence::Status(200)), "{yaml}");
+        let probe = setup(socket, yaml, &mut trusting([certificate()]));
+        assert_eq!(probe.run(PATIENT, &mut Steps::off()).await, (Outcome::Success, Evidence::Status(200)), "{yaml}");
         assert_eq!(served.join().unwrap().as_deref(), sni);
     }
 }
@@ -209,7 +213,7 @@ async fn h3_a_certificate_for_another_name_or_of_a_stranger_is_a_failure() {
     for (configs, yaml) in [(trusting([certificate()]), "https: {sni: bad.example}"), (trusting([]), "https: {sni: good.example}")] {
         let (socket, served) = tls_server();
         let mut configs = configs;
-        let (outcome, evidence) = Clients::default().probe(socket, &request(yaml), &mut configs).unwrap().run(PATIENT).await;
+        let (outcome, evidence) = setup(socket, yaml, &mut configs).run(PATIENT, &mut Steps::off()).await;
         assert_eq!(outcome, Outcome::Failure);
         assert!(matches!(evidence, Evidence::Tls(_)), "{evidence}");
         served.join().unwrap();
@@ -225,13 +229,13 @@ async fn verification_can_be_switched_off() {
 
 #[test]
 fn the_trust_store_is_opened_only_for_a_monitor_that_verifies() {
-    let (mut clients, mut configs) = (Clients::default(), Configs::default());
+    let mut configs = Configs::default();
     let socket = ([127, 0, 0, 1], 1).into();
     for yaml in ["http: {}", "https: {verify: false}"] {
-        clients.probe(socket, &request(yaml), &mut configs).unwrap();
+        setup(socket, yaml, &mut configs);
     }
-    let made: Vec<Policy> = configs.0.keys().cloned().collect();
-    assert_eq!(made, [Policy::Plain, Policy::Tls { trust: Trust::Any, client: None }]);
+    let made: Vec<Policy> = configs.0.keys().map(|(policy, _)| policy.clone()).collect();
+    assert_eq!(made, [Policy { trust: Trust::Any, client: None }]);
 }
 
 /// An answer with this body.

@@ -15,8 +15,7 @@ async fn probe(yaml: &str, port: u16, timeout: Duration) -> Finding {
     let spec: MonitorSpec = serde_saphyr::from_str(yaml).unwrap();
     let monitor = spec.check(&mut |_| Err("no files here".to_owned())).unwrap();
     let target = Monitor { port, ..monitor }.target(LOOPBACK);
-    let (mut prober, _reports) = start(&[]);
-    prober.probe(&target).run(7, timeout).await
+    Setup::new(&Clock::system()).probe(&target).run(7, timeout, &mut Steps::off()).await
 }
 
 fn text(finding: &Finding) -> (Outcome, String) {
@@ -115,19 +114,19 @@ async fn grpc_server(status: Result<u8, &'static str>) -> (u16, JoinHandle<()>) 
         let mut connection = h2::server::handshake(stream).await.unwrap();
         while let Some(Ok((request, mut respond))) = connection.accept().await {
             assert_eq!(request.uri().path(), "/grpc.health.v1.Health/Check");
-            let head = reqwest::header::HeaderValue::from_static("application/grpc");
+            let head = ::http::header::HeaderValue::from_static("application/grpc");
             let mut response = http_response();
             response.headers_mut().insert("content-type", head);
             match status {
                 Ok(status) => {
                     let mut body = respond.send_response(response, false).unwrap();
                     body.send_data(vec![0, 0, 0, 0, 2, 8, status].into(), false).unwrap();
-                    let mut trailers = reqwest::header::HeaderMap::new();
-                    trailers.insert("grpc-status", reqwest::header::HeaderValue::from_static("0"));
+                    let mut trailers = ::http::header::HeaderMap::new();
+                    trailers.insert("grpc-status", ::http::header::HeaderValue::from_static("0"));
                     body.send_trailers(trailers).unwrap();
                 }
                 Err(code) => {
-                    response.headers_mut().insert("grpc-status", reqwest::header::HeaderValue::from_static(code));
+                    response.headers_mut().insert("grpc-status", ::http::header::HeaderValue::from_static(code));
                     respond.send_response(response, true).unwrap();
                 }
             }
@@ -136,7 +135,7 @@ async fn grpc_server(status: Result<u8, &'static str>) -> (u16, JoinHandle<()>) 
     (port, tokio::spawn(serve))
 }
 
-/// `200 OK`, in the types that h2 and reqwest share.
+/// `200 OK`, in the types that h2 and hyper share.
 fn http_response() -> ::http::Response<()> {
     ::http::Response::new(())
 }

@@ -95,10 +95,10 @@ impl Turns {
 pub struct Pick<'a> {
     /// All endpoints of the region, in the order of the file.
     pub endpoints: &'a [Endpoint],
+    /// How they do, and which addresses those have that are given as host names.
+    pub health: &'a HealthView,
     /// Those that may be answered; never empty.
     pub living: Positions,
-    /// How they do.
-    pub health: &'a HealthView,
     /// The worker's turns and the slot of this region.
     pub turns: &'a Turns,
     /// See `turns`.
@@ -110,6 +110,11 @@ pub struct Pick<'a> {
 }
 
 impl<'a> Pick<'a> {
+    /// By what an endpoint is known, whatever its position: its address.
+    fn identity(&self, endpoint: &Endpoint) -> u64 {
+        self.health.seat(endpoint.id).map_or(endpoint.identity, |(_, identity)| identity)
+    }
+
     /// The endpoints that may be answered.
     fn candidates(&self) -> impl Iterator<Item = &'a Endpoint> {
         self.living.iter().map(|position| &self.endpoints[position])

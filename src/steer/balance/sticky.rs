@@ -21,7 +21,7 @@ impl Balance for Sticky {
         let mut rendezvous = Rendezvous::new(pick.client);
         let all_are_zero = pick.candidates().all(|endpoint| endpoint.weight == 0);
         let offered = pick.candidates().enumerate().filter(|(_, endpoint)| all_are_zero || endpoint.weight > 0);
-        offered.for_each(|(position, endpoint)| rendezvous.offer(endpoint.identity, endpoint.weight, position));
+        offered.for_each(|(position, endpoint)| rendezvous.offer(pick.identity(endpoint), endpoint.weight, position));
         rendezvous.best().unwrap_or(0)
     }
 }

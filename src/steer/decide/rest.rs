@@ -2,7 +2,6 @@
 //! It makes no choice of its own where regions are: that is `decide`'s.
 
 use super::{Choice, Decision, Endpoints, Next, Question, Reason, Seen, Standard, Trace, answered, at, sharer};
-use crate::health::PoolState;
 use crate::steer::hash::mix;
 use crate::steer::{Candidate, Fallback, NODATA_TTL_S, OnAllDown};
 
@@ -32,14 +31,15 @@ pub(super) fn nothing<'w>(question: &Question<'w>, seen: &Seen) -> Decision<'w> 
     let nobody = Decision {
         chosen: None,
         endpoints: Endpoints::default(),
+        health: question.health,
         fallback: &[],
         ttl_s: steering.ttl_s.min(NODATA_TTL_S),
         scope: 0,
         reason: Reason::NoData,
     };
-    let is_forced_down = |candidate: &Candidate| question.health.pool(candidate.pool).state == PoolState::ForcedDown;
+    let is_shut = |candidate: &Candidate| !question.health.pool(candidate.pool).state.is_open();
     // All of it is down on purpose: that is no failure to report (BEHAVIOUR P2).
-    let on_purpose = question.family.candidates.iter().all(is_forced_down);
+    let on_purpose = question.family.candidates.iter().all(is_shut);
     if on_purpose && steering.on_all_down != OnAllDown::Fallback {
         return nobody;
     }

@@ -171,7 +171,7 @@ fn h5_a_hold_ends_after_a_minute_whatever_is_heard() {
 }
 
 /// Of the test above: the first hold began at 12.5 s.
-const HOLD_END_MS: u64 = 12_500 + network::HOLD_MAX_MS;
+const HOLD_END_MS: u64 = 12_500 + network::DEFAULT_HOLD_MAX_MS;
 
 #[test]
 fn h5_anything_that_is_heard_proves_our_network() {
