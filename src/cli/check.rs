@@ -22,12 +22,15 @@ pub(super) struct Check {
 
 impl Check {
     pub(super) fn run(&self, out: &mut impl Write) -> Result<(), Failure> {
-        let Prepared { compiled, .. } = self.config.prepare()?;
+        let Prepared { compiled, tests, .. } = self.config.rehearse()?;
         print_zones(&compiled.catalog, out)?;
         print_names(&compiled.catalog, out)?;
         print_regions(&compiled, out)?;
         print_guard(&compiled, out)?;
         print_memory(&compiled, out)?;
+        if !tests.is_empty() {
+            writeln!(out, "tests\n  {} passed", tests.len())?;
+        }
         writeln!(out, "the configuration is good")?;
         Ok(())
     }

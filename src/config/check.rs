@@ -4,6 +4,7 @@
 mod all_down;
 mod areas;
 mod endpoints;
+mod expectations;
 mod fences;
 mod latencies;
 mod monitors;
@@ -16,6 +17,7 @@ mod steer;
 mod zones;
 
 pub(super) use areas::{Areas, areas};
+pub(super) use expectations::tests;
 pub(super) use latencies::latencies;
 pub(super) use networks::networks;
 pub(super) use records::{MAX_RECORDS, refusal, unknown_type};

@@ -56,15 +56,10 @@ impl PlaceTable {
     /// (unknown) leaf of the v6 block itself.
     #[inline]
     pub fn locate(&self, address: IpAddr, source_length: u8) -> Leaf {
-        let bits = match address {
-            IpAddr::V4(v4) => return self.leaf_v4(v4.to_bits(), 0),
-            IpAddr::V6(v6) => v6.to_bits(),
-        };
-        if let Some((v4, shift)) = embedded_v4(bits, source_length) {
-            return self.leaf_v4(v4, shift);
+        match address {
+            IpAddr::V4(v4) => self.leaf_v4(v4.to_bits(), 0),
+            IpAddr::V6(v6) => self.leaf_v6(v6.to_bits(), source_length),
         }
-        let (index, place) = self.v6.find(bits);
-        Leaf { range: RangeId(self.v4.count() + index), place, shift: 0 }
     }
 
     /// A table that knows nothing: every address is unknown.
@@ -143,6 +138,15 @@ impl PlaceTable {
         self.generation
     }
 
+    fn leaf_v6(&self, bits: u128, source_length: u8) -> Leaf {
+        if let Some((v4, shift)) = embedded_v4(bits, source_length) {
+            return self.leaf_v4(v4, shift);
+        }
+        let (index, place) = self.v6.find(bits);
+        Leaf { range: RangeId(self.v4.count() + index), place, shift: 0 }
+    }
+
+    #[inline]
     fn leaf_v4(&self, bits: u32, shift: u8) -> Leaf {
         let (index, place) = self.v4.find(bits);
         Leaf { range: RangeId(index), place, shift }

@@ -10,6 +10,7 @@ mod network;
 pub mod overrides;
 pub mod report;
 pub mod score;
+mod story;
 pub mod view;
 pub mod vote;
 
@@ -18,6 +19,7 @@ pub use hosts::{Hosts, Resolution, Seat};
 pub use monitor::{Monitor, MonitorSpec, Request, TargetKey};
 pub use network::DEFAULT_HOLD_MAX_MS;
 pub use report::{Evidence, NodeId, Outcome, Report};
+pub use story::{Story, age_text};
 pub use view::{
     Addresses, Checks, Combine, EndpointLayout, HealthView, Layout, Measured, MinHealthy, Override, PoolHealth, PoolKey, PoolLayout,
     PoolState, Recovery, Verdict,

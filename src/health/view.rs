@@ -6,8 +6,9 @@ mod layout;
 
 use std::fmt;
 use std::net::IpAddr;
+use std::sync::Arc;
 
-use super::{EndpointId, PoolId};
+use super::{EndpointId, PoolId, Story};
 use judge::standing;
 pub(super) use judge::{pool_health, region_health};
 pub use layout::{Addresses, Checks, Combine, EndpointLayout, Layout, MinHealthy, Override, PoolKey, PoolLayout, Recovery};
@@ -150,6 +151,8 @@ pub struct HealthView {
     allowed: Bits,
     /// By endpoint, 0 = none; empty where no pool is scored.
     scores: Box<[u32]>,
+    /// By pool; empty where nobody keeps them.
+    stories: Arc<[Story]>,
     /// By endpoint: the address of a host that sits there, with its identity. Empty where no endpoint is given as a host name.
     seats: Box<[Option<(IpAddr, u64)>]>,
 }
@@ -163,6 +166,7 @@ impl HealthView {
             up: Bits::all_set(layout.endpoints.len()),
             allowed: Bits::all_set(layout.endpoints.len()),
             scores: if layout.pools.iter().any(|pool| pool.scored) { vec![0; layout.endpoints.len()].into() } else { Box::default() },
+            stories: Arc::default(),
             seats: seats(layout),
         };
         let of = |id: EndpointId| measured.get(id.0 as usize).copied().unwrap_or(Measured::UP);
@@ -173,6 +177,16 @@ impl HealthView {
     /// The view of `layout` with every endpoint measured up; overrides stay in force.
     pub fn all_up(layout: &Layout) -> HealthView {
         HealthView::new(layout, |_| Measured::UP)
+    }
+
+    /// The same, with how each pool came to be what it is.
+    pub fn with_stories(self, stories: Arc<[Story]>) -> HealthView {
+        HealthView { stories, ..self }
+    }
+
+    /// How a pool came to be what it is, where somebody keeps that.
+    pub fn story(&self, id: PoolId) -> Option<&Story> {
+        self.stories.get(id.0 as usize)
     }
 
     /// State, admit and next possible change of a pool.

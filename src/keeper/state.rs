@@ -12,7 +12,7 @@ use super::writer::{Save, Writer};
 use crate::config::compile::{Compiled, PoolName};
 use crate::health::book::{Change, Flag, HealthBook};
 use crate::health::overrides::{Forced, Overrides, Selector};
-use crate::health::{Addresses, Hosts, Layout, NodeId, PoolId, PoolLayout, PoolState, Report, TargetKey, Verdict};
+use crate::health::{Addresses, Hosts, Layout, NodeId, PoolId, PoolKey, PoolLayout, PoolState, Report, Story, TargetKey, Verdict};
 use crate::snapshot::{Catalog, Shared, Snapshot};
 
 /// The first change is published at once, the next not before this: at most ten a second, however many probes report.
@@ -46,6 +46,10 @@ pub(super) struct State {
     saved_at_ms: u64,
     catalog: Arc<Catalog>,
     pools: Vec<PoolName>,
+    /// By pool, as published with the view; none = a pool changed since.
+    stories: Option<Arc<[Story]>>,
+    /// What was last seen of a pool when it changed.
+    evidence: BTreeMap<PoolKey, Arc<str>>,
     shared: Shared,
     generation: u64,
     /// Book revision of the published world; none = a new catalog waits.
@@ -90,6 +94,8 @@ impl State {
             saved_at_ms: now_ms,
             catalog: first.catalog,
             pools: first.pools,
+            stories: None,
+            evidence: BTreeMap::new(),
             shared: Shared::new(snapshot),
             generation: 1,
             published_at_ms: now_ms,
@@ -117,7 +123,7 @@ impl State {
     pub(super) fn report(&mut self, node: NodeId, target: &TargetKey, report: Report, now_ms: u64) {
         let changes = self.book.report(node, target, report, now_ms);
         self.unsaved |= !changes.is_empty();
-        self.log_all(&changes);
+        self.take(&changes);
     }
 
     /// Does what time alone has made due (ramps, hold-downs, the end of a hold), and takes new addresses of host names into the book:
@@ -125,10 +131,10 @@ impl State {
     pub(super) fn tick(&mut self, now_ms: u64) {
         if self.moved {
             let changes = self.reapply(now_ms);
-            self.log_all(&changes);
+            self.take(&changes);
         }
         let changes = self.book.tick(now_ms);
-        self.log_all(&changes);
+        self.take(&changes);
     }
 
     /// Milliseconds until [`State::tick`] or [`State::publish_if_due`] has something to do; none while nothing is foreseen.
@@ -146,8 +152,8 @@ impl State {
         let changes = self.reapply(now_ms);
         self.catalog = compiled.catalog;
         self.pools = compiled.pools;
-        self.published = None;
-        self.log_all(&changes);
+        (self.published, self.stories) = (None, None);
+        self.take(&changes);
     }
 
     /// Milliseconds until the next publication is due; none while nothing waits.
@@ -161,7 +167,8 @@ impl State {
             return;
         }
         self.generation += 1;
-        let next = Snapshot { catalog: Arc::clone(&self.catalog), health: Arc::new(self.book.view()), generation: self.generation };
+        let health = Arc::new(self.book.view().with_stories(self.stories()));
+        let next = Snapshot { catalog: Arc::clone(&self.catalog), health, generation: self.generation };
         self.retired.push(self.shared.publish(Arc::new(next)));
         self.published = Some(self.book.revision());
         self.published_at_ms = now_ms;
@@ -172,9 +179,10 @@ impl State {
         self.retired.retain(|snapshot| Arc::strong_count(snapshot) > 1);
     }
 
-    /// True if every target has a verdict: nothing need be waited for.
+    /// True if every host name has an address and every target a verdict: nothing need be waited for.
     pub(super) fn knows_all(&self) -> bool {
-        self.book.targets().all(|target| self.book.target(target).is_some_and(|health| health.verdict != Verdict::Unknown))
+        self.knows_hosts()
+            && self.book.targets().all(|target| self.book.target(target).is_some_and(|health| health.verdict != Verdict::Unknown))
     }
 
     /// Puts an override in force. The error says why not.
@@ -205,7 +213,7 @@ impl State {
             pool.endpoints.clone().any(|id| selector.matches(&pool.key.region, &pool.key.service, place(&self.places, id)))
         };
         let changes = self.book.fail_back(chosen, now_ms);
-        self.log_all(&changes);
+        self.take(&changes);
         (cleared, changes.len())
     }
 
@@ -251,7 +259,7 @@ impl State {
 
     fn took_overrides(&mut self, now_ms: u64) {
         let changes = self.reapply(now_ms);
-        self.log_all(&changes);
+        self.take(&changes);
         self.unsaved = true;
     }
 
@@ -264,11 +272,32 @@ impl State {
         changes
     }
 
-    pub(super) fn log_all(&mut self, changes: &[Change]) {
+    /// Logs what changed, and remembers the evidence of pools: a target's change comes right before those of its pools.
+    fn take(&mut self, changes: &[Change]) {
+        let mut seen: Arc<str> = Arc::default();
         for change in changes {
             self.tally.count(change);
             self.log(change);
+            match change {
+                Change::Target { report, .. } => seen = report.to_string().into(),
+                Change::Pool { pool, .. } => {
+                    let key = self.book.layout().pools.get(pool.0 as usize).map(|pool| pool.key.clone());
+                    key.into_iter().for_each(|key| _ = self.evidence.insert(key, Arc::clone(&seen)));
+                    self.stories = None;
+                }
+                Change::Flag { .. } | Change::Held { .. } => {}
+            }
         }
+    }
+
+    /// How each pool came to be what it is; made anew only when one has changed.
+    fn stories(&mut self) -> Arc<[Story]> {
+        let State { book, evidence, stories, .. } = self;
+        let of = |(id, pool): (PoolId, &PoolLayout)| Story {
+            since_ms: book.pool(id).map_or(0, |standing| standing.since_ms),
+            evidence: evidence.get(&pool.key).cloned().unwrap_or_default(),
+        };
+        Arc::clone(stories.get_or_insert_with(|| (0..).map(PoolId).zip(&book.layout().pools).map(of).collect()))
     }
 
     fn log(&self, change: &Change) {
@@ -301,7 +330,7 @@ impl State {
                     }
                     PoolState::Available => tracing::info!(service, region, %family, %from, %to, "a region changed"),
                     PoolState::Down | PoolState::ForcedDown | PoolState::Vacant => {
-                        tracing::warn!(service, region, %family, %from, %to, "a region changed")
+                        tracing::warn!(service, region, %family, %from, %to, "a region changed");
                     }
                 }
             }

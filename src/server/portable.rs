@@ -36,6 +36,10 @@ impl PacketPath for Single {
         Ok(1)
     }
 
+    fn query(&self, _index: usize) -> &[u8] {
+        &self.query[..self.query_len]
+    }
+
     fn packet(&mut self, _index: usize) -> Packet<'_> {
         Packet { bytes: &self.query[..self.query_len], peer: self.peer, local: self.local, out: &mut self.reply }
     }

@@ -313,6 +313,11 @@ impl PacketPath for Batch {
         Ok(self.received)
     }
 
+    fn query(&self, index: usize) -> &[u8] {
+        let len = (self.incoming.item(index).msg_len as usize).min(QUERY_OCTETS);
+        self.queries.part(index * QUERY_OCTETS, len)
+    }
+
     fn packet(&mut self, index: usize) -> Packet<'_> {
         let mut local = self.local;
         if self.is_wildcard()
@@ -322,6 +327,7 @@ impl PacketPath for Batch {
         }
         let len = (self.incoming.item(index).msg_len as usize).min(QUERY_OCTETS);
         Packet {
+            // Not by `query`: that would borrow the replies too.
             bytes: self.queries.part(index * QUERY_OCTETS, len),
             peer: self.names.address(index),
             local,

@@ -57,6 +57,9 @@ pub(super) trait PacketPath {
     /// Nothing there is an error of the kind `WouldBlock`.
     fn receive(&mut self, wait: bool) -> io::Result<usize>;
 
+    /// The octets of the packet at `index` of the batch.
+    fn query(&self, index: usize) -> &[u8];
+
     /// The packet at `index` of the batch.
     fn packet(&mut self, index: usize) -> Packet<'_>;
 
@@ -141,7 +144,9 @@ pub(super) fn run(path: &mut impl PacketPath, worker: &mut Worker, stop: &Atomic
 
 fn serve(path: &mut impl PacketPath, worker: &mut Worker, count: usize) {
     begin(worker);
-    let panics = answer_all(path, count, |packet| worker.answer(packet.bytes, packet.peer, packet.local, Transport::Udp, packet.out));
+    let unread = guarded(|| worker.read_ahead((0..count).map(|index| path.query(index))));
+    let panics =
+        unread + answer_all(path, count, |packet| worker.answer(packet.bytes, packet.peer, packet.local, Transport::Udp, packet.out));
     let unsent = path.send();
     if panics > 0 {
         worker.counters().add(Metric::Panics, panics);
@@ -153,9 +158,15 @@ fn serve(path: &mut impl PacketPath, worker: &mut Worker, count: usize) {
 
 fn begin(worker: &mut Worker) {
     // A fault in taking over a world must not end the thread: it goes on with the world that it has.
-    if catch_unwind(AssertUnwindSafe(|| worker.begin_batch())).is_err() {
-        worker.counters().add(Metric::Panics, 1);
+    let panics = guarded(|| worker.begin_batch());
+    if panics > 0 {
+        worker.counters().add(Metric::Panics, panics);
     }
+}
+
+/// Does something that no answer depends on; returns how many panics there were.
+fn guarded(work: impl FnOnce()) -> u64 {
+    u64::from(catch_unwind(AssertUnwindSafe(work)).is_err())
 }
 
 /// Answers every packet of a batch. A panic costs only the packet that caused it; returns how many there were.
@@ -205,6 +216,10 @@ mod tests {
     impl PacketPath for Fake {
         fn receive(&mut self, _wait: bool) -> io::Result<usize> {
             Ok(self.queries.len())
+        }
+
+        fn query(&self, index: usize) -> &[u8] {
+            &self.queries[index]
         }
 
         fn packet(&mut self, index: usize) -> Packet<'_> {

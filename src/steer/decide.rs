@@ -10,7 +10,7 @@ pub use reason::Reason;
 
 use super::balance::{Pick, Positions, Turns};
 use super::hash::{Rendezvous, mix};
-use super::plan::{Entry, Why};
+use super::plan::{Entry, Ranking, Why};
 use super::{Candidate, Endpoint, Fallback, FamilySteering, OnAllDown, ShareSpec, Steering};
 use crate::geo::{Kind, Leaf, PlaceId, PlaceTable};
 use crate::health::view::{ADMIT_ALL, SETTLED};
@@ -96,7 +96,12 @@ impl Decision<'_> {
     pub fn addresses(&self) -> impl Iterator<Item = IpAddr> {
         let endpoints = self.chosen.map_or(&[][..], |chosen| &chosen.endpoints);
         let address = |endpoint: &Endpoint| self.health.seat(endpoint.id).map_or(endpoint.address, |(address, _)| address);
-        self.endpoints.iter().map(move |position| address(&endpoints[position])).chain(self.fallback.iter().copied())
+        let (mut positions, mut fallback) = (self.endpoints.iter(), self.fallback.iter());
+        // Plainer than a chain of iterators, which the compiler does not see through: this runs for every address that is sent.
+        std::iter::from_fn(move || match positions.next() {
+            Some(position) => Some(address(&endpoints[position])),
+            None => fallback.next().copied(),
+        })
     }
 
     /// Whether there is no address to answer.
@@ -111,11 +116,13 @@ impl Decision<'_> {
 struct Endpoints {
     living: Positions,
     start: usize,
+    /// At most so many.
     count: usize,
 }
 
 impl Endpoints {
     /// Positions of endpoints in their region, in the order of the answer.
+    #[inline]
     fn iter(&self) -> impl Iterator<Item = usize> {
         self.living.rotation(self.start, self.count)
     }
@@ -170,14 +177,20 @@ pub enum Considered {
 
 /// Listens to a decision step by step; the hot path listens with [`NoTrace`], of which nothing is left in the program.
 pub trait Trace {
+    /// A steered name is asked for; `by_subnet`: the client is the client subnet of the query, else the peer.
+    fn steered(&mut self, _question: &Question<'_>, _by_subnet: bool) {}
     /// The client was located: the leaf that gives the scope and the place that gives the ranking.
     fn located(&mut self, _client: Leaf, _place: PlaceId) {}
+    /// The network that is hashed wherever clients are: an address in it and its length.
+    fn hashed(&mut self, _address: IpAddr, _length: u8) {}
     /// A standard is applied.
     fn standard(&mut self, _standard: Standard) {}
     /// A region was looked at.
     fn considered(&mut self, _entry: Entry, _considered: Considered) {}
     /// A region was chosen.
     fn chosen(&mut self, _entry: Entry) {}
+    /// The decision is made.
+    fn decided(&mut self, _decision: &Decision<'_>) {}
 }
 
 /// Listens to nothing.
@@ -199,6 +212,7 @@ struct Seen {
 pub fn decide<'w, T: Trace>(question: &Question<'w>, trace: &mut T) -> Decision<'w> {
     let (leaf, place, hashed) = locate(question);
     trace.located(leaf, place);
+    trace.hashed(hashed.0, floor_length(question.hash_floor, hashed.0, hashed.1));
     let client = client_hash(question, hashed);
     let scope = scope(question.family, question.hash_floor, question.client.address, leaf);
     let seen = Seen { place, client, scope };
@@ -244,6 +258,7 @@ fn answered<'w, T: Trace>(
 
 /// The leaf that gives the scope, the place that gives the ranking, and the address that is hashed with its leaf:
 /// for reserved client addresses the peer takes the client's place in everything but the scope (BEHAVIOUR E6).
+#[inline]
 fn locate(question: &Question<'_>) -> (Leaf, PlaceId, (IpAddr, Leaf)) {
     let Client { address, source_length, peer } = question.client;
     let leaf = question.table.locate(address, source_length);
@@ -260,10 +275,25 @@ fn choose<T: Trace>(question: &Question<'_>, seen: &Seen, standard: Standard, tr
     let client = seen.client;
     let mut choice = Choice::new(sharer(question, seen));
     let ranking = question.family.plan.ranking(seen.place);
-    let complete = ranking.head().iter().any(|entry| choice.consider(question, *entry, client, standard, trace) == Next::Complete);
-    if !complete && choice.offered == 0 {
-        _ = ranking.tail().any(|entry| choice.consider(question, entry, client, standard, trace) == Next::Complete);
+    for entry in ranking.head() {
+        if choice.consider(question, *entry, client, standard, trace) == Next::Complete {
+            return choice;
+        }
     }
+    if choice.offered == 0 { behind(choice, question, ranking, client, standard, trace) } else { choice }
+}
+
+/// All of the head is out: goes on with what follows it.
+#[cold]
+fn behind<T: Trace>(
+    mut choice: Choice,
+    question: &Question<'_>,
+    ranking: Ranking<'_>,
+    client: u64,
+    standard: Standard,
+    trace: &mut T,
+) -> Choice {
+    _ = ranking.tail().any(|entry| choice.consider(question, entry, client, standard, trace) == Next::Complete);
     choice
 }
 
@@ -303,6 +333,7 @@ impl Choice {
         self.band.best().or(self.first_up)
     }
 
+    // Inlined whatever the compiler thinks of it: a choice then lives in registers.
     #[inline(always)]
     fn consider<T: Trace>(&mut self, question: &Question<'_>, entry: Entry, client: u64, standard: Standard, trace: &mut T) -> Next {
         if self.offered > 0 && entry.band != self.band_id {
@@ -339,6 +370,7 @@ fn admits(health: PoolHealth, candidate: &Candidate, client: u64) -> bool {
 }
 
 /// The endpoints of the chosen region that may be answered, rotated by the balance.
+#[inline]
 fn pick(question: &Question<'_>, candidate: &Candidate, client: u64, standard: Standard) -> Endpoints {
     let mut living = Positions::default();
     for (position, endpoint) in candidate.endpoints.iter().enumerate() {
@@ -352,9 +384,9 @@ fn pick(question: &Question<'_>, candidate: &Candidate, client: u64, standard: S
         }
     }
     let (endpoints, turns, slot, seed) = (&*candidate.endpoints, question.turns, candidate.slot, question.seed);
-    let pick = Pick { endpoints, living, health: question.health, turns, slot, seed, client };
-    let start = if living.len() > 1 { question.steering.balance.start(&pick) } else { 0 };
-    Endpoints { living, start, count: living.len().min(usize::from(question.steering.answers)) }
+    let pick = Pick { endpoints, health: question.health, living, turns, slot, seed, client };
+    let start = if living.are_several() { question.steering.balance.start(&pick) } else { 0 };
+    Endpoints { living, start, count: usize::from(question.steering.answers) }
 }
 
 /// While a change is pending no answer outlives it, but none is shorter than the floor (BEHAVIOUR T1).
@@ -418,6 +450,7 @@ fn floor_length(hash_floor: HashFloor, address: IpAddr, leaf: Leaf) -> u8 {
 }
 
 /// Hash of the client's network, so that a resolver farm's addresses agree (BEHAVIOUR S10).
+#[inline]
 fn client_hash(question: &Question<'_>, (address, leaf): (IpAddr, Leaf)) -> u64 {
     let length = u32::from(floor_length(question.hash_floor, address, leaf));
     match address {

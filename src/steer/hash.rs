@@ -24,6 +24,7 @@ pub fn identity(parts: &[&[u8]]) -> u64 {
 }
 
 /// Two hashes made one, every bit of each reaching every bit of the result (the finaliser of SplitMix64).
+#[inline]
 pub fn mix(a: u64, b: u64) -> u64 {
     let mut x = a ^ b.wrapping_mul(0x9e37_79b9_7f4a_7c15);
     x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

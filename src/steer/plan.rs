@@ -66,6 +66,21 @@ pub enum Why {
     Standby,
 }
 
+impl fmt::Display for Why {
+    /// For people; rules count from 1.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Why::Order => f.write_str("by order"),
+            Why::Pinned => f.write_str("first by `networks:`"),
+            Why::Preferred(rule) => write!(f, "preferred by rule {}", rule + 1),
+            Why::Inside(rule) => write!(f, "inside the fence of rule {}", rule + 1),
+            Why::Outside(rule) => write!(f, "outside the fence of rule {}", rule + 1),
+            Why::Listed => f.write_str("as listed"),
+            Why::Standby => f.write_str("standby (weight 0)"),
+        }
+    }
+}
+
 /// One region of a ranking.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Entry {

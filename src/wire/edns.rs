@@ -28,72 +28,87 @@ mod option {
 }
 
 /// What a query says in its OPT record.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Edns {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Edns<'a> {
     /// The largest UDP message that the client takes, as it says (sizes below 512 are not raised here).
     pub udp_size: u16,
     /// The DO bit.
     pub dnssec_ok: bool,
     /// The client subnet; of several options the first counts.
-    pub ecs: Option<Ecs>,
+    pub ecs: Option<Ecs<'a>>,
     /// Whether the server's identifier is asked for (RFC 5001).
     pub nsid: bool,
     /// The client's part of a cookie (RFC 7873 4); of several options the first counts.
-    pub cookie: Option<[u8; 8]>,
+    pub cookie: Option<&'a [u8; 8]>,
 }
 
-/// A well-formed client subnet option of a query (RFC 7871 6); its scope is 0 and not kept.
+/// A well-formed client subnet option of a query (RFC 7871 6): its octets where they stand in the message, as they are echoed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Ecs {
-    /// Address family: 1 or 2; any when `source` is 0.
-    pub family: u16,
-    /// Source prefix length in bits; 0 = "do not use my address".
-    pub source: u8,
-    /// The network address, zero-extended; bits beyond `source` are 0.
-    pub octets: [u8; 16],
+pub struct Ecs<'a> {
+    fixed: &'a [u8; ECS_FIXED_OCTETS],
+    /// As many octets as `source` needs, at most 16; bits beyond it are 0.
+    address: &'a [u8],
 }
 
-impl Ecs {
-    /// The network address of the client; `None` when the client wants its address not to be used.
+impl<'a> Ecs<'a> {
+    /// Address family: 1 or 2; any when [`Ecs::source`] is 0.
+    #[inline]
+    pub fn family(&self) -> u16 {
+        u16::from_be_bytes([self.fixed[0], self.fixed[1]])
+    }
+
+    /// Source prefix length in bits; 0 = "do not use my address".
+    #[inline]
+    pub fn source(&self) -> u8 {
+        self.fixed[2]
+    }
+
+    /// The network address of the client, zero-extended; `None` when the client wants its address not to be used.
     #[inline]
     pub fn address(&self) -> Option<IpAddr> {
-        match (self.source, self.family) {
+        match (self.source(), self.family()) {
             (0, _) => None,
-            (_, 1) => self.octets.first_chunk::<4>().map(|octets| IpAddr::V4(Ipv4Addr::from(*octets))),
-            _ => Some(IpAddr::V6(Ipv6Addr::from(self.octets))),
+            (_, 1) => Some(IpAddr::V4(Ipv4Addr::from(zero_extended(self.address)))),
+            _ => Some(IpAddr::V6(Ipv6Addr::from(zero_extended(self.address)))),
         }
     }
 
     /// Reads the data of the option. Every rule of RFC 7871 6 and 7.1.2 is kept, as a sloppy option is a wrong cache entry later.
-    fn parse(data: &[u8]) -> Result<Ecs, Malformed> {
-        let (&[family_high, family_low, source, scope], address) = data.split_first_chunk::<ECS_FIXED_OCTETS>().ok_or(Malformed)?;
-        let family = u16::from_be_bytes([family_high, family_low]);
-        let longest = match family {
+    #[inline]
+    pub(crate) fn parse(data: &'a [u8]) -> Result<Ecs<'a>, Malformed> {
+        let (fixed, address) = data.split_first_chunk::<ECS_FIXED_OCTETS>().ok_or(Malformed)?;
+        let &[family_high, family_low, source, scope] = fixed;
+        let longest = match u16::from_be_bytes([family_high, family_low]) {
             1 => 32,
             2 => 128,
             _ => 0,
         };
-        if source > longest || scope != 0 || address.len() != address_octets(source) {
+        if source > longest || scope != 0 || address.len() != usize::from(source).div_ceil(8) {
             return Err(Malformed);
         }
-        let mut octets = [0; 16];
-        octets[..address.len()].copy_from_slice(address);
         // Only the last octet can hold host bits.
         match address.last() {
             Some(last) if source % 8 != 0 && last & (0xff >> (source % 8)) != 0 => Err(Malformed),
-            _ => Ok(Ecs { family, source, octets }),
+            _ => Ok(Ecs { fixed, address }),
         }
     }
+}
 
-    /// Never more than there are, whoever made the option.
-    fn address_octets(&self) -> usize {
-        address_octets(self.source).min(self.octets.len())
+/// The first octets of an address, the others 0.
+#[inline]
+fn zero_extended<const N: usize>(octets: &[u8]) -> [u8; N] {
+    let mut address = [0; N];
+    // Resolvers send IPv4 networks of 24 bits (RFC 7871 11.1): a copy of known size is no call.
+    match octets {
+        [a, b, c] => [address[0], address[1], address[2]] = [*a, *b, *c],
+        _ => address.iter_mut().zip(octets).for_each(|(to, from)| *to = *from),
     }
+    address
 }
 
 /// An OPT record whose options cannot be read, or a known option that breaks its own rules.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Malformed;
+pub(crate) struct Malformed;
 
 /// An OPT record as found by the walk over the additional section; options not yet read.
 pub(super) struct RawOpt<'a> {
@@ -119,7 +134,8 @@ impl<'a> RawOpt<'a> {
     }
 
     /// Reads the options; unknown ones are skipped.
-    pub(super) fn read(&self) -> Result<Edns, Malformed> {
+    #[inline(always)]
+    pub(super) fn read(&self) -> Result<Edns<'a>, Malformed> {
         let mut edns = Edns { udp_size: self.udp_size, dnssec_ok: self.dnssec_ok(), ecs: None, nsid: false, cookie: None };
         let mut rest = self.options;
         // Each turn takes at least four octets, so the work is bounded by the size of the packet.
@@ -139,16 +155,11 @@ impl<'a> RawOpt<'a> {
 }
 
 /// The client's part: a cookie is 8 octets of the client, with 8 to 32 octets of the server once it knows them (RFC 7873 4).
-fn client_cookie(data: &[u8]) -> Result<[u8; 8], Malformed> {
+fn client_cookie(data: &[u8]) -> Result<&[u8; 8], Malformed> {
     match data.first_chunk::<8>() {
-        Some(client) if matches!(data.len(), 8 | 16..=40) => Ok(*client),
+        Some(client) if matches!(data.len(), 8 | 16..=40) => Ok(client),
         _ => Err(Malformed),
     }
-}
-
-/// Octets of an address cut to a prefix (RFC 7871 6).
-fn address_octets(prefix: u8) -> usize {
-    usize::from(prefix).div_ceil(8)
 }
 
 /// What a reply says in its OPT record. Its size is fixed from the start; scope and extended rcode are filled in when it is written.
@@ -159,14 +170,25 @@ pub struct OptReply<'a> {
     /// The DO bit, copied from the query (RFC 3225 3).
     pub dnssec_ok: bool,
     /// The client subnet, echoed as received.
-    pub ecs: Option<Ecs>,
+    pub ecs: Option<Ecs<'a>>,
     /// The server's identifier, if asked for; left out when longer than [`MAX_NSID_OCTETS`].
     pub nsid: Option<&'a [u8]>,
 }
 
+impl OptReply<'static> {
+    /// No reply's is longer.
+    pub const LONGEST: OptReply<'static> = OptReply {
+        udp_size: 0,
+        dnssec_ok: true,
+        ecs: Some(Ecs { fixed: &[0, 2, 128, 0], address: &[0xff; 16] }),
+        nsid: Some(&[0; MAX_NSID_OCTETS]),
+    };
+}
+
 impl<'a> OptReply<'a> {
     /// The OPT that answers `edns`: the DO bit copied, the client subnet echoed, the identifier given if asked for.
-    pub fn to(edns: &Edns, udp_size: u16, nsid: Option<&'a [u8]>) -> OptReply<'a> {
+    #[inline]
+    pub fn to(edns: &Edns<'a>, udp_size: u16, nsid: Option<&'a [u8]>) -> OptReply<'a> {
         OptReply { udp_size, dnssec_ok: edns.dnssec_ok, ecs: edns.ecs, nsid: nsid.filter(|_| edns.nsid) }
     }
 
@@ -178,7 +200,7 @@ impl<'a> OptReply<'a> {
     /// Octets of the whole record.
     #[inline]
     pub(super) fn octets(&self) -> usize {
-        let ecs = self.ecs.as_ref().map_or(0, |ecs| OPTION_HEADER_OCTETS + ECS_FIXED_OCTETS + ecs.address_octets());
+        let ecs = self.ecs.as_ref().map_or(0, |ecs| OPTION_HEADER_OCTETS + ECS_FIXED_OCTETS + ecs.address.len());
         OPT_OCTETS + ecs + self.short_nsid().map_or(0, |nsid| OPTION_HEADER_OCTETS + nsid.len())
     }
 
@@ -194,45 +216,51 @@ impl<'a> OptReply<'a> {
         let flags = if self.dnssec_ok { DO_BIT } else { 0 }.to_be_bytes();
         let data_octets = ((out.len() - OPT_OCTETS) as u16).to_be_bytes();
         let head: [[u8; 2]; 5] = [[0, rtype::OPT as u8], udp_size, [extended_rcode, 0], flags, data_octets];
-        let (root, rest) = out.split_at_mut(1);
-        root[0] = 0;
-        let (to, mut rest) = rest.split_at_mut(OPT_OCTETS - 1);
-        to.copy_from_slice(head.as_flattened());
-        if let Some(ecs) = &self.ecs {
-            let address = ecs.address_octets();
-            let head = [[0, option::ECS as u8], [0, (ECS_FIXED_OCTETS + address) as u8], ecs.family.to_be_bytes(), [ecs.source, scope]];
-            let (to, tail) = rest.split_at_mut(OPTION_HEADER_OCTETS + ECS_FIXED_OCTETS);
-            to.copy_from_slice(head.as_flattened());
-            let (to, tail) = tail.split_at_mut(address);
-            to.copy_from_slice(&ecs.octets[..address]);
-            rest = tail;
+        let mut rest = out;
+        put(&mut rest, &[0]);
+        put(&mut rest, head.as_flattened());
+        if let Some(Ecs { fixed: [family_high, family_low, source, _], address }) = self.ecs {
+            let data_octets = (ECS_FIXED_OCTETS + address.len()) as u8;
+            put(&mut rest, &[0, option::ECS as u8, 0, data_octets, *family_high, *family_low, *source, scope]);
+            match <&[u8; 3]>::try_from(address) {
+                // Of known size, as nearly all are.
+                Ok(address) => put(&mut rest, address),
+                Err(_) => put(&mut rest, address),
+            }
         }
         if let Some(nsid) = self.short_nsid() {
-            let (to, tail) = rest.split_at_mut(OPTION_HEADER_OCTETS);
-            to.copy_from_slice(&[0, option::NSID as u8, 0, nsid.len() as u8]);
-            tail.copy_from_slice(nsid);
+            put(&mut rest, &[0, option::NSID as u8, 0, nsid.len() as u8]);
+            put(&mut rest, nsid);
         }
     }
+}
+
+/// Writes at the front of what is left to write.
+#[inline]
+fn put(rest: &mut &mut [u8], octets: &[u8]) {
+    let (to, tail) = std::mem::take(rest).split_at_mut(octets.len());
+    to.copy_from_slice(octets);
+    *rest = tail;
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn read(options: &[u8]) -> Result<Edns, Malformed> {
+    fn read(options: &[u8]) -> Result<Edns<'_>, Malformed> {
         RawOpt::new(1232, [0; 4], options).read()
     }
 
-    fn ecs(data: &[u8]) -> Result<Option<Ecs>, Malformed> {
-        read(&[&[0, 8, 0, data.len() as u8], data].concat()).map(|edns| edns.ecs)
+    fn ecs(data: &[u8]) -> Result<Option<Ecs<'_>>, Malformed> {
+        Ecs::parse(data).map(Some)
     }
 
     #[test]
     fn ecs_of_both_families_is_read() {
         let v4 = ecs(&[0, 1, 24, 0, 192, 0, 2]).unwrap().unwrap();
-        assert_eq!((v4.family, v4.source, v4.address()), (1, 24, Some("192.0.2.0".parse().unwrap())));
+        assert_eq!((v4.family(), v4.source(), v4.address()), (1, 24, Some("192.0.2.0".parse().unwrap())));
         let v6 = ecs(&[0, 2, 33, 0, 0x20, 1, 0x0d, 0xb8, 0x80]).unwrap().unwrap();
-        assert_eq!((v6.family, v6.source, v6.address()), (2, 33, Some("2001:db8:8000::".parse().unwrap())));
+        assert_eq!((v6.family(), v6.source(), v6.address()), (2, 33, Some("2001:db8:8000::".parse().unwrap())));
         assert_eq!(ecs(&[0, 1, 32, 0, 192, 0, 2, 255]).unwrap().unwrap().address(), Some("192.0.2.255".parse().unwrap()));
     }
 
@@ -262,17 +290,20 @@ mod tests {
     #[test]
     fn e2_the_first_of_two_ecs_options_counts() {
         let first = [0, 8, 0, 5, 0, 1, 8, 0, 10];
-        let edns = read(&[first.as_slice(), &[0, 8, 0, 5, 0, 1, 8, 0, 11]].concat()).unwrap();
+        let both = [first.as_slice(), &[0, 8, 0, 5, 0, 1, 8, 0, 11]].concat();
+        let edns = read(&both).unwrap();
         assert_eq!(edns.ecs.unwrap().address(), Some("10.0.0.0".parse().unwrap()));
-        let edns = read(&[first.as_slice(), &[0, 8, 0, 1, 0]].concat()).unwrap();
+        let both = [first.as_slice(), &[0, 8, 0, 1, 0]].concat();
+        let edns = read(&both).unwrap();
         assert_eq!(edns.ecs.unwrap().address(), Some("10.0.0.0".parse().unwrap()), "a malformed second one is ignored too");
     }
 
     #[test]
     fn e3_a_zero_source_prefix_of_any_family_has_no_address() {
         for family in [0, 1, 2, 7] {
-            let option = ecs(&[0, family, 0, 0]).unwrap().unwrap();
-            assert_eq!((option.family, option.source, option.address()), (u16::from(family), 0, None));
+            let data = [0, family, 0, 0];
+            let option = ecs(&data).unwrap().unwrap();
+            assert_eq!((option.family(), option.source(), option.address()), (u16::from(family), 0, None));
         }
     }
 
@@ -291,7 +322,7 @@ mod tests {
         for length in 0..=60 {
             let option = [vec![0, 10, 0, length], (0..length).collect()].concat();
             let cookie = read(&option).map(|edns| edns.cookie);
-            let expected = if matches!(length, 8 | 16..=40) { Ok(Some([0, 1, 2, 3, 4, 5, 6, 7])) } else { Err(Malformed) };
+            let expected = if matches!(length, 8 | 16..=40) { Ok(Some(&[0, 1, 2, 3, 4, 5, 6, 7])) } else { Err(Malformed) };
             assert_eq!(cookie, expected, "{length}");
         }
     }

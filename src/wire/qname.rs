@@ -1,9 +1,9 @@
 //! The name of the question as lookups want it: lower-cased, with the offset of every label and the hash of every suffix, on the stack.
 //! This room never allocates and never reads a name that was not checked.
 
-use super::QUESTION_FIXED_OCTETS;
 use super::query::Question;
-use crate::name::{HASH_READ_OCTETS, MAX_LABELS, MAX_NAME_OCTETS, ROOT_HASH, label_hash_within};
+use super::{HEADER_OCTETS, QUESTION_FIXED_OCTETS};
+use crate::name::{HASH_READ_OCTETS, MAX_LABELS, MAX_NAME_OCTETS, ROOT_HASH, label_hash_within, name_octets};
 
 /// Suffixes of up to this many labels have their hash stored: more than real names have.
 const DIRECT: usize = 16;
@@ -51,10 +51,18 @@ impl QName {
     }
 
     /// From a valid question: name, type and class.
+    #[inline]
     pub fn read_raw(&mut self, question: &[u8]) {
         self.octets = (question.len() - QUESTION_FIXED_OCTETS) as u8;
         self.copy_lowercase(question);
         self.split();
+    }
+
+    /// Reads the name in a message that was not judged yet, and returns its hash; `None` where there is none.
+    pub fn read_early(&mut self, message: &[u8]) -> Option<u64> {
+        let body = message.get(HEADER_OCTETS..)?;
+        self.read_raw(body.get(..name_octets(body).ok()? + QUESTION_FIXED_OCTETS)?);
+        Some(self.suffix_hash(0))
     }
 
     /// The lower-cased wire form, root label included.
@@ -106,20 +114,22 @@ impl QName {
     #[inline]
     fn split(&mut self) {
         // An offset in an octet needs no check against the 272 octets.
-        let (mut at, mut labels) = (0_u8, 0);
-        while at < self.octets - 1 {
-            self.offsets[labels] = at;
+        let (mut at, mut labels) = (0_u8, 0_u8);
+        let end = self.octets - 1;
+        while at < end {
+            self.offsets[usize::from(labels) % (MAX_LABELS + 1)] = at;
             labels += 1;
             at = at.wrapping_add(1 + self.wire[usize::from(at)]);
         }
-        self.labels = labels as u8;
+        self.labels = labels;
         let mut hash = ROOT_HASH;
         self.hashes[0] = hash;
-        for suffix_labels in 1..=labels.min(DIRECT) {
-            hash = self.fold_label(hash, labels - suffix_labels);
-            self.hashes[suffix_labels] = hash;
+        let direct = self.label_count().min(DIRECT);
+        for (stored, label) in (0..self.label_count()).rev().take(direct).enumerate() {
+            hash = self.fold_label(hash, label);
+            self.hashes[stored + 1] = hash;
         }
-        if labels > DIRECT {
+        if self.label_count() > DIRECT {
             self.store_deep_hashes(hash);
         }
     }
@@ -138,7 +148,7 @@ impl QName {
     /// The hash of the suffix that begins with this label, from that of the suffix after it.
     #[inline]
     fn fold_label(&self, hash: u64, label: usize) -> u64 {
-        let at = usize::from(self.offsets[label]);
+        let at = usize::from(self.offsets[label % (MAX_LABELS + 1)]);
         label_hash_within(hash, &self.wire, at, 1 + usize::from(self.wire[at]))
     }
 
@@ -181,6 +191,15 @@ mod tests {
         assert_eq!(name.suffix(200), b"\x00");
         assert_eq!(name.suffix_hash(200), ROOT_HASH);
         assert_eq!(qname(b"\x00\x00\x01\x00\x01").as_wire(), b"\x00");
+    }
+
+    #[test]
+    fn a_name_is_read_early_as_it_is_read_later_or_not_at_all() {
+        let message = [&[0; HEADER_OCTETS], b"\x03WWW\x02ab\x00\x00\x01\x00\x01".as_slice()].concat();
+        let mut early = QName::default();
+        assert_eq!(early.read_early(&message), Some(Name::parse("www.ab.", None).unwrap().hash64()));
+        assert!((0..message.len()).all(|octets| early.read_early(&message[..octets]).is_none()));
+        assert_eq!(early.read_early(&[&[0; HEADER_OCTETS], b"\xc0\x0c\x00\x01\x00\x01".as_slice()].concat()), None);
     }
 
     proptest! {

@@ -20,7 +20,7 @@ pub struct Query<'a> {
     /// The one question.
     pub question: Question<'a>,
     /// What OPT says; `None` without OPT, and then the reply has none.
-    pub edns: Option<Edns>,
+    pub edns: Option<Edns<'a>>,
     /// Whether the last record is a TSIG. It is not verified here.
     pub tsig: bool,
 }
@@ -81,7 +81,8 @@ pub struct FaultReply<'a> {
 ///
 /// The order of judgement: length, QR, opcode, QDCOUNT, question, other sections, form of OPT, EDNS version, options.
 /// Octets after the last record are ignored, as are unknown options, EDNS flags and the header bits AA, TC, RA, AD, CD and Z.
-#[inline]
+// This and what it calls is put into `answer` whole: each part would else be handed over through memory, twice its own cost.
+#[inline(always)]
 pub fn parse(message: &[u8]) -> Result<Query<'_>, Fault<'_>> {
     let header = message.first_chunk::<HEADER_OCTETS>().ok_or(Fault::Drop)?;
     let [id_high, id_low, flags, ..] = *header;
@@ -89,28 +90,61 @@ pub fn parse(message: &[u8]) -> Result<Query<'_>, Fault<'_>> {
         return Err(Fault::Drop);
     }
     let opcode = flags >> 3 & 0x0f;
+    match sections(message, header, &mut ()) {
+        Ok(Sections { question, edns, tsig }) if opcode == OPCODE_QUERY => {
+            let id = u16::from_be_bytes([id_high, id_low]);
+            Ok(Query { id, rd: flags & 1 != 0, question, edns, tsig })
+        }
+        _ => Err(Fault::Reply(fault(message, header))),
+    }
+}
+
+/// What is wrong with a packet that cannot be answered: reads it once more, and notes what can be echoed.
+#[cold]
+fn fault<'a>(message: &'a [u8], header: &[u8; HEADER_OCTETS]) -> FaultReply<'a> {
+    let [id_high, id_low, flags, ..] = *header;
+    let opcode = flags >> 3 & 0x0f;
     let id = u16::from_be_bytes([id_high, id_low]);
     let rd = opcode == OPCODE_QUERY && flags & 1 != 0;
-    let mut fault = FaultReply { id, opcode, rd, rcode: Rcode::FORMERR, question: None, opt: None };
-    let sections = match sections(message, header, &mut fault) {
+    let mut fault = FaultReply { id, opcode, rd, rcode: Rcode::NOTIMP, question: None, opt: None };
+    match sections(message, header, &mut fault) {
         // Other opcodes are judged first, but what could be read is echoed in their reply too.
-        _ if opcode != OPCODE_QUERY => return Err(Fault::Reply(FaultReply { rcode: Rcode::NOTIMP, ..fault })),
-        Err(rcode) => return Err(Fault::Reply(FaultReply { rcode, ..fault })),
-        Ok(sections) => sections,
-    };
-    let Sections { question, edns, tsig } = sections;
-    Ok(Query { id, rd, question, edns, tsig })
+        Err(rcode) if opcode == OPCODE_QUERY => FaultReply { rcode, ..fault },
+        _ => fault,
+    }
+}
+
+/// Listens to the reading of a packet, for what can be echoed when it turns out to be at fault; a good one is read without.
+trait Notes<'a> {
+    fn question(&mut self, raw: &'a [u8]);
+    fn opt(&mut self, dnssec_ok: bool);
+}
+
+impl<'a> Notes<'a> for () {
+    fn question(&mut self, _raw: &'a [u8]) {}
+    fn opt(&mut self, _dnssec_ok: bool) {}
+}
+
+impl<'a> Notes<'a> for FaultReply<'a> {
+    fn question(&mut self, raw: &'a [u8]) {
+        self.question = Some(raw);
+    }
+
+    fn opt(&mut self, dnssec_ok: bool) {
+        self.opt = Some(dnssec_ok);
+    }
 }
 
 /// What the sections of a well-formed query hold.
 struct Sections<'a> {
     question: Question<'a>,
-    edns: Option<Edns>,
+    edns: Option<Edns<'a>>,
     tsig: bool,
 }
 
-/// Walks over all sections; notes in `fault` what can be echoed as soon as it is known.
-fn sections<'a>(message: &'a [u8], header: &[u8; HEADER_OCTETS], fault: &mut FaultReply<'a>) -> Result<Sections<'a>, Rcode> {
+/// Walks over all sections; tells what can be echoed as soon as it is known.
+#[inline(always)]
+fn sections<'a>(message: &'a [u8], header: &[u8; HEADER_OCTETS], notes: &mut impl Notes<'a>) -> Result<Sections<'a>, Rcode> {
     let [questions, answers, authorities, additionals] = [4, 6, 8, 10].map(|at| u16::from_be_bytes([header[at], header[at + 1]]));
     if questions != 1 {
         return Err(Rcode::FORMERR);
@@ -120,22 +154,22 @@ fn sections<'a>(message: &'a [u8], header: &[u8; HEADER_OCTETS], fault: &mut Fau
     let fixed = body[name..].first_chunk::<QUESTION_FIXED_OCTETS>().ok_or(Rcode::FORMERR)?;
     let raw = &body[..name + QUESTION_FIXED_OCTETS];
     let [qtype, qclass] = [[fixed[0], fixed[1]], [fixed[2], fixed[3]]].map(u16::from_be_bytes);
-    fault.question = Some(raw);
+    notes.question(raw);
 
     let mut at = HEADER_OCTETS + raw.len();
     match (answers, authorities, qtype) {
         (0, 0, _) => {}
         // The SOA that the client has (RFC 1995 3).
-        (0, 1, rtype::IXFR) => at = record(message, at).ok_or(Rcode::FORMERR)?.end,
+        (0, 1, rtype::IXFR) => at = end_of_record(message, at).ok_or(Rcode::FORMERR)?,
         _ => return Err(Rcode::FORMERR),
     }
-    let (edns, tsig) = if additionals == 0 { (None, false) } else { additional(message, at, additionals, fault)? };
+    let (edns, tsig) = if additionals == 0 { (None, false) } else { additional(message, at, additionals, notes)? };
     Ok(Sections { question: Question { raw, qtype, qclass }, edns, tsig })
 }
 
 /// Walks over the additional section: at most one OPT, and a TSIG only at the end; other records are skipped.
 #[inline(always)]
-fn additional<'a>(message: &'a [u8], mut at: usize, count: u16, fault: &mut FaultReply<'a>) -> Result<(Option<Edns>, bool), Rcode> {
+fn additional<'a>(message: &'a [u8], mut at: usize, count: u16, notes: &mut impl Notes<'a>) -> Result<(Option<Edns<'a>>, bool), Rcode> {
     let mut opt = None;
     let mut tsig = false;
     // However large the count, each turn takes at least 11 octets of the packet.
@@ -152,7 +186,7 @@ fn additional<'a>(message: &'a [u8], mut at: usize, count: u16, fault: &mut Faul
                     return Err(Rcode::FORMERR);
                 }
                 let raw = RawOpt::new(record.class, record.ttl, record.data);
-                fault.opt = Some(raw.dnssec_ok());
+                notes.opt(raw.dnssec_ok());
                 opt = Some(raw);
             }
             rtype::TSIG => tsig = true,
@@ -178,6 +212,7 @@ struct Record<'a> {
 }
 
 /// The record at an offset, owner not read; `None` if it is cut off or its owner is no name.
+#[inline(always)]
 fn record(message: &[u8], at: usize) -> Option<Record<'_>> {
     let fixed_at = skip_owner(message, at)?;
     let fixed = message.get(fixed_at..)?.first_chunk::<RECORD_FIXED_OCTETS>()?;
@@ -188,7 +223,14 @@ fn record(message: &[u8], at: usize) -> Option<Record<'_>> {
     Some(Record { rtype: u16::from_be_bytes([type_high, type_low]), class: u16::from_be_bytes([class_high, class_low]), ttl, data, end })
 }
 
+/// The offset after a record that only a few queries have.
+#[cold]
+fn end_of_record(message: &[u8], at: usize) -> Option<usize> {
+    Some(record(message, at)?.end)
+}
+
 /// The offset after the owner of a record. A pointer ends it and is not followed.
+#[inline]
 fn skip_owner(message: &[u8], start: usize) -> Option<usize> {
     let mut at = start;
     while at - start < MAX_NAME_OCTETS {
@@ -384,7 +426,7 @@ mod tests {
     fn e3_e4_the_client_subnet_is_reported_only_if_sent() {
         let zero = packet(1, [1, 0, 0, 1], &[QUESTION, &opt(&[0, 8, 0, 4, 0, 1, 0, 0])]);
         let ecs = parse(&zero).unwrap_or_else(|_| panic!()).edns.unwrap().ecs.unwrap();
-        assert_eq!((ecs.family, ecs.source, ecs.address()), (1, 0, None));
+        assert_eq!((ecs.family(), ecs.source(), ecs.address()), (1, 0, None));
         let none = packet(1, [1, 0, 0, 1], &[QUESTION, OPT]);
         assert_eq!(parse(&none).unwrap_or_else(|_| panic!()).edns.unwrap().ecs, None);
     }

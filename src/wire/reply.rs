@@ -1,9 +1,12 @@
 //! Writing a reply into the caller's buffer: the question echoed, whole RRsets with compressed names, OPT always kept, header last.
 //! This room never decides what is answered and never allocates; a record that does not fit leaves no trace.
 
+use std::net::IpAddr;
+
 use super::compress::Suffixes;
 use super::edns::OptReply;
 use super::query::{FaultReply, Query};
+use super::ready::Ready;
 use super::{HEADER_OCTETS, MIN_UDP_OCTETS, Rcode, class, rtype};
 use crate::name::name_octets;
 
@@ -115,6 +118,14 @@ impl<'o> Reply<'o> {
     /// every reader knows how to expand are compressed (RFC 3597 4).
     pub fn rrset(&mut self, section: Section, owner: Owner<'_>, rtype: u16, ttl: u32, rdatas: &[u8]) -> Result<(), Full> {
         debug_assert!(self.last_section <= section, "sections are written in their order");
+        match (owner, rtype) {
+            (Owner::Question, rtype::A) => self.addresses_of_question::<4>(section, rtype, ttl, rdatas),
+            (Owner::Question, rtype::AAAA) => self.addresses_of_question::<16>(section, rtype, ttl, rdatas),
+            _ => self.any_rrset(section, owner, rtype, ttl, rdatas),
+        }
+    }
+
+    fn any_rrset(&mut self, section: Section, owner: Owner<'_>, rtype: u16, ttl: u32, rdatas: &[u8]) -> Result<(), Full> {
         let start = self.at;
         match self.records(owner, rtype, ttl, rdatas) {
             Ok(count) => {
@@ -128,31 +139,29 @@ impl<'o> Reply<'o> {
         }
     }
 
-    /// Adds one A (4 octets) or AAAA (16 octets) record to the answer section.
-    #[inline]
-    pub fn address(&mut self, owner: Owner<'_>, ttl: u32, octets: &[u8]) -> Result<(), Full> {
-        let start = self.at;
-        let written = match owner {
-            Owner::Question => match (<&[u8; 4]>::try_from(octets), <&[u8; 16]>::try_from(octets)) {
-                (Ok(octets), _) => self.address_of_question(rtype::A, ttl, octets),
-                (_, Ok(octets)) => self.address_of_question(rtype::AAAA, ttl, octets),
-                _ => Err(Full),
-            },
-            Owner::Name(name) => {
-                let rtype = if octets.len() == 4 { rtype::A } else { rtype::AAAA };
-                self.put_name(name).and_then(|_| self.put_head(rtype, ttl)).and_then(|()| self.put_data(rtype, octets))
-            }
-        };
-        match written {
-            Ok(()) => {
-                self.count(Section::Answer, 1);
-                Ok(())
-            }
-            Err(Full) => {
-                self.cut(start);
-                Err(Full)
-            }
+    /// Adds an SOA to the authority section, if nothing stands behind the question yet and it fits; see [`Ready`]. The question's name lies in the
+    /// zone of the SOA. Returns whether it was added.
+    pub fn ready(&mut self, ready: &Ready, ttl: u32) -> bool {
+        if self.at != self.question_end {
+            return false;
         }
+        let written = ready.write(self.out, self.question_end, self.room, ttl);
+        self.at += written.unwrap_or(0);
+        self.count(Section::Authority, u16::from(written.is_some()));
+        written.is_some()
+    }
+
+    /// Adds one A or AAAA record to the answer section.
+    #[inline]
+    pub fn address(&mut self, owner: Owner<'_>, ttl: u32, address: IpAddr) -> Result<(), Full> {
+        match (owner, address) {
+            (Owner::Question, IpAddr::V4(v4)) => self.address_of_question(rtype::A, ttl, &v4.octets())?,
+            (Owner::Question, IpAddr::V6(v6)) => self.address_of_question(rtype::AAAA, ttl, &v6.octets())?,
+            (Owner::Name(name), IpAddr::V4(v4)) => self.address_of_name(name, rtype::A, ttl, &v4.octets())?,
+            (Owner::Name(name), IpAddr::V6(v6)) => self.address_of_name(name, rtype::AAAA, ttl, &v6.octets())?,
+        }
+        self.count(Section::Answer, 1);
+        Ok(())
     }
 
     /// Sets the scope prefix length of the client subnet that is echoed (RFC 7871 7.2.1); 0 until then.
@@ -201,17 +210,41 @@ impl<'o> Reply<'o> {
         self.suffixes.cut(end);
     }
 
-    /// Copies of constant size: this is the most frequent record by far.
+    /// The addresses of an RRset; all have the same size.
     #[inline]
-    fn address_of_question<const N: usize>(&mut self, rtype: u16, ttl: u32, octets: &[u8; N]) -> Result<(), Full> {
-        if self.room - self.at < ADDRESS_HEAD_OCTETS + N {
+    fn addresses_of_question<const N: usize>(&mut self, section: Section, rtype: u16, ttl: u32, rdatas: &[u8]) -> Result<(), Full> {
+        let records = rdatas.chunks_exact(2 + N);
+        if self.at + records.len() * (ADDRESS_HEAD_OCTETS + N) > self.room {
             return Err(Full);
         }
-        let [[t0, t1], [c0, c1], [l0, l1]] = [rtype, class::IN, N as u16].map(u16::to_be_bytes);
+        for octets in records.filter_map(<[u8]>::last_chunk::<N>) {
+            self.address_of_question(rtype, ttl, octets)?;
+        }
+        self.count(section, (rdatas.len() / (2 + N)) as u16);
+        Ok(())
+    }
+
+    /// Copies of constant size: this is the most frequent record by far. It is not counted yet.
+    #[inline]
+    fn address_of_question<const N: usize>(&mut self, rtype: u16, ttl: u32, octets: &[u8; N]) -> Result<(), Full> {
+        let end = self.at + ADDRESS_HEAD_OCTETS + N;
+        if end > self.room {
+            return Err(Full);
+        }
+        let [[t0, t1], [c0, c1], [l0, l1]] = [rtype, self.class, N as u16].map(u16::to_be_bytes);
         let ([p0, p1], [s0, s1, s2, s3]) = (QUESTION_POINTER, ttl.to_be_bytes());
-        let head: [u8; ADDRESS_HEAD_OCTETS] = [p0, p1, t0, t1, c0, c1, s0, s1, s2, s3, l0, l1];
-        self.put(&head)?;
-        self.put(octets)
+        let (head, data) = self.out[self.at..end].split_at_mut(ADDRESS_HEAD_OCTETS);
+        head.copy_from_slice(&[p0, p1, t0, t1, c0, c1, s0, s1, s2, s3, l0, l1]);
+        data.copy_from_slice(octets);
+        self.at = end;
+        Ok(())
+    }
+
+    #[cold]
+    fn address_of_name(&mut self, name: &[u8], rtype: u16, ttl: u32, octets: &[u8]) -> Result<(), Full> {
+        let start = self.at;
+        let written = self.put_name(name).and_then(|_| self.put_head(rtype, ttl)).and_then(|()| self.put_data(rtype, octets));
+        written.inspect_err(|Full| self.cut(start))
     }
 
     /// Writes all records of an RRset; returns how many.
@@ -288,6 +321,19 @@ impl<'o> Reply<'o> {
         self.out[self.at..end].copy_from_slice(octets);
         self.at = end;
         Ok(())
+    }
+}
+
+impl Reply<'_> {
+    /// Only for what is made ready at load: as if records followed this question.
+    pub(super) fn behind<'o>(out: &'o mut [u8], question: &[u8]) -> Reply<'o> {
+        let limit = out.len();
+        Reply::start(out, limit, (0, false), question, class::IN, None)
+    }
+
+    /// Octets written so far.
+    pub(super) fn written(&self) -> usize {
+        self.at
     }
 }
 

@@ -32,7 +32,7 @@ fn query(packet: &[u8]) -> Query<'_> {
     parse(packet).unwrap_or_else(|_| panic!("the test's query is refused"))
 }
 
-fn opt_for(query: &Query<'_>) -> Option<OptReply<'static>> {
+fn opt_for<'a>(query: &Query<'a>) -> Option<OptReply<'a>> {
     query.edns.as_ref().map(|edns| OptReply::to(edns, 1232, Some(b"node")))
 }
 
@@ -136,7 +136,7 @@ fn n5_a_steered_answer_octet_for_octet() {
     let query = query(&packet);
     let mut out = [0xee; 512];
     let mut reply = Reply::new(&mut out, 512, &query, opt_for(&query));
-    reply.address(Owner::Question, 30, &[192, 0, 2, 10]).unwrap();
+    reply.address(Owner::Question, 30, [192, 0, 2, 10].into()).unwrap();
     reply.set_scope(20);
     let length = reply.finish(Rcode::NOERROR, Flags { aa: true, tc: false });
     let header = [0xab, 0xcd, 0x85, 0, 0, 1, 0, 1, 0, 0, 0, 1];
@@ -216,7 +216,7 @@ fn n9_an_rrset_that_does_not_fit_leaves_no_trace() {
     assert_eq!(reply.rrset(Section::Answer, Owner::Name(&owner), rtype::A, 5, &many), Err(Full));
     // The suffixes of the RRset that was taken back must not be pointed to.
     reply.rrset(Section::Authority, Owner::Name(&owner), rtype::A, 5, &rdatas(&[[3; 4]])).unwrap();
-    while reply.address(Owner::Name(&owner), 5, &[4; 16]).is_ok() {}
+    while reply.address(Owner::Name(&owner), 5, [4; 16].into()).is_ok() {}
     let length = reply.finish(Rcode::NOERROR, Flags { aa: true, tc: true });
     assert!((480..=512).contains(&length), "{length}");
     assert!(out[512..].iter().all(|octet| *octet == 0xee), "nothing is written beyond the limit");
@@ -234,7 +234,7 @@ fn rrsets_that_did_not_fit_take_no_room_in_the_compression_table() {
             assert_eq!(reply.rrset(Section::Answer, Owner::Name(&owner), rtype::A, 1, &rdatas(&[[1; 4]; 99])), Err(Full));
         }
         for owner in [Owner::Question, Owner::Name(&wire("ab")), Owner::Name(&wire("ab"))] {
-            reply.address(owner, 1, &[1; 4]).unwrap();
+            reply.address(owner, 1, [1; 4].into()).unwrap();
         }
     });
     assert_eq!((octets.len(), &octets[34..36]), (16 + 18 + 16, &[0xc0, 19 + 16][..]));
@@ -246,7 +246,7 @@ fn n9_truncation_keeps_question_and_opt() {
     let query = query(&packet);
     let mut out = [0; 512];
     let mut reply = Reply::new(&mut out, 512, &query, opt_for(&query));
-    reply.address(Owner::Name(&wire("a.example")), 5, &[1; 4]).unwrap();
+    reply.address(Owner::Name(&wire("a.example")), 5, [1; 4].into()).unwrap();
     reply.truncate();
     let length = reply.finish(Rcode::NOERROR, Flags { aa: true, tc: true });
     assert_seen(&out[..length], &packet, &[]);
@@ -255,7 +255,7 @@ fn n9_truncation_keeps_question_and_opt() {
     let mut reply = Reply::new(&mut out, 512, &query, opt_for(&query));
     reply.rrset(Section::Additional, Owner::Name(&wire("a.example")), rtype::A, 5, &rdatas(&[[1; 4]])).unwrap();
     reply.truncate();
-    reply.address(Owner::Name(&wire("b.a.example")), 5, &[1; 4]).unwrap();
+    reply.address(Owner::Name(&wire("b.a.example")), 5, [1; 4].into()).unwrap();
     let length = reply.finish(Rcode::NOERROR, Flags::default());
     assert_seen(&out[..length], &packet, &[(Section::Answer, wire("b.a.example"), 1, 1, 5, vec![1; 4])]);
 }
@@ -292,8 +292,7 @@ fn the_largest_reply_without_records_fits_the_least_buffer() {
     let packet = packet(&format!("{label}.{label}.{label}.{}", &label[..61]), rtype::A, class::IN, true);
     let query = query(&packet);
     assert_eq!(query.question.raw.len(), 259);
-    let ecs = super::edns::Ecs { family: 2, source: 128, octets: [1; 16] };
-    let opt = OptReply { udp_size: 1232, dnssec_ok: true, ecs: Some(ecs), nsid: Some(&[b'n'; 128]) };
+    let opt = OptReply { udp_size: 1232, ..OptReply::LONGEST };
     let mut out = [0; MIN_OUT_OCTETS];
     let length = Reply::new(&mut out, 0, &query, Some(opt)).finish(Rcode::REFUSED, Flags::default());
     assert!(hickory_proto::op::Message::from_vec(&out[..length]).is_ok());
@@ -348,7 +347,8 @@ proptest! {
             let section = [Section::Answer, Section::Authority, Section::Additional][*section];
             let place = owner.as_ref().map_or(Owner::Question, |name| Owner::Name(name));
             let written = match (section, list.as_slice(), *rtype) {
-                (Section::Answer, [octets], rtype::A | rtype::AAAA) => reply.address(place, *ttl, octets),
+                (Section::Answer, [octets], rtype::A) => reply.address(place, *ttl, <[u8; 4]>::try_from(octets.as_slice()).unwrap().into()),
+                (Section::Answer, [octets], rtype::AAAA) => reply.address(place, *ttl, <[u8; 16]>::try_from(octets.as_slice()).unwrap().into()),
                 _ => reply.rrset(section, place, *rtype, *ttl, &rdatas(list)),
             };
             if written.is_ok() {

@@ -7,6 +7,7 @@ use super::rrset::Rrset;
 use super::{Alias, Besides, Glue, Node, Steered, SteeringId, Target, Zone};
 use crate::diag::{Diagnostics, Mark};
 use crate::name::{Name, ROOT_HASH, label_hash};
+use crate::wire::ready::Ready;
 use crate::wire::rtype;
 
 pub use super::check::MAX_ALIAS_CHAIN;
@@ -93,13 +94,16 @@ impl Builder {
         let content_hash = content_hash(&apex, &soa, ttl_s, &owners);
         let serial = soa.serial.unwrap_or(content_hash);
         let soa_rrset = soa_rrset(&soa, serial);
+        let negative_soa = soa_rrset.with_ttl(soa.ttl_s.min(soa.minimum_s));
+        let apex = apex.to_lowercase();
         Some(Zone {
-            apex: apex.to_lowercase(),
+            negative: Ready::soa(apex.as_wire(), negative_soa.ttl_s(), negative_soa.rdatas()),
+            apex,
             serial,
             serial_is_written: soa.serial.is_some(),
             content_hash,
             any: rfc8482_hinfo(ttl_s),
-            negative_soa: soa_rrset.with_ttl(soa.ttl_s.min(soa.minimum_s)),
+            negative_soa,
             nodes: nodes(owners, soa_rrset),
             mark,
         })

@@ -1,6 +1,8 @@
 //! Look-up: from a name to what the zones say of it, through one flat table of all names (RFC 1034 4.3.2, RFC 4592).
 //! Allocates nothing; the work is bounded by the depth of the deepest name that we hold.
 
+mod ahead;
+
 use super::rrset::Rrset;
 use super::{Alias, Node, Steered, SteeringId, Target, Zone, ZoneId};
 use crate::name::Name;

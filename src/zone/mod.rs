@@ -12,6 +12,7 @@ pub mod text;
 
 use crate::diag::Mark;
 use crate::name::Name;
+use crate::wire::ready::Ready;
 use crate::wire::rtype;
 use rrset::Rrset;
 
@@ -61,6 +62,8 @@ pub struct Zone {
     pub any: Rrset,
     /// The SOA as negative answers carry it: TTL min(SOA TTL, MINIMUM) (RFC 2308 5).
     pub negative_soa: Rrset,
+    /// The same, ready to be sent.
+    pub negative: Ready,
     /// All existing names, empty non-terminals included, in canonical order (RFC 4034 6.1).
     pub nodes: Vec<Node>,
 }

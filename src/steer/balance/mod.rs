@@ -52,10 +52,30 @@ impl Positions {
         })
     }
 
-    /// `count` of the positions in ascending order and around, beginning with the one that has `start` before it.
+    /// Whether there is more than one; cheaper than their number.
+    #[inline]
+    pub fn are_several(self) -> bool {
+        self.0 & self.0.wrapping_sub(1) != 0
+    }
+
+    /// At most `count` of the positions in ascending order and around, beginning with the one that has `start` before it.
     #[inline]
     pub fn rotation(self, start: usize, count: usize) -> impl Iterator<Item = usize> {
-        self.iter().skip(start).chain(self.iter().take(start)).take(count)
+        // Those from the start on, and those before it.
+        let mut now = (0..start).fold(self.0, |rest, _| rest & rest.wrapping_sub(1));
+        let (mut then, mut left) = (self.0 & !now, count);
+        std::iter::from_fn(move || {
+            if now == 0 {
+                (now, then) = (then, 0);
+            }
+            if now == 0 || left == 0 {
+                return None;
+            }
+            let position = now.trailing_zeros() as usize;
+            now &= now - 1;
+            left -= 1;
+            Some(position)
+        })
     }
 }
 

@@ -4,7 +4,7 @@
 use super::{Chain, MAX_ALIAS_CHAIN};
 use crate::diag::{Diagnostics, Mark};
 use crate::name::{MAX_NAME_OCTETS, Name};
-use crate::wire::edns::{Ecs, MAX_NSID_OCTETS, OptReply};
+use crate::wire::edns::OptReply;
 use crate::wire::{MAX_MESSAGE_OCTETS, class, reply, rtype};
 use crate::zone::owners::{Owner, Owners};
 use crate::zone::rrset::Rrset;
@@ -88,10 +88,8 @@ fn fits(owner: &Name, rrset: &Rrset, besides: usize) -> bool {
         return true;
     }
     let question = [owner.as_wire(), &rrset.rtype().to_be_bytes(), &class::IN.to_be_bytes()].concat();
-    let ecs = Ecs { family: 2, source: 128, octets: [0xff; 16] };
-    let opt = OptReply { udp_size: 0, dnssec_ok: true, ecs: Some(ecs), nsid: Some(&[0; MAX_NSID_OCTETS]) };
     let limit = MAX_MESSAGE_OCTETS.saturating_sub(besides);
-    limit > question.len() + SMALL_RRSET_OCTETS && reply::can_hold(limit, &question, opt, rrset.rtype(), rrset.rdatas())
+    limit > question.len() + SMALL_RRSET_OCTETS && reply::can_hold(limit, &question, OptReply::LONGEST, rrset.rtype(), rrset.rdatas())
 }
 
 fn too_large_hint() -> String {
