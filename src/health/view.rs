@@ -191,7 +191,8 @@ impl HealthView {
 
     /// State, admit and next possible change of a pool.
     pub fn pool(&self, id: PoolId) -> PoolHealth {
-        self.pools.get(id.0 as usize).copied().unwrap_or(PoolHealth::AVAILABLE)
+        // A choice of references, not of each field.
+        *self.pools.get(id.0 as usize).unwrap_or(&PoolHealth::AVAILABLE)
     }
 
     /// Shows a pool as it was before, until it is judged again.
