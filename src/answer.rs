@@ -9,16 +9,17 @@ use std::net::SocketAddr;
 use crate::geo::{Family, RegionId};
 use crate::name::ROOT_HASH;
 use crate::snapshot::Snapshot;
-use crate::steer::NODATA_TTL_S;
 pub use crate::steer::balance::Turns;
 pub use crate::steer::decide::Reason;
 use crate::steer::decide::{Client, Decision, NoTrace, Question, Trace, decide};
+use crate::steer::{Fallback, FamilySteering, MAX_ANSWERS, NODATA_TTL_S, Steering};
 use crate::wire::edns::OptReply;
 use crate::wire::qname::QName;
 use crate::wire::query::{self, Fault, Query};
 use crate::wire::reply::{self, Flags, Full, Owner, Reply, Section};
 use crate::wire::{MAX_MESSAGE_OCTETS, Rcode, class, rtype};
 use crate::zone::build::MAX_ALIAS_CHAIN;
+use crate::zone::hints::{self, Hints, with_hints};
 use crate::zone::lookup::{Found, Match};
 use crate::zone::rename::Renamed;
 use crate::zone::rrset::Rrset;
@@ -173,6 +174,14 @@ pub fn answer_traced<T: Trace>(world: &Snapshot, ask: &Ask<'_>, out: &mut [u8], 
     page.finish()
 }
 
+/// Adds an address to a row of them; there is room for as many as an answer has.
+fn append(row: &mut [u8], octets: &mut usize, address: &[u8]) {
+    if let Some(place) = row.get_mut(*octets..*octets + address.len()) {
+        place.copy_from_slice(address);
+        *octets += address.len();
+    }
+}
+
 /// FORMERR and NOTIMP carry OPT without options (BEHAVIOUR E5).
 fn answers_options(query: &Query<'_>) -> bool {
     !matches!(rtype::refusal(query.question.qtype), Some(Rcode::FORMERR | Rcode::NOTIMP))
@@ -203,6 +212,8 @@ struct Page<'a, 'o, T> {
     reply: Reply<'o>,
     outcome: Outcome,
     authoritative: bool,
+    /// A steered alias was followed.
+    followed_steered: bool,
     scope: u8,
     trace: &'a mut T,
 }
@@ -212,7 +223,7 @@ impl<'a, 'o, T: Trace> Page<'a, 'o, T> {
         let mut outcome = Outcome::new(0, Class::Positive, Rcode::NOERROR);
         outcome.ecs = query.edns.as_ref().is_some_and(|edns| edns.ecs.is_some());
         outcome.cookie = query.edns.as_ref().is_some_and(|edns| edns.cookie.is_some());
-        Page { world, ask, query, reply, outcome, authoritative: false, scope: 0, trace }
+        Page { world, ask, query, reply, outcome, authoritative: false, followed_steered: false, scope: 0, trace }
     }
 
     fn finish(mut self) -> Outcome {
@@ -243,6 +254,8 @@ impl<'a, 'o, T: Trace> Page<'a, 'o, T> {
             match matched {
                 Match::Rrset(rrset) => return self.put(Section::Answer, owner, rrset, rrset.ttl_s()),
                 Match::Steered(steering) => return self.steered(found, steering, owner),
+                Match::Hinted(rrset, steering) => return self.hinted(rrset, steering, owner),
+                Match::SteeredRecords(steering) => return self.steered_records(found, steering, owner, way),
                 Match::NoData => return self.negative(found, Class::NoData, u32::MAX),
                 Match::NameError => return self.negative(found, Class::NameError, u32::MAX),
                 Match::Referral(cut) => return self.referral(cut),
@@ -289,11 +302,22 @@ impl<'a, 'o, T: Trace> Page<'a, 'o, T> {
         let steering = &catalog.steerings[id.0 as usize];
         let family = if self.query.question.qtype == rtype::A { Family::V4 } else { Family::V6 };
         let Some(compiled) = steering.family(family) else { return self.negative(found, Class::NoData, u32::MAX) };
+        let decision = self.decided(id, steering, compiled);
+        if decision.is_negative() {
+            return self.nothing_up(found, &decision);
+        }
+        self.addresses(owner, &decision);
+    }
+
+    /// Asks for a decision, and notes what is told of it.
+    #[inline]
+    fn decided(&mut self, id: SteeringId, steering: &'a Steering, family: &'a FamilySteering) -> Decision<'a> {
+        let catalog = &*self.world.catalog;
         let subnet = self.client_subnet(steering.ecs);
         let client = subnet.unwrap_or_else(|| Client::peer(self.ask.peer.ip()));
         let question = Question {
             steering,
-            family: compiled,
+            family,
             table: &catalog.table,
             health: &self.world.health,
             hash_floor: catalog.settings.hash_floor,
@@ -309,11 +333,71 @@ impl<'a, 'o, T: Trace> Page<'a, 'o, T> {
         self.outcome.reason = decision.reason;
         // Several steered names on one chain share the option: the longest scope holds for all (BEHAVIOUR S7).
         self.scope = self.scope.max(if subnet.is_some() { decision.scope } else { 0 });
-        if decision.is_negative() {
-            return self.negative(found, Class::NoData, decision.ttl_s.min(NODATA_TTL_S));
+        // A region of a fallback service is none of the name's own.
+        self.outcome.region = decision.chosen.filter(|_| decision.reason != Reason::Fallback).map(|candidate| candidate.region);
+        decision
+    }
+
+    /// SVCB and HTTPS of a steered name, with the addresses that this client gets as hints. A family without a healthy region has none.
+    #[cold]
+    fn hinted(&mut self, rrset: &Rrset, id: SteeringId, owner: Owner<'_>) {
+        let steering = &self.world.catalog.steerings[id.0 as usize];
+        let (mut v4, mut v6) = ([0; 4 * MAX_ANSWERS as usize], [0; 16 * MAX_ANSWERS as usize]);
+        let (mut octets, mut ttl_s) = ([0, 0], rrset.ttl_s());
+        for compiled in steering.families.iter().flatten().filter(|_| steering.hints) {
+            let decision = self.decided(id, steering, compiled);
+            ttl_s = ttl_s.min(decision.ttl_s);
+            for address in decision.addresses().filter(|_| decision.reason < Reason::FailOpen) {
+                match address {
+                    std::net::IpAddr::V4(address) => append(&mut v4, &mut octets[0], &address.octets()),
+                    std::net::IpAddr::V6(address) => append(&mut v6, &mut octets[1], &address.octets()),
+                }
+            }
         }
-        self.outcome.region = decision.chosen.map(|candidate| candidate.region);
-        self.addresses(owner, &decision);
+        let hints = Hints { v4: &v4[..octets[0]], v6: &v6[..octets[1]] };
+        let mut room = [0; hints::MAX_OCTETS];
+        let rdatas = if steering.hints { with_hints(rrset, &steering.owner, hints, &mut room) } else { None };
+        self.put_rdatas(Section::Answer, owner, (rrset.rtype(), ttl_s), rdatas.unwrap_or(rrset.rdatas()));
+    }
+
+    /// Other types of a steered name: the records of the region that is chosen. An alias is followed once, as static ones are: a client
+    /// follows the next one by itself, so that no circle of them goes round here.
+    #[cold]
+    fn steered_records<'n>(&mut self, found: &Found<'a>, id: SteeringId, owner: Owner<'n>, way: Option<&Way<'_>>)
+    where
+        'a: 'n,
+    {
+        let catalog = &*self.world.catalog;
+        let steering = &catalog.steerings[id.0 as usize];
+        let qtype = self.query.question.qtype;
+        let other = steering.others.iter().find(|(rtype, _)| [qtype, rtype::CNAME].contains(rtype));
+        let Some((rtype, family)) = other else { return self.negative(found, Class::NoData, u32::MAX) };
+        let decision = self.decided(id, steering, family);
+        let records = match (decision.chosen, family.fallback.as_deref()) {
+            (Some(candidate), _) => Some(candidate.records),
+            (None, Some(Fallback::Records(records))) if decision.reason == Reason::Fallback => Some(*records),
+            _ => None,
+        };
+        let of_region = records.and_then(|records| catalog.records.get(records as usize)).into_iter().flatten();
+        let Some(rrset) = of_region.into_iter().find(|rrset| rrset.rtype() == *rtype) else { return self.nothing_up(found, &decision) };
+        self.put(Section::Answer, owner, rrset, decision.ttl_s);
+        if *rtype != rtype::CNAME || matches!(qtype, rtype::CNAME | rtype::ANY) || std::mem::replace(&mut self.followed_steered, true) {
+            return;
+        }
+        let Some(target) = Renamed::of(steering.owner.as_wire(), &steering.owner, rrset) else { return };
+        if let Some(next) = catalog.zones.find_in(found.zone_id, &target.qname(), qtype) {
+            self.follow(&next, next.matched, Owner::Name(target.as_wire()), way);
+        }
+    }
+
+    /// A steered name without an answer, as its `on_all_down` says.
+    #[cold]
+    fn nothing_up(&mut self, found: &Found<'_>, decision: &Decision<'_>) {
+        match decision.reason {
+            Reason::ServFail => self.refuse(Rcode::SERVFAIL),
+            Reason::Refused => self.refuse(Rcode::REFUSED),
+            _ => self.negative(found, Class::NoData, decision.ttl_s.min(NODATA_TTL_S)),
+        }
     }
 
     /// The client subnet, if there is one and it is to be believed (BEHAVIOUR E3, E7).

@@ -277,7 +277,16 @@ mod tests {
     /// One name for a service that all regions offer.
     fn steering(service: u16, regions: usize) -> Steering {
         let order = OrderSpec::Priority;
-        let key = PlanKey { geo: 0, candidates: vec![], order, rules: vec![], spread_m: 0, hashes_clients: false };
+        let key = PlanKey {
+            geo: 0,
+            candidates: vec![],
+            order,
+            rules: vec![],
+            tiers: vec![],
+            latencies: None,
+            spread_m: 0,
+            hashes_clients: false,
+        };
         let plan = Arc::new(Plan::compile(&key, &Catalog::default().table).unwrap());
         let endpoints: Arc<[Endpoint]> = Arc::new([]);
         let candidate = |region| Candidate {
@@ -285,7 +294,9 @@ mod tests {
             pool: PoolId(0),
             identity: 0,
             share: 1000,
+            standby: false,
             slot: 0,
+            records: 0,
             endpoints: Arc::clone(&endpoints),
         };
         let candidates = (0..regions as u16).map(candidate).collect();
@@ -298,9 +309,12 @@ mod tests {
             answers: 1,
             on_all_down: OnAllDown::Open,
             share: ShareSpec::Hash,
+            trickle: 0,
             balance: BalanceSpec::RoundRobin.policy(),
+            hints: true,
             ecs: true,
-            families: [Some(FamilySteering { plan, candidates, hashes_clients: false }), None],
+            families: [Some(FamilySteering { plan, candidates, hashes_clients: false, fallback: None }), None],
+            others: Box::default(),
         }
     }
 

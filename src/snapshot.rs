@@ -32,6 +32,8 @@ pub struct Catalog {
     pub geo_files: Vec<PathBuf>,
     /// Names of services; `Steering::service` is an index here.
     pub services: Vec<String>,
+    /// Records that are answered by steering, by region of a service.
+    pub records: Vec<Box<[Rrset]>>,
     /// How many round-robin counters a worker needs.
     pub turn_slots: usize,
 }
@@ -43,7 +45,17 @@ impl Default for Catalog {
         let settings =
             Settings { udp_size: 1232, nsid: None, chaos: vec![], ecs_enabled: true, ecs_from: vec![], explain_from: vec![], hash_floor };
         let (zones, table) = (Zones::new(vec![]), Arc::new(PlaceTable::empty()));
-        Catalog { settings, zones, table, steerings: vec![], regions: vec![], geo_files: vec![], services: vec![], turn_slots: 0 }
+        Catalog {
+            settings,
+            zones,
+            table,
+            steerings: vec![],
+            regions: vec![],
+            geo_files: vec![],
+            services: vec![],
+            records: vec![],
+            turn_slots: 0,
+        }
     }
 }
 

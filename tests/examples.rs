@@ -135,7 +135,9 @@ fn every_key_is_documented() {
         ("configuration.md", "server", "not_a_key: 1"),
         ("configuration.md", "server", "ecs: {not_a_key: 1}"),
         ("configuration.md", "server", "hash: {not_a_key: 1}"),
+        ("health.md", "server", "guard: {not_a_key: 1}"),
         ("configuration.md", "server", "networks: {10.0.0.0/8: {not_a_key: 1}}"),
+        ("configuration.md", "server", "areas: {here: {not_a_key: 1}}"),
         ("configuration.md", "server", "tests: [{not_a_key: 1}]"),
         ("configuration.md", "server", "tests: [{name: a., client: 192.0.2.1, expect: {not_a_key: 1}}]"),
         ("regions.md", "region", "not_a_key: 1"),
@@ -149,6 +151,8 @@ fn every_key_is_documented() {
         ("zones.md", "zone", "soa: {not_a_key: 1}"),
         ("zones.md", "records", "www: {A: {not_a_key: 1}}"),
         ("zones.md", "steer", "not_a_key: 1"),
+        ("zones.md", "steer", "service: web\non_all_down: {not_a_key: 1}"),
+        ("zones.md", "steer", "service: web\non_all_down: {fallback: {not_a_key: 1}}"),
         ("zones.md", "steer", "service: web\nrules: {not_a_key: 1}"),
         ("zones.md", "steer", "service: web\nrules: {when: {not_a_key: 1}, prefer: eu-west}"),
     ];
@@ -322,8 +326,7 @@ impl World {
     fn with_down(&self, down: &[String]) -> Snapshot {
         let Prepared { compiled, .. } = &self.0;
         let catalog = &compiled.catalog;
-        let candidates =
-            || catalog.steerings.iter().flat_map(|steering| &steering.families).flatten().flat_map(|family| &family.candidates);
+        let candidates = || catalog.steerings.iter().flat_map(|steering| steering.all()).flat_map(|family| family.all_candidates());
         let mut names: HashMap<u32, [String; 2]> = HashMap::new();
         for candidate in candidates() {
             let region = &catalog.regions[usize::from(candidate.region.0)].name;

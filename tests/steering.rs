@@ -8,14 +8,22 @@
 //! client 10.1.0.0/16 A many.example.com -> each of 192.0.2.1 192.0.2.2
 //! share A shared.example.com over 10.16.0.0/12 -> eu-west 33 us-east 67
 //! moved A shared.example.com over 10.16.0.0/12 down eu-west
+//! after 5s down eu-west
+//! now client 10.1.2.0/24 A www.example.com -> 192.0.2.10 reason failover
+//! counted -> failover 2 order 1 eu-west 1 us-east 2
 //! ```
 //! - `client NETWORK` is the client subnet (left out: none), `peer ADDRESS` who sent the packet (left out: 127.0.0.1);
 //! - `down` takes regions, `REGION/v4`, `REGION/v6` and addresses that are measured down, separated by commas;
-//! - an answer is the set of addresses, `nodata` or `nxdomain`, and whichever of `ttl`, `scope`, `reason` and `region` are to be looked at
+//! - an answer is the set of addresses, `nodata`, `nxdomain`, `servfail` or `refused`, and whichever of `ttl`, `scope`, `reason` and `region` are to be looked at
 //!   (of a negative answer `ttl` is the SOA's);
+//! - behind `data` stands the data of all records instead, of whatever type, with `_` for a space;
 //! - `each of`: in many answers in a row every one of these comes first, and no other;
 //! - `share`: of the clients in a network, one per /24 or /56, each region takes so many percent, to three points;
-//! - `moved`: of these clients exactly those of the lost region get another, and all others keep theirs.
+//! - `moved`: of these clients exactly those of the lost region get another, and all others keep theirs;
+//! - `after`: time passes, and every probe finds what is named down and the rest up; a question that begins with `now` is asked in the state
+//!   that follows, all others in a world of their own;
+//! - `counted`: how often each reason and each region was counted for the answers of the lines above, by the server's own counters
+//!   (`MERIDIAN_BLESS=1` writes these lines anew; read the difference before committing it).
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on stops here")]
 
@@ -25,11 +33,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use common::message::{Reply, parse_subnet, query};
 use common::server::run;
 use common::world::{Endpoint, PEER, World};
-use meridian::answer::Outcome;
+use meridian::answer::{Outcome, Reason, Transport};
+use meridian::health::book::HealthBook;
+use meridian::health::{Evidence, NodeId, Outcome as Probed, Report};
+use meridian::metrics::{Counters, Grid, Registry};
 
 const FOLDER: &str = "tests/cases/steering";
 
@@ -53,22 +65,28 @@ fn every_scenario_is_answered_as_expected() {
     let mut folders: Vec<PathBuf> = fs::read_dir(FOLDER).unwrap().map(|entry| entry.unwrap().path()).collect();
     folders.sort();
     assert!(folders.len() >= MIN_SCENARIOS, "only {} scenarios", folders.len());
+    let bless = std::env::var_os("MERIDIAN_BLESS").is_some();
     let mut failures = Vec::new();
     for folder in &folders {
-        let mut scenario = Scenario { world: World::load(&folder.join("meridian.yaml")) };
+        let mut scenario = Scenario::load(folder);
         let text = fs::read_to_string(folder.join("expect.txt")).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
-        let mut lines = 0;
+        let (mut lines, mut blessed) = (0, text.clone());
         for (number, line) in (1..).zip(text.lines()) {
             let line = line.split('#').next().unwrap_or_default().trim();
             if line.is_empty() {
                 continue;
             }
             lines += 1;
-            if let Err(found) = scenario.check(line) {
+            if bless && line.starts_with("counted ") {
+                blessed = blessed.replace(line, &format!("counted -> {}", scenario.counted()));
+            } else if let Err(found) = scenario.check(line) {
                 failures.push(format!("{}:{number}: {line}\n    {found}", folder.join("expect.txt").display()));
             }
         }
         assert!(lines > 0, "{}: nothing is expected", folder.display());
+        if bless {
+            fs::write(folder.join("expect.txt"), blessed).unwrap();
+        }
     }
     assert!(failures.is_empty(), "\n{}", failures.join("\n"));
 }
@@ -76,7 +94,7 @@ fn every_scenario_is_answered_as_expected() {
 /// The runner must be able to fail: each kind of expectation, with something wrong in it.
 #[test]
 fn wrong_expectations_are_found() {
-    let mut scenario = Scenario { world: World::load(Path::new("tests/cases/steering/share-hash/meridian.yaml")) };
+    let mut scenario = Scenario::load(Path::new("tests/cases/steering/share-hash"));
     for line in [
         "client 10.1.2.0/24 A www.example.com -> 192.0.2.99",
         "client 10.1.2.0/24 A www.example.com -> 192.0.2.10 192.0.2.20",
@@ -89,6 +107,7 @@ fn wrong_expectations_are_found() {
         "share A even.example.com over 10.16.0.0/12 -> eu 100",
         "share A even.example.com over 10.16.0.0/12 -> eu 10 us 45 ap 45",
         "moved A first.example.com over 10.16.0.0/12 down us",
+        "counted -> order 1",
     ] {
         assert!(scenario.check(line).is_err(), "{line}");
     }
@@ -99,8 +118,7 @@ fn wrong_expectations_are_found() {
 fn explain_says_what_is_answered() {
     let mut explained = 0;
     for folder in fs::read_dir(FOLDER).unwrap().map(|entry| entry.unwrap().path()) {
-        let world = World::load(&folder.join("meridian.yaml"));
-        let mut scenario = Scenario { world };
+        let mut scenario = Scenario::load(&folder);
         let is_region = |scenario: &Scenario, down: &str| scenario.world.endpoints().iter().any(|endpoint| endpoint.region == down);
         let text = fs::read_to_string(folder.join("expect.txt")).unwrap();
         let lines =
@@ -128,7 +146,7 @@ fn explain_says_what_is_answered() {
             let chosen: Vec<&str> =
                 told.lines().filter(|line| line.contains(", chosen")).filter_map(|line| line.split_whitespace().nth(1)).collect();
             assert_eq!(chosen, scenario.world.region(&outcome).into_iter().collect::<Vec<_>>(), "{arguments:?}\n{told}");
-            let no_data = outcome.steering.is_some() && reply.addresses().is_empty();
+            let no_data = outcome.steering.is_some() && outcome.reason == Reason::NoData;
             assert_eq!(told.contains("all down  no data"), no_data, "{arguments:?}\n{told}");
             explained += 1;
         }
@@ -138,9 +156,51 @@ fn explain_says_what_is_answered() {
 
 struct Scenario {
     world: World,
+    book: HealthBook,
+    now_ms: u64,
+    registry: Arc<Registry>,
+    counters: Arc<Counters>,
+    grid: Arc<Grid>,
 }
 
 impl Scenario {
+    fn load(folder: &Path) -> Scenario {
+        let world = World::load(&folder.join("meridian.yaml"));
+        let book = HealthBook::new(Arc::clone(&world.compiled.layout), 0);
+        let registry = Registry::new();
+        let (counters, grid) = (registry.counters(), registry.grid(&world.compiled.catalog, None));
+        Scenario { world, book, now_ms: 0, registry, counters, grid }
+    }
+
+    /// `after 5s down us,eu`: what the probes find by then.
+    fn pass_time(&mut self, mut step: Words<'_>) {
+        let seconds: u64 = step.take("after").and_then(|text| text.strip_suffix('s')?.parse().ok()).expect("after SECONDSs");
+        let down = list(step.take("down"));
+        assert!(step.0.is_empty(), "what is `{}`?", step.0.join(" "));
+        self.now_ms += seconds * 1000;
+        let layout = Arc::clone(&self.world.compiled.layout);
+        for (endpoint, known) in layout.endpoints.iter().zip(self.world.endpoints()) {
+            let is_down = down.iter().any(|down| *down == known.region || *down == known.address.to_string());
+            let (outcome, evidence) = if is_down { (Probed::Failure, Evidence::Refused) } else { (Probed::Success, Evidence::Connected) };
+            for target in endpoint.targets() {
+                let report = Report { outcome, evidence: evidence.clone(), took_ms: 1 };
+                self.book.report(NodeId::LOCAL, target, report, self.now_ms);
+            }
+        }
+        self.book.tick(self.now_ms);
+    }
+
+    /// Every reason and every region that was counted, in the order of their names.
+    fn counted(&self) -> String {
+        let totals = self.registry.totals();
+        let reasons = Reason::ALL.iter().map(|reason| (reason.name().to_owned(), totals.decisions(*reason)));
+        let catalog = &self.world.compiled.catalog;
+        let of_region = |region: &str| catalog.services.iter().map(|service| totals.region_answers(service, region)).sum();
+        let regions = catalog.regions.iter().map(|region| (region.name.clone(), of_region(&region.name)));
+        let counts = reasons.chain(regions).filter(|(_, count)| *count > 0);
+        counts.map(|(name, count)| format!("{name} {count}")).collect::<Vec<_>>().join(" ")
+    }
+
     /// One line; the error says what was found.
     fn check(&mut self, line: &str) -> Result<(), String> {
         let (question, answer) = line.split_once("->").unwrap_or((line, ""));
@@ -148,6 +208,11 @@ impl Scenario {
         match question.0[0] {
             "share" => self.check_shares(question, answer),
             "moved" => self.check_moves(question),
+            "counted" => same(&self.counted(), &answer.0.join(" "), "counters"),
+            "after" => {
+                self.pass_time(question);
+                Ok(())
+            }
             _ => self.check_answer(question, answer),
         }
     }
@@ -162,6 +227,10 @@ impl Scenario {
         };
         let rows = if answer.0.starts_with(&["each", "of"]) { ANSWERS_IN_A_ROW } else { 1 };
         let replies: Vec<(Outcome, Reply)> = (0..rows).map(|_| self.ask(&asked)).collect();
+        for (outcome, _) in &replies {
+            self.counters.count(Transport::Tcp, outcome);
+            self.grid.count(outcome);
+        }
         if rows > 1 {
             let wanted = addresses(&answer.0[2..]);
             let firsts: BTreeSet<IpAddr> = replies.iter().filter_map(|(_, reply)| reply.addresses().first().copied()).collect();
@@ -176,17 +245,28 @@ impl Scenario {
     }
 
     fn check_content(&self, reply: &Reply, answer: &Words<'_>) -> Result<(), String> {
-        let rcode = if answer.0 == ["nxdomain"] { 3 } else { 0 };
+        let rcode = match answer.0[..] {
+            ["servfail"] => 2,
+            ["nxdomain"] => 3,
+            ["refused"] => 5,
+            _ => 0,
+        };
         same(&reply.rcode(), &rcode, "rcode")?;
+        if let [first, data @ ..] = &answer.0[..]
+            && *first == "data"
+        {
+            let found = reply.message.answers.iter().map(|record| record.data.to_string().replace(' ', "_")).collect::<BTreeSet<_>>();
+            return same(&found, &data.iter().map(|text| (*text).to_owned()).collect(), "data");
+        }
         let negative = matches!(answer.0[..], ["nodata" | "nxdomain"]);
-        let wanted = if negative { BTreeSet::new() } else { addresses(&answer.0) };
+        let wanted = if negative || rcode != 0 { BTreeSet::new() } else { addresses(&answer.0) };
         same(&reply.addresses().into_iter().collect(), &wanted, "addresses")?;
         same(&reply.addresses().len(), &wanted.len(), "number of addresses")?;
         same(&reply.soa_ttl().is_some(), &negative, "an SOA")
     }
 
     fn check_details(&self, outcome: &Outcome, reply: &Reply, expected: &Expected<'_>) -> Result<(), String> {
-        let ttl = if reply.addresses().is_empty() { reply.soa_ttl() } else { reply.ttl() };
+        let ttl = reply.soa_ttl().or(reply.ttl());
         expected.ttl.map_or(Ok(()), |wanted| same(&ttl, &Some(wanted), "ttl"))?;
         expected.scope.map_or(Ok(()), |wanted| same(&reply.scope(), &Some(wanted), "scope"))?;
         expected.reason.map_or(Ok(()), |wanted| same(&outcome.reason.name(), &wanted, "reason"))?;
@@ -199,7 +279,8 @@ impl Scenario {
             return same(&reply.scope().is_some(), &asked.client.is_some(), "a client subnet");
         }
         let (_, all_up) = self.ask(&Asked { down: Vec::new(), ..asked.clone() });
-        let wanted = if reply.addresses().is_empty() { Some(0) } else { all_up.scope() };
+        let is_negative = reply.soa_ttl().is_some() || reply.rcode() != 0;
+        let wanted = if is_negative { Some(0) } else { all_up.scope() };
         same(&reply.scope(), &wanted, "the scope while all are up")
     }
 
@@ -213,7 +294,10 @@ impl Scenario {
             let known = |endpoint: &Endpoint| down.split('/').next() == Some(&endpoint.region) || *down == endpoint.address.to_string();
             assert!(self.world.endpoints().iter().any(known), "{down} is neither a region nor an endpoint");
         }
-        self.world.measure(is_down);
+        match asked.now {
+            true => self.world.publish(self.book.view()),
+            false => self.world.measure(is_down),
+        }
         let mut question = query(asked.name, asked.qtype);
         if let Some((address, length)) = asked.client {
             question = question.ecs(address, length);
@@ -225,7 +309,7 @@ impl Scenario {
     fn regions(&mut self, qtype: &str, name: &str, over: &str, down: &[String]) -> BTreeMap<IpAddr, String> {
         let mut regions = BTreeMap::new();
         for client in clients(over) {
-            let asked = Asked { client: Some(client), peer: PEER, down: down.to_vec(), qtype, name };
+            let asked = Asked { now: false, client: Some(client), peer: PEER, down: down.to_vec(), qtype, name };
             let (outcome, _) = self.ask(&asked);
             regions.insert(client.0, self.world.region(&outcome).unwrap_or("none").to_owned());
         }
@@ -271,6 +355,8 @@ impl Scenario {
 /// Who asks what, while what is down.
 #[derive(Clone)]
 struct Asked<'l> {
+    /// In the state that time has brought.
+    now: bool,
     client: Option<(IpAddr, u8)>,
     peer: IpAddr,
     down: Vec<String>,
@@ -280,7 +366,12 @@ struct Asked<'l> {
 
 impl<'l> Asked<'l> {
     fn read(mut question: Words<'l>) -> Asked<'l> {
+        let now = question.0.first() == Some(&"now");
+        if now {
+            question.0.remove(0);
+        }
         let asked = Asked {
+            now,
             client: question.take("client").map(parse_subnet),
             peer: question.take("peer").map_or(PEER, |peer| peer.parse().unwrap_or_else(|_| panic!("{peer} is no address"))),
             down: list(question.take("down")),

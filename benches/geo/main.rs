@@ -148,7 +148,9 @@ fn plan(table: &PlaceTable, regions: usize) {
     let mut coordinate = |limit: f64| (random.below(200_001) as f64 / 100_000.0 - 1.0) * limit;
     let point = |latitude, longitude| Point::new(latitude, longitude).unwrap_or_else(|error| panic!("{error}"));
     let candidates = (0..regions).map(|index| (RegionId(index as u16), point(coordinate(60.0), coordinate(180.0)), Weight::ONE)).collect();
-    let key = PlanKey { geo: 0, candidates, order: OrderSpec::Nearest, rules: vec![], spread_m: 0, hashes_clients: false };
+    let (rules, tiers) = (vec![], vec![]);
+    let key =
+        PlanKey { geo: 0, candidates, order: OrderSpec::Nearest, rules, tiers, latencies: None, spread_m: 0, hashes_clients: false };
     let start = Stopwatch::start();
     let plan = Plan::compile(&key, table).unwrap_or_else(|error| panic!("{error}"));
     let (compile_ms, rankings) = (start.ms(), plan.ranking_count());

@@ -211,7 +211,7 @@ impl Trace for Heard {
 
 impl Heard {
     fn steps<'w>(self, world: &'w Snapshot, steering: &'w Steering, family: Family) -> Option<Steps<'w>> {
-        let (catalog, family) = (&*world.catalog, steering.family(family)?);
+        let (catalog, family) = (&*world.catalog, steering.addresses_or_alias(family)?);
         let ((client, by_subnet), (leaf, place_id)) = (self.client?, self.located?);
         let place = catalog.table.place(leaf.place);
         let ranking = family.plan.ranking(place_id).iter();
@@ -269,8 +269,12 @@ impl Heard {
         let all_shut = || family.candidates.iter().all(|candidate| !world.health.pool(candidate.pool).state.is_open());
         match (self.chosen, self.standard) {
             (None, _) if steering.on_all_down == OnAllDown::Nodata => Some("no data, as configured"),
+            (None, _) if steering.on_all_down == OnAllDown::Fallback => Some("what `on_all_down` names as `fallback`"),
             (None, _) if all_shut() => Some("no data: every region is forced down, or has no address of its host names"),
+            (None, _) if steering.on_all_down == OnAllDown::Servfail => Some("a failure of the server, as configured"),
+            (None, _) if steering.on_all_down == OnAllDown::Refuse => Some("refused, as configured"),
             (None, _) => Some("every region inside the hard fence is forced down: its fallback addresses"),
+            (Some(_), Some(Standard::LastGood)) => Some("what was up last"),
             (Some(_), Some(Standard::AnyUp)) => Some("fail open: any region with any endpoint up"),
             (Some(_), Some(Standard::Allowed)) => Some("fail open: any region not forced down"),
             _ => None,

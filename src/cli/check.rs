@@ -1,6 +1,6 @@
 //! `meridian check`: everything that `serve` does short of binding, and a summary of what was found.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::sync::Arc;
 
@@ -26,6 +26,7 @@ impl Check {
         print_zones(&compiled.catalog, out)?;
         print_names(&compiled.catalog, out)?;
         print_regions(&compiled, out)?;
+        print_guard(&compiled, out)?;
         print_memory(&compiled, out)?;
         if !tests.is_empty() {
             writeln!(out, "tests\n  {} passed", tests.len())?;
@@ -54,7 +55,13 @@ fn print_names(catalog: &Catalog, out: &mut impl Write) -> Result<(), Failure> {
                 let scope = scope_class(catalog, compiled);
                 format!("{} regions, scope: {scope}", compiled.candidates.len())
             });
-            writeln!(out, "    {rtype:<4}  {}", described.unwrap_or_else(|| format!("no region has {family}: no data")))?;
+            if described.is_some() || steering.others.is_empty() {
+                writeln!(out, "    {rtype:<4}  {}", described.unwrap_or_else(|| format!("no region has {family}: no data")))?;
+            }
+        }
+        for (rtype, compiled) in &steering.others {
+            let (rtype, scope) = (crate::wire::rtype::name(*rtype).to_string(), scope_class(catalog, compiled));
+            writeln!(out, "    {rtype:<4}  {} regions, scope: {scope}", compiled.candidates.len())?;
         }
     }
     Ok(())
@@ -86,7 +93,7 @@ fn print_regions(compiled: &Compiled, out: &mut impl Write) -> Result<(), Failur
             let hosts: BTreeSet<&str> = hosts.iter().filter_map(|endpoint| Some(&*endpoint.seat.as_ref()?.host)).collect();
             let hosts: String = hosts.iter().map(|host| format!(" + {host}, resolved while serving")).collect();
             let service = &catalog.services[usize::from(name.service.0)];
-            format!("{service} {} x {} ({probed} probed){hosts}", name.family, fixed.len())
+            format!("{service} {} x {} ({probed} probed){hosts}", pool.key.addresses, fixed.len())
         });
         // Names with demands of their own (`min_healthy`, `families`) have pools of their own over the same endpoints.
         let mut described: Vec<String> = described.collect();
@@ -94,6 +101,27 @@ fn print_regions(compiled: &Compiled, out: &mut impl Write) -> Result<(), Failur
         described.dedup();
         let offers = if described.is_empty() { "not used by any name".into() } else { described.join(", ") };
         writeln!(out, "  {}  at {}: {offers}", region.name, region.location)?;
+    }
+    Ok(())
+}
+
+/// Which losses the guard would hold.
+fn print_guard(compiled: &Compiled, out: &mut impl Write) -> Result<(), Failure> {
+    let mut regions: BTreeMap<(&str, String), BTreeSet<&str>> = BTreeMap::new();
+    let mut guards = compiled.layout.pools.iter().filter_map(|pool| pool.guard);
+    let Some(guard) = guards.next() else { return Ok(()) };
+    for pool in compiled.layout.pools.iter().filter(|pool| pool.region_state.is_none()) {
+        regions.entry((&pool.key.service, pool.key.addresses.to_string())).or_default().insert(&pool.key.region);
+    }
+    writeln!(out, "guard, in {} s", guard.window_ms / 1000)?;
+    for ((service, addresses), regions) in regions {
+        let up = u32::try_from(regions.len()).unwrap_or(u32::MAX);
+        let held = match guard.allows(up) {
+            0 => "every loss is held".to_owned(),
+            all if all >= up => "no loss is held".to_owned(),
+            some => format!("{some} may go down, further losses are held"),
+        };
+        writeln!(out, "  {service} {addresses}  {up} regions: {held}")?;
     }
     Ok(())
 }
@@ -111,8 +139,7 @@ fn print_memory(compiled: &Compiled, out: &mut impl Write) -> Result<(), Failure
 
 /// Plans are shared between names: each is counted once.
 fn distinct_plans(steerings: &[Steering]) -> Vec<&Arc<Plan>> {
-    let mut plans: Vec<&Arc<Plan>> =
-        steerings.iter().flat_map(|steering| &steering.families).flatten().map(|family| &family.plan).collect();
+    let mut plans: Vec<&Arc<Plan>> = steerings.iter().flat_map(|steering| steering.all()).map(|family| &family.plan).collect();
     plans.sort_by_key(|plan| Arc::as_ptr(plan));
     plans.dedup_by_key(|plan| Arc::as_ptr(plan));
     plans

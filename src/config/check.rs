@@ -1,9 +1,12 @@
 //! The check: from trees as typed to the Model, one file per kind of thing that is checked. Defaults are filled in here and nowhere else.
 //! It never stops at a fault: what is wrong is reported and left out, so that one mistake shows once and hides no other.
 
+mod all_down;
+mod areas;
 mod endpoints;
 mod expectations;
 mod fences;
+mod latencies;
 mod monitors;
 mod networks;
 mod records;
@@ -13,11 +16,14 @@ mod server;
 mod steer;
 mod zones;
 
+pub(super) use areas::{Areas, areas};
 pub(super) use expectations::tests;
+pub(super) use latencies::latencies;
 pub(super) use networks::networks;
 pub(super) use records::{MAX_RECORDS, refusal, unknown_type};
 pub(super) use regions::Regions;
 pub(super) use server::{SERVER_KEYS, geo_files, server};
+pub(super) use steer::Known;
 pub(super) use zones::Zones;
 
 use super::spec::Field;

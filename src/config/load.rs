@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::check::{self, Regions, Zones};
+use super::check::{self, Known, Regions, Zones};
 use super::files;
 use super::model::{GeoData, Model};
 use super::spec::{Field, Fields, Node};
@@ -47,11 +47,13 @@ fn read(path: &Path, out: &mut Diagnostics) -> Option<Model> {
     }
     let overrides = check::networks(&fields, &regions, out);
     let tests = check::tests(&fields, &regions, out);
-    let mut zones = Zones::new(&regions);
+    let latencies = check::latencies(&fields, &regions, out);
+    let areas = check::areas(&fields, out);
+    let mut zones = Zones::new(Known { regions: &regions, areas: &areas, has_latencies: fields.get("latencies").is_some() });
     each_file(&fields, "zones", "\"*.zone.yaml\"", out, |node, out| zones.add_file(node, out));
     let (zones, steerings) = zones.finish(out);
     let (regions, services) = regions.into_parts();
-    Some(Model { server: server?, geo: GeoData { files, overrides }, regions: regions?, services, steerings, zones, tests })
+    Some(Model { server: server?, geo: GeoData { files, overrides, latencies }, regions: regions?, services, steerings, zones, tests })
 }
 
 /// Reads the files of a key that must be there, one after the other; false if any of them could not be read.

@@ -4,9 +4,11 @@
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use crate::diag::Mark;
 use crate::geo::{Family, GeoFile, Override, Point, Prefix, RegionId};
+use crate::health::guard::Guard;
 use crate::health::hosts::HostName;
 use crate::health::view::ADMIT_ALL;
 use crate::health::{self, Combine, MinHealthy, Monitor, PoolLayout, Recovery, TargetKey};
@@ -14,10 +16,12 @@ use crate::name::Name;
 use crate::steer::balance::BalanceSpec;
 use crate::steer::decide::HashFloor;
 use crate::steer::order::OrderSpec;
+use crate::steer::order::latency::Latencies;
 use crate::steer::rule::Rule;
 use crate::steer::{Families, OnAllDown, ShareSpec, Weight};
 use crate::wire::Rcode;
 use crate::zone::Zone;
+use crate::zone::rrset::Rrset;
 
 /// Addresses to listen on. Each has a thread per worker and transport, and a buffer of some 350 kB per UDP thread.
 pub const MAX_LISTEN: usize = 64;
@@ -113,6 +117,8 @@ pub struct Server {
     pub hold_max_ms: u64,
     /// Whether monitors may run programs (`exec_probes`, default false).
     pub exec_probes: bool,
+    /// How many regions of a service may go down by measurement (`guard`); none = all.
+    pub guard: Option<Guard>,
 }
 
 impl Server {
@@ -138,6 +144,8 @@ pub struct GeoData {
     pub files: Vec<GeoFile>,
     /// `networks:`, regions resolved to their point and pin; no prefix twice.
     pub overrides: Vec<Override>,
+    /// What `order: latency` compares (`latencies:`).
+    pub latencies: Option<Arc<Latencies>>,
 }
 
 /// One data centre.
@@ -162,6 +170,8 @@ pub struct Offer {
     pub service: ServiceId,
     /// Its endpoints in the order of the file; addresses are distinct.
     pub endpoints: Vec<Endpoint>,
+    /// Records of other types than addresses, one RRset each; a CNAME stands alone.
+    pub records: Vec<Rrset>,
     /// How each endpoint is probed; none = always up.
     pub monitors: Vec<Monitor>,
     /// How many of the monitors must be up.
@@ -178,8 +188,8 @@ impl Offer {
     /// No endpoints yet, and every setting as when nothing is typed.
     pub fn new(service: ServiceId) -> Offer {
         let PoolLayout { degraded_admit, recovery, .. } = PoolLayout::default();
-        let (endpoints, monitors, requires) = (Vec::new(), Vec::new(), Vec::new());
-        Offer { service, endpoints, monitors, combine: Combine::All, requires, recovery, degraded_admit }
+        let (endpoints, records, monitors, requires) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        Offer { service, endpoints, records, monitors, combine: Combine::All, requires, recovery, degraded_admit }
     }
 
     /// True if the region may at times take only a part of its clients: it comes back in steps, or a monitor can find it degraded.
@@ -243,21 +253,25 @@ impl fmt::Display for At {
 }
 
 /// One steered name.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Steer {
     /// The owner; a wildcard where it begins with `*`.
     pub owner: Name,
     /// What it serves.
     pub service: ServiceId,
+    /// Types other than addresses that any candidate has records of, ascending; CNAME alone or not at all.
+    pub types: Vec<u16>,
     /// Candidates in listed order; each offers the service.
     pub regions: Vec<RegionId>,
+    /// The tier of each candidate, ascending; empty where they are not listed in tiers.
+    pub tiers: Vec<u16>,
     /// Weight of each candidate, in the order of `regions` (`weights:`, else the region's own).
     pub weights: Vec<Weight>,
     /// First match wins.
     pub rules: Vec<Rule>,
     /// How candidates are ordered for a place.
     pub order: OrderSpec,
-    /// Regions within this many metres of the best share its clients (`spread`; default 0).
+    /// Regions within this many metres of the best share its clients (`spread`; default 0). Under `order: latency` a millisecond is 100 km.
     pub spread_m: u32,
     /// How a band's clients are shared (`share`).
     pub share: ShareSpec,
@@ -275,8 +289,47 @@ pub struct Steer {
     pub min_healthy: MinHealthy,
     /// What is answered when nothing is up.
     pub on_all_down: OnAllDown,
+    /// Beside [`OnAllDown::Fallback`].
+    pub fallback: Option<Fallback>,
+    /// The share of clients that standby regions get while others are up, of 2^32 (`trickle`; default 0).
+    pub trickle: u32,
     /// Whether IPv4 and IPv6 health are judged apart.
     pub families: Families,
+    /// Whether SVCB and HTTPS records beside it have its addresses as hints (`hints`; default true).
+    pub hints: bool,
     /// `false`: client subnets are not used for this name.
     pub ecs: bool,
+}
+
+/// What `on_all_down: {fallback: ...}` answers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fallback {
+    /// These, of both families.
+    Addresses(Vec<IpAddr>),
+    /// This service, from all regions that offer it.
+    Service(ServiceId),
+    /// A CNAME to this name, where the name is steered to CNAMEs.
+    Name(Rrset),
+}
+
+impl Steer {
+    /// The same steering for another service: from all regions that offer it, with their own weights, and open when all of them are down.
+    pub fn of_service(&self, service: ServiceId, regions: &[Region]) -> Steer {
+        let offers = |(index, region): (usize, &Region)| {
+            let offers = region.offers.iter().any(|offer| offer.service == service);
+            offers.then_some((RegionId(index as u16), region.weight))
+        };
+        let (ids, weights) = regions.iter().enumerate().filter_map(offers).unzip();
+        Steer {
+            service,
+            regions: ids,
+            weights,
+            tiers: Vec::new(),
+            rules: Vec::new(),
+            on_all_down: OnAllDown::Open,
+            fallback: None,
+            trickle: 0,
+            ..self.clone()
+        }
+    }
 }

@@ -7,13 +7,16 @@ mod pool;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::guard::Window;
 use super::monitor::TargetKey;
 use super::network::{self, Family, Others, Trust};
 use super::report::{NodeId, Report};
-use super::view::{Checks, HealthView, Layout, Measured, PoolHealth, PoolNote, PoolState, SETTLED, Verdict, pool_health};
+use super::view::{
+    Checks, HealthView, Layout, Measured, PoolHealth, PoolLayout, PoolNote, PoolState, SETTLED, Verdict, pool_health, region_health,
+};
 use super::{EndpointId, PoolId};
 use entry::Entry;
-use pool::Memory;
+use pool::{GuardKey, Memory};
 
 /// All measured state and the view that follows from it and from the overrides of the layout.
 #[derive(Debug)]
@@ -28,6 +31,8 @@ pub struct HealthBook {
     /// By pool: what outlives its state of the moment, and what follows for the view.
     memories: Vec<Memory>,
     notes: Vec<PoolNote>,
+    /// How many regions of a service went down lately, where that is guarded.
+    windows: BTreeMap<GuardKey, Window>,
     /// IPv4 and IPv6.
     families: [Family; 2],
     /// Entries that wait for a sign of life from anywhere: few, while every report may be the sign.
@@ -93,6 +98,13 @@ pub enum Change {
         waits: bool,
         /// When, in milliseconds of the caller's clock.
         at_ms: u64,
+    },
+    /// A pool is measured down and served all the same, as the guard allows no further losses; or that is over.
+    Held {
+        /// Which.
+        pool: PoolId,
+        /// It is held from now on.
+        held: bool,
     },
 }
 
@@ -160,6 +172,7 @@ impl HealthBook {
             probes: Vec::new(),
             memories: Vec::new(),
             notes: Vec::new(),
+            windows: BTreeMap::new(),
             families: [Family::default(); 2],
             waiting: BTreeSet::new(),
             wakes: BTreeSet::new(),
@@ -184,8 +197,9 @@ impl HealthBook {
         let old: BTreeMap<_, Memory> = self.layout.pools.iter().map(Memory::key).zip(std::mem::take(&mut self.memories)).collect();
         self.memories = layout.pools.iter().map(|pool| old.get(&Memory::key(pool)).copied().unwrap_or(Memory::new(now_ms))).collect();
         drop(old);
-        let shown: BTreeMap<_, _> = (0..).map(PoolId).zip(&self.layout.pools).map(|(id, pool)| (&pool.key, self.view.pool(id))).collect();
-        let shown: Vec<Option<PoolHealth>> = layout.pools.iter().map(|pool| shown.get(&pool.key).copied()).collect();
+        let shown: BTreeMap<_, _> =
+            (0..).map(PoolId).zip(&self.layout.pools).map(|(id, pool)| (Memory::key(pool), self.view.pool(id))).collect();
+        let shown: Vec<Option<PoolHealth>> = layout.pools.iter().map(|pool| shown.get(&Memory::key(pool)).copied()).collect();
         self.layout = layout;
         self.notes = vec![PoolNote::default(); self.layout.pools.len()];
         self.view = HealthView::new(&self.layout, |id| measured(&self.entries, &self.probes, &self.layout, id));
@@ -312,7 +326,7 @@ impl HealthBook {
         for (id, pool) in (0..).map(PoolId).zip(&layout.pools) {
             for probes in pool.endpoints.clone().filter_map(|endpoint| self.probes.get(endpoint as usize)) {
                 for at in probes.own.iter().chain(&probes.required) {
-                    self.entries[*at].enter_pool(id, &pool.key.region);
+                    self.entries[*at].enter_pool(id, pool);
                 }
             }
         }
@@ -367,21 +381,47 @@ impl HealthBook {
         network::judge(self.families[family], silence, others, deadline_ms, self.hold_max_ms, now_ms)
     }
 
+    /// Where the last pool of a name went down, those that were up before stay in mind until one comes back (`on_all_down: last-good`).
+    fn remember_last_good(&mut self, concerned: &[PoolId], before: &[PoolState]) {
+        let HealthBook { layout, view, memories, .. } = self;
+        let was_up = |id: &PoolId| concerned.binary_search(id).is_ok_and(|at| before[at] == PoolState::Available);
+        for id in concerned {
+            let mates = &layout.pools[id.0 as usize].mates;
+            let any_up = mates.iter().any(|mate| view.pool(*mate).state == PoolState::Available);
+            let memory = &mut memories[id.0 as usize];
+            // Nothing new while all stay down.
+            if any_up || mates.iter().any(was_up) {
+                memory.last_good = !any_up && was_up(id);
+            }
+            view.set_last_good(*id, memory.last_good);
+        }
+    }
+
     /// Works out these pools again, and those tied to them.
     fn judge_pools(&mut self, ids: &[PoolId], now_ms: u64, changes: &mut Vec<Change>) {
         let mut concerned: Vec<PoolId> = ids.iter().flat_map(|id| self.layout.concerned(*id)).collect();
         concerned.sort_unstable();
         concerned.dedup();
-        let HealthBook { layout, entries, probes, view, memories, notes, wakes, .. } = self;
+        let HealthBook { layout, entries, probes, view, memories, notes, windows, wakes, .. } = self;
         let measured = |id: EndpointId| measured(entries, probes, layout, id);
         let before: Vec<PoolState> = concerned.iter().map(|id| view.pool(*id).state).collect();
-        for id in &concerned {
+        for (id, before) in concerned.iter().zip(&before) {
             let (memory, pool) = (&mut memories[id.0 as usize], &layout.pools[id.0 as usize]);
-            let wake_ms = memory.take(pool_health(layout, *id, &measured).state, pool, now_ms);
+            let was_held = memory.held;
+            memory.held = pool.guard.is_some()
+                && region_health(layout, *id, &measured).state == PoolState::Down
+                && (was_held || *before == PoolState::Available && !may_fall(windows, view, layout, pool, now_ms));
+            if memory.held != was_held {
+                changes.push(Change::Held { pool: *id, held: memory.held });
+            }
+            let state = pool_health(layout, *id, &measured).state;
+            let state = if memory.held && state == PoolState::Down { PoolState::Available } else { state };
+            let wake_ms = memory.take(state, pool, now_ms);
             notes[id.0 as usize] = memory.note(pool, now_ms);
             wake_ms.iter().for_each(|due_ms| _ = wakes.insert((*due_ms, Wake::Pool(*id))));
         }
-        concerned.iter().for_each(|id| view.judge(layout, *id, &measured, notes));
+        view.judge(layout, concerned.iter().copied(), &measured, notes);
+        self.remember_last_good(&concerned, &before);
         self.revision += 1;
         for (pool, from) in concerned.into_iter().zip(before) {
             let to = self.view.pool(pool).state;
@@ -395,6 +435,15 @@ impl HealthBook {
             }
         }
     }
+}
+
+/// Whether the guard lets one more region of this pool's service go down.
+fn may_fall(windows: &mut BTreeMap<GuardKey, Window>, view: &HealthView, layout: &Layout, pool: &PoolLayout, now_ms: u64) -> bool {
+    let Some(guard) = &pool.guard else { return true };
+    let key = Memory::guard_key(pool);
+    let alike = (0..).map(PoolId).zip(&layout.pools).filter(|(_, other)| Memory::guard_key(other) == key);
+    let up = alike.filter(|(id, _)| view.pool(*id).state == PoolState::Available).count();
+    windows.entry(key).or_default().may_fall(guard, u32::try_from(up).unwrap_or(u32::MAX), now_ms)
 }
 
 /// 0 for IPv4, 1 for IPv6.
@@ -415,6 +464,7 @@ fn measured(entries: &[Entry], probes: &[Probes], layout: &Layout, id: EndpointI
         verdict: endpoint.checks.combine.judge(&mut verdicts).min(worst_required),
         may_change_at_ms: voting().map(|measured| measured.may_change_at_ms).min().unwrap_or(SETTLED),
         unmeasurable: voting().count() > 0 && voting().all(|measured| measured.unmeasurable),
+        score: voting().filter_map(|measured| measured.score).max(),
     }
 }
 

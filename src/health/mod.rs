@@ -1,13 +1,15 @@
-//! Health: what is probed (`monitor`), what a probe found (`report`), what follows from it (`book`) what keeps it quiet (`damp`, `network`), which addresses host names have (`hosts`) and what the hot path reads (`view`).
+//! Health: what is probed (`monitor`), what a probe found (`report`), what follows from it (`book`), what keeps it quiet (`damp`, `network`), which addresses host names have (`hosts`) and what the hot path reads (`view`).
 //! All of it is data and pure functions; nothing here opens a socket, asks the time or draws a random number.
 
 pub mod book;
 pub mod damp;
+pub mod guard;
 pub mod hosts;
 pub mod monitor;
 mod network;
 pub mod overrides;
 pub mod report;
+pub mod score;
 mod story;
 pub mod view;
 pub mod vote;
@@ -19,8 +21,8 @@ pub use network::DEFAULT_HOLD_MAX_MS;
 pub use report::{Evidence, NodeId, Outcome, Report};
 pub use story::{Story, age_text};
 pub use view::{
-    Checks, Combine, EndpointLayout, HealthView, Layout, Measured, MinHealthy, Override, PoolHealth, PoolKey, PoolLayout, PoolState,
-    Recovery, Verdict,
+    Addresses, Checks, Combine, EndpointLayout, HealthView, Layout, Measured, MinHealthy, Override, PoolHealth, PoolKey, PoolLayout,
+    PoolState, Recovery, Verdict,
 };
 
 /// Index of a pool: one (service, region, address family) that exists.

@@ -2,42 +2,22 @@
 //! A view never changes and never measures; reading it does not allocate, hash, lock or ask the time.
 
 mod judge;
+mod layout;
 
 use std::fmt;
 use std::net::IpAddr;
-use std::ops::Range;
 use std::sync::Arc;
 
-use super::hosts::Seat;
-use super::monitor::TargetKey;
 use super::{EndpointId, PoolId, Story};
-pub(super) use judge::pool_health;
 use judge::standing;
+pub(super) use judge::{pool_health, region_health};
+pub use layout::{Addresses, Checks, Combine, EndpointLayout, Layout, MinHealthy, Override, PoolKey, PoolLayout, Recovery};
 
 /// The value of [`PoolHealth::admit`] that takes every client.
 pub const ADMIT_ALL: u16 = 1024;
 
 /// The value of [`PoolHealth::may_change_at_ms`] while nothing is foreseen.
 pub const SETTLED: u64 = u64::MAX;
-
-/// Everything that can be healthy or not, in the dense order of the ids. Made by the configuration, kept by the book.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Layout {
-    /// Index = [`PoolId`].
-    pub pools: Vec<PoolLayout>,
-    /// Index = [`EndpointId`].
-    pub endpoints: Vec<EndpointLayout>,
-}
-
-impl Layout {
-    /// A pool and those that follow it: the other family of its region, where that is tied to it or stands in for it.
-    pub(super) fn concerned(&self, id: PoolId) -> impl Iterator<Item = PoolId> + use<> {
-        let of = |other: fn(&PoolLayout) -> Option<PoolId>| self.pools.get(id.0 as usize).and_then(other);
-        let (tied, other) = (of(|pool| pool.together_with), of(|pool| pool.other_family));
-        let len = self.pools.len();
-        [Some(id), tied, other.filter(|other| Some(*other) != tied)].into_iter().flatten().filter(move |id| (id.0 as usize) < len)
-    }
-}
 
 /// What the book remembers of a pool beyond its measurements.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -46,10 +26,18 @@ pub(super) struct PoolNote {
     pub(super) waits: bool,
     /// It comes back in steps: the share of 1024 now, and when the next step is due.
     pub(super) ramp: Option<(u16, u64)>,
+    /// See [`PoolHealth::last_good`].
+    pub(super) last_good: bool,
+    /// See [`PoolHealth::held`].
+    pub(super) held: bool,
 }
 
 impl PoolNote {
     fn applied(self, mut health: PoolHealth) -> PoolHealth {
+        if self.held && health.state == PoolState::Down {
+            // It could change at any moment: an operator decides.
+            health = PoolHealth { state: PoolState::Available, any_up: true, held: true, may_change_at_ms: 0, ..health };
+        }
         if self.waits && health.state == PoolState::Available {
             health.state = PoolState::Down;
         }
@@ -57,150 +45,9 @@ impl PoolNote {
             health.admit = health.admit.min(admit);
             health.may_change_at_ms = health.may_change_at_ms.min(next_step_ms);
         }
+        health.last_good = self.last_good;
         health
     }
-}
-
-/// One (service, region, address family).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PoolLayout {
-    /// What it is called, so that what is remembered of it survives a reload.
-    pub key: PoolKey,
-    /// The endpoint ids of this pool; no other pool has any of them.
-    pub endpoints: Range<u32>,
-    /// How many of them must be up for the pool to be available (P4).
-    pub min_healthy: MinHealthy,
-    /// The operator's word on the whole region.
-    pub region_state: Option<Override>,
-    /// The pool of the other family in the same region, where both are needed (`families: together`, P5).
-    pub together_with: Option<PoolId>,
-    /// The pool of the other family in the same region, whose verdict stands in while this family cannot be measured (H5).
-    pub other_family: Option<PoolId>,
-    /// The share of its clients that it takes while all its endpoints are degraded, of 1024.
-    pub degraded_admit: u16,
-    /// How it comes back after it was down.
-    pub recovery: Recovery,
-}
-
-impl Default for PoolLayout {
-    /// No endpoints, every setting as when nothing is typed.
-    fn default() -> PoolLayout {
-        PoolLayout {
-            key: PoolKey::default(),
-            endpoints: 0..0,
-            min_healthy: MinHealthy::Count(1),
-            region_state: None,
-            together_with: None,
-            other_family: None,
-            degraded_admit: ADMIT_ALL / 2,
-            recovery: Recovery::default(),
-        }
-    }
-}
-
-/// The names of a pool.
-#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct PoolKey {
-    /// The service.
-    pub service: Arc<str>,
-    /// The region.
-    pub region: Arc<str>,
-    /// The address family.
-    pub ipv6: bool,
-}
-
-/// How a pool comes back after it was down.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
-pub struct Recovery {
-    /// It waits for an operator (`failback: manual`).
-    pub manual: bool,
-    /// Its share of clients grows from a tenth to all of them in this time, in milliseconds; 0 = at once.
-    pub ramp_ms: u32,
-}
-
-/// One (service, region, address).
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct EndpointLayout {
-    /// What is probed for it.
-    pub checks: Checks,
-    /// The operator's word on this endpoint.
-    pub state: Option<Override>,
-    /// The endpoint is one address of a host name, or the place for one.
-    pub seat: Option<Seat>,
-}
-
-impl EndpointLayout {
-    /// An endpoint with at most one monitor.
-    pub fn probed_by(target: Option<TargetKey>) -> EndpointLayout {
-        EndpointLayout { checks: Checks { targets: target.into_iter().collect(), ..Checks::default() }, ..EndpointLayout::default() }
-    }
-
-    /// True for the place of an address that its host does not have: nothing is answered from there, and nothing counts it.
-    pub fn is_vacant(&self) -> bool {
-        self.seat.as_ref().is_some_and(|seat| seat.taken.is_none())
-    }
-
-    /// Everything that is probed for it: its own monitors and the checks that it requires.
-    pub fn targets(&self) -> impl Iterator<Item = &TargetKey> {
-        self.checks.targets.iter().chain(&self.checks.requires)
-    }
-}
-
-/// The monitors of an endpoint and what they must say together. Without any the endpoint counts as up.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Checks {
-    /// Its own monitors; those that only observe have no say.
-    pub targets: Box<[TargetKey]>,
-    /// How many of them must be up.
-    pub combine: Combine,
-    /// Named checks, each of which must be up besides.
-    pub requires: Box<[TargetKey]>,
-}
-
-/// How many of several monitors must be up.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
-pub enum Combine {
-    /// Every one.
-    #[default]
-    All,
-    /// One of them.
-    Any,
-    /// This many, or all where there are fewer; at least 1.
-    AtLeast(u32),
-}
-
-impl Combine {
-    /// The verdict of `verdicts` together: that of the worst which is needed. Up where there are none.
-    pub fn judge(self, verdicts: &mut [Verdict]) -> Verdict {
-        verdicts.sort_unstable_by(|a, b| b.cmp(a));
-        let needed = match self {
-            Combine::All => verdicts.len(),
-            Combine::Any => 1,
-            Combine::AtLeast(count) => (count as usize).clamp(1, verdicts.len().max(1)),
-        };
-        needed.checked_sub(1).and_then(|at| verdicts.get(at)).copied().unwrap_or(Verdict::Up)
-    }
-}
-
-/// An operator's override; kept apart from measurement, and stronger. `Down` or `Drain` on either the region or the endpoint
-/// takes the endpoint out; else `Up` on either keeps it in, whatever the probes say.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Override {
-    /// Serves, whatever the probes say.
-    Up,
-    /// Does not serve, fail open included; still counts as an endpoint of its region.
-    Down,
-    /// As `Down`, but on purpose: leaves the count of `min_healthy` (P4) and raises no alarm.
-    Drain,
-}
-
-/// How many endpoints of a pool must be up (P4).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum MinHealthy {
-    /// This many, or all that are not drained where there are fewer; at least 1.
-    Count(u32),
-    /// This share of those that are not drained, in percent, rounded up; at least one endpoint.
-    Percent(u8),
 }
 
 /// The judged measurement of a target, from worst to best.
@@ -235,13 +82,15 @@ pub struct Measured {
     pub may_change_at_ms: u64,
     /// For so long only the prober's own faults came that the other family is believed instead (H5).
     pub unmeasurable: bool,
+    /// How long probes take: milliseconds plus one, smoothed; none where that is not kept (see [`PoolLayout::scored`]).
+    pub score: Option<u32>,
 }
 
 impl Measured {
     /// Up, and nothing is pending.
-    pub const UP: Measured = Measured { verdict: Verdict::Up, may_change_at_ms: SETTLED, unmeasurable: false };
+    pub const UP: Measured = Measured { verdict: Verdict::Up, may_change_at_ms: SETTLED, unmeasurable: false, score: None };
     /// Down, and nothing is pending.
-    pub const DOWN: Measured = Measured { verdict: Verdict::Down, may_change_at_ms: SETTLED, unmeasurable: false };
+    pub const DOWN: Measured = Measured { verdict: Verdict::Down, may_change_at_ms: SETTLED, unmeasurable: false, score: None };
 }
 
 /// Whether a pool may be chosen.
@@ -271,6 +120,10 @@ pub struct PoolHealth {
     pub state: PoolState,
     /// Whether at least one of its endpoints is up (the first step of fail open).
     pub any_up: bool,
+    /// Whether it was up just before the last pool of its name went down (`on_all_down: last-good`); never while any of them is up.
+    pub last_good: bool,
+    /// Measured down, and served all the same: the guard allows no further losses.
+    pub held: bool,
     /// The share of its clients that it takes just now, of 1024.
     pub admit: u16,
     /// No answer from this pool may live beyond this moment, in milliseconds of the book's clock; [`SETTLED`] while nothing is pending (T1).
@@ -280,7 +133,14 @@ pub struct PoolHealth {
 
 impl PoolHealth {
     /// In order, with nothing pending.
-    pub const AVAILABLE: PoolHealth = PoolHealth { state: PoolState::Available, any_up: true, admit: ADMIT_ALL, may_change_at_ms: SETTLED };
+    pub const AVAILABLE: PoolHealth = PoolHealth {
+        state: PoolState::Available,
+        any_up: true,
+        last_good: false,
+        held: false,
+        admit: ADMIT_ALL,
+        may_change_at_ms: SETTLED,
+    };
 }
 
 /// The health of the whole configuration at one moment. Ids that the layout does not have read as up and available.
@@ -289,6 +149,8 @@ pub struct HealthView {
     pools: Box<[PoolHealth]>,
     up: Bits,
     allowed: Bits,
+    /// By endpoint, 0 = none; empty where no pool is scored.
+    scores: Box<[u32]>,
     /// By pool; empty where nobody keeps them.
     stories: Arc<[Story]>,
     /// By endpoint: the address of a host that sits there, with its identity. Empty where no endpoint is given as a host name.
@@ -303,11 +165,12 @@ impl HealthView {
             pools: layout.pools.iter().map(|_| PoolHealth::AVAILABLE).collect(),
             up: Bits::all_set(layout.endpoints.len()),
             allowed: Bits::all_set(layout.endpoints.len()),
+            scores: if layout.pools.iter().any(|pool| pool.scored) { vec![0; layout.endpoints.len()].into() } else { Box::default() },
             stories: Arc::default(),
             seats: seats(layout),
         };
         let of = |id: EndpointId| measured.get(id.0 as usize).copied().unwrap_or(Measured::UP);
-        (0..layout.pools.len() as u32).for_each(|id| view.judge(layout, PoolId(id), &of, &[]));
+        view.judge(layout, (0..layout.pools.len() as u32).map(PoolId), &of, &[]);
         view
     }
 
@@ -328,7 +191,8 @@ impl HealthView {
 
     /// State, admit and next possible change of a pool.
     pub fn pool(&self, id: PoolId) -> PoolHealth {
-        self.pools.get(id.0 as usize).copied().unwrap_or(PoolHealth::AVAILABLE)
+        // A choice of references, not of each field.
+        *self.pools.get(id.0 as usize).unwrap_or(&PoolHealth::AVAILABLE)
     }
 
     /// Shows a pool as it was before, until it is judged again.
@@ -354,17 +218,42 @@ impl HealthView {
         self.seats.get(id.0 as usize).copied().flatten()
     }
 
-    /// Works out one pool and its endpoints again, and every pool that is tied to it. `notes` are by pool; what lacks has none.
-    pub(super) fn judge(&mut self, layout: &Layout, id: PoolId, measured: &impl Fn(EndpointId) -> Measured, notes: &[PoolNote]) {
-        let Some(pool) = layout.pools.get(id.0 as usize) else { return };
-        for endpoint in pool.endpoints.clone() {
-            let (serving, allowed) = standing(layout, pool, endpoint, measured(EndpointId(endpoint)).verdict);
-            self.up.set(endpoint, serving);
-            self.allowed.set(endpoint, allowed);
-        }
-        for id in layout.concerned(id) {
+    /// How long the endpoint's probes take: milliseconds plus one, smoothed; none where nothing is known.
+    pub fn endpoint_score(&self, id: EndpointId) -> Option<u32> {
+        self.scores.get(id.0 as usize).copied().filter(|score| *score > 0)
+    }
+
+    /// Works out pools and their endpoints again; the caller names all that are concerned. `notes` are by pool; what lacks has none.
+    pub(super) fn judge(
+        &mut self,
+        layout: &Layout,
+        ids: impl Iterator<Item = PoolId>,
+        measured: &impl Fn(EndpointId) -> Measured,
+        notes: &[PoolNote],
+    ) {
+        for id in ids {
+            let Some(pool) = layout.pools.get(id.0 as usize) else { continue };
+            for endpoint in pool.endpoints.clone() {
+                let (serving, allowed) = standing(layout, pool, endpoint, measured(EndpointId(endpoint)).verdict);
+                self.up.set(endpoint, serving);
+                self.allowed.set(endpoint, allowed);
+                if let Some(score) = self.scores.get_mut(endpoint as usize).filter(|_| pool.scored) {
+                    *score = measured(EndpointId(endpoint)).score.unwrap_or(0);
+                }
+            }
             let note = notes.get(id.0 as usize).copied().unwrap_or_default();
             self.pools[id.0 as usize] = note.applied(pool_health(layout, id, measured));
+            if self.pools[id.0 as usize].held && !pool.endpoints.clone().any(|endpoint| self.up.get(endpoint)) {
+                // None is up: all of them are served.
+                pool.endpoints.clone().for_each(|endpoint| self.up.set(endpoint, self.allowed.get(endpoint)));
+            }
+        }
+    }
+
+    /// Marks the pools that were up last.
+    pub(super) fn set_last_good(&mut self, id: PoolId, last_good: bool) {
+        if let Some(pool) = self.pools.get_mut(id.0 as usize) {
+            pool.last_good = last_good;
         }
     }
 }

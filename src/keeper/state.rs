@@ -13,7 +13,7 @@ use super::writer::{Save, Writer};
 use crate::config::compile::{Compiled, PoolName};
 use crate::health::book::{Change, Flag, HealthBook};
 use crate::health::overrides::{Forced, Overrides, Selector};
-use crate::health::{Hosts, Layout, NodeId, PoolId, PoolLayout, PoolState, Report, TargetKey, Verdict};
+use crate::health::{Addresses, Hosts, Layout, NodeId, PoolId, PoolLayout, PoolState, Report, TargetKey, Verdict};
 use crate::snapshot::{Catalog, Shared, Snapshot};
 
 /// The first change is published at once, the next not before this: at most ten a second, however many probes report.
@@ -288,11 +288,20 @@ impl State {
             Change::Target { target, from, to, outcomes, report, .. } => {
                 tracing::info!(%target, %from, %to, outcomes, evidence = %report, "a target changed");
             }
+            Change::Held { pool, held } => {
+                let Some(pool) = self.book.layout().pools.get(pool.0 as usize) else { return };
+                let (service, region, family) = (&*pool.key.service, &*pool.key.region, pool.key.addresses);
+                if *held {
+                    tracing::error!(service, region, %family, "a region is measured down and HELD: `guard` allows no further losses; force it by hand");
+                } else {
+                    tracing::warn!(service, region, %family, "a region is held no longer");
+                }
+            }
             Change::Pool { pool, from, to, waits, .. } => {
                 let Some(name) = self.pools.get(pool.0 as usize) else { return };
                 let service = self.catalog.services.get(usize::from(name.service.0)).map_or("?", String::as_str);
                 let region = self.catalog.regions.get(usize::from(name.region.0)).map_or("?", |region| region.name.as_str());
-                let family = name.family;
+                let family = self.layout.pools.get(pool.0 as usize).map_or(Addresses::Both, |pool| pool.key.addresses);
                 match to {
                     _ if *waits => {
                         tracing::warn!(service, region, %family, "a region is well again and waits for `meridian ctl clear` (failback: manual)");

@@ -33,9 +33,9 @@ pub struct PoolRow {
     pub service: String,
     /// The region.
     pub region: String,
-    /// `IPv4` or `IPv6`.
-    pub family: &'static str,
-    /// `available`, `down` or `forced down`.
+    /// `IPv4`, `IPv6`, or `records` for both.
+    pub family: String,
+    /// `available`, `down` or `forced down`; `HELD`: measured down, and served because of the guard.
     pub state: String,
     /// Seconds in this state.
     pub since_s: u64,
@@ -96,8 +96,8 @@ impl State {
             PoolRow {
                 service: pool.key.service.to_string(),
                 region: pool.key.region.to_string(),
-                family: if pool.key.ipv6 { "IPv6" } else { "IPv4" },
-                state: health.state.to_string(),
+                family: pool.key.addresses.to_string(),
+                state: if health.held { "HELD".to_owned() } else { health.state.to_string() },
                 since_s: standing.map_or(0, |standing| age_s(standing.since_ms)),
                 up: pool.endpoints.clone().filter(|id| view.endpoint_up(EndpointId(*id))).count(),
                 endpoints: pool.endpoints.clone().filter(|id| !layout.endpoints[*id as usize].is_vacant()).count(),

@@ -26,7 +26,7 @@ impl Stories {
                     key.into_iter().for_each(|key| _ = self.evidence.insert(key, Arc::clone(&seen)));
                     self.made = None;
                 }
-                Change::Flag { .. } => {}
+                Change::Flag { .. } | Change::Held { .. } => {}
             }
         }
     }

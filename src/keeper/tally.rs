@@ -26,7 +26,7 @@ impl Tally {
             Change::Pool { from, to, .. } => self.region_changes += u64::from(from != to),
             Change::Flag { flag: Some(Flag::Held), .. } => self.holds += 1,
             Change::Flag { flag: Some(Flag::Suppressed), .. } => self.suppressions += 1,
-            Change::Flag { .. } => {}
+            Change::Flag { .. } | Change::Held { .. } => {}
         }
     }
 }

@@ -40,7 +40,7 @@ impl Shape {
         let steering_service = catalog.steerings.iter().map(|steering| steering.service).collect();
         let mut offered_by = vec![BTreeSet::new(); services.len()];
         for steering in &catalog.steerings {
-            let candidates = steering.families.iter().flatten().flat_map(|family| &family.candidates);
+            let candidates = steering.all().flat_map(|family| &family.candidates);
             if let Some(offered) = offered_by.get_mut(usize::from(steering.service)) {
                 offered.extend(candidates.map(|candidate| candidate.region.0));
             }

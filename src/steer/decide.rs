@@ -1,12 +1,17 @@
 //! The decision: which region and which endpoints a client gets now, from its ranking and the health of this moment.
 //! Every transport, `explain` and the tests come through [`decide`]; it allocates nothing, and tells its steps to a [`Trace`].
 
+mod reason;
+mod rest;
+
 use std::net::IpAddr;
+
+pub use reason::Reason;
 
 use super::balance::{Pick, Positions, Turns};
 use super::hash::{Rendezvous, mix};
 use super::plan::{Entry, Ranking, Why};
-use super::{Candidate, Endpoint, FamilySteering, NODATA_TTL_S, OnAllDown, ShareSpec, Steering};
+use super::{Candidate, Endpoint, Fallback, FamilySteering, OnAllDown, ShareSpec, Steering};
 use crate::geo::{Kind, Leaf, PlaceId, PlaceTable};
 use crate::health::view::{ADMIT_ALL, SETTLED};
 use crate::health::{HealthView, PoolHealth, PoolState};
@@ -71,7 +76,7 @@ impl Default for HashFloor {
 /// What is answered.
 #[derive(Debug, Clone, Copy)]
 pub struct Decision<'w> {
-    /// The region; none = the fallback addresses of a hard fence, or NODATA.
+    /// The region; none = fallback addresses, or nothing.
     pub chosen: Option<&'w Candidate>,
     endpoints: Endpoints,
     /// Where the addresses of host names stand.
@@ -123,69 +128,13 @@ impl Endpoints {
     }
 }
 
-/// Why an answer is what it is: the strongest reason that applies.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[repr(u8)]
-pub enum Reason {
-    /// Not steered.
-    None,
-    /// The best by `order`.
-    Order,
-    /// The place is unknown: the listed order.
-    Listed,
-    /// A rule put it first.
-    Rule,
-    /// `networks: {region: X}`.
-    Pinned,
-    /// One of several in a band.
-    Shared,
-    /// A better one is out.
-    Failover,
-    /// Nothing is up.
-    FailOpen,
-    /// Everything inside a hard fence is forced down: its fallback addresses.
-    Fallback,
-    /// Nothing is up, or nothing is allowed, and so nothing is answered.
-    NoData,
-}
-
-impl Reason {
-    /// All, in the order of their numbers.
-    pub const ALL: [Reason; 10] = [
-        Reason::None,
-        Reason::Order,
-        Reason::Listed,
-        Reason::Rule,
-        Reason::Pinned,
-        Reason::Shared,
-        Reason::Failover,
-        Reason::FailOpen,
-        Reason::Fallback,
-        Reason::NoData,
-    ];
-
-    /// As metrics and `explain` name it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Reason::None => "none",
-            Reason::Order => "order",
-            Reason::Listed => "listed",
-            Reason::Rule => "rule",
-            Reason::Pinned => "pinned",
-            Reason::Shared => "shared",
-            Reason::Failover => "failover",
-            Reason::FailOpen => "fail-open",
-            Reason::Fallback => "fallback",
-            Reason::NoData => "nodata",
-        }
-    }
-}
-
 /// How much is asked of a region: each later standard is tried when the one before it left nobody.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Standard {
     /// Enough endpoints up.
     Available,
+    /// It was up just before the last one went down (`on_all_down: last-good`).
+    LastGood,
     /// Fail open, first step: one endpoint up.
     AnyUp,
     /// Fail open, last step: not forced down.
@@ -196,8 +145,21 @@ impl Standard {
     fn is_met(self, health: PoolHealth) -> bool {
         match self {
             Standard::Available => health.state == PoolState::Available,
+            Standard::LastGood => health.last_good && health.state != PoolState::ForcedDown,
             Standard::AnyUp => health.any_up,
             Standard::Allowed => health.state.is_open(),
+        }
+    }
+}
+
+impl OnAllDown {
+    /// The standards that regions are held to, one after the other.
+    #[inline]
+    fn standards(self) -> &'static [Standard] {
+        match self {
+            OnAllDown::Open => &[Standard::Available, Standard::AnyUp, Standard::Allowed],
+            OnAllDown::LastGood => &[Standard::Available, Standard::LastGood, Standard::AnyUp, Standard::Allowed],
+            OnAllDown::Nodata | OnAllDown::Servfail | OnAllDown::Refuse | OnAllDown::Fallback => &[Standard::Available],
         }
     }
 }
@@ -237,6 +199,15 @@ pub struct NoTrace;
 
 impl Trace for NoTrace {}
 
+/// What a client looks like to the steps behind `locate`.
+#[derive(Debug, Clone, Copy)]
+struct Seen {
+    place: PlaceId,
+    /// Hash of its network.
+    client: u64,
+    scope: u8,
+}
+
 /// Makes the decision (DESIGN 3): locate, ranking, health, share, balance, TTL and scope.
 pub fn decide<'w, T: Trace>(question: &Question<'w>, trace: &mut T) -> Decision<'w> {
     let (leaf, place, hashed) = locate(question);
@@ -244,49 +215,45 @@ pub fn decide<'w, T: Trace>(question: &Question<'w>, trace: &mut T) -> Decision<
     trace.hashed(hashed.0, floor_length(question.hash_floor, hashed.0, hashed.1));
     let client = client_hash(question, hashed);
     let scope = scope(question.family, question.hash_floor, question.client.address, leaf);
-    let standards: &[Standard] = match question.steering.on_all_down {
-        OnAllDown::Open => &[Standard::Available, Standard::AnyUp, Standard::Allowed],
-        OnAllDown::Nodata => &[Standard::Available],
-    };
-    for standard in standards {
+    let seen = Seen { place, client, scope };
+    if question.steering.trickle > 0
+        && let Some(decision) = rest::trickled(question, &seen, trace)
+    {
+        return decision;
+    }
+    for standard in question.steering.on_all_down.standards() {
         trace.standard(*standard);
-        let choice = choose(question, place, client, *standard, trace);
-        if let Some(entry) = choice.entry() {
-            trace.chosen(entry);
-            let candidate = &question.family.candidates[usize::from(entry.candidate)];
-            let endpoints = pick(question, candidate, client, *standard);
-            let ttl_s = ttl(question, *standard, choice.may_change_at_ms);
-            let reason = reason(&choice, entry.why, *standard);
-            let health = question.health;
-            return Decision { chosen: Some(candidate), endpoints, health, fallback: &[], ttl_s, scope, reason };
+        if let Some(decision) = at(question, &seen, *standard, trace) {
+            return decision;
         }
     }
-    nothing(question, place, scope)
+    rest::nothing(question, &seen)
 }
 
-/// No region can be chosen: NODATA, the same for everyone (BEHAVIOUR S6), unless a hard fence keeps this client from regions that others may have.
-#[cold]
-fn nothing<'w>(question: &Question<'w>, place: PlaceId, scope: u8) -> Decision<'w> {
-    let steering = question.steering;
-    let is_shut = |candidate: &Candidate| !question.health.pool(candidate.pool).state.is_open();
-    let fallback = question.family.plan.ranking(place).fallback().filter(|_| !question.family.candidates.iter().all(is_shut));
-    let nobody = Decision {
-        chosen: None,
-        endpoints: Endpoints::default(),
-        health: question.health,
-        fallback: &[],
-        ttl_s: steering.ttl_s.min(NODATA_TTL_S),
-        scope: 0,
-        reason: Reason::NoData,
-    };
-    match fallback {
-        Some(all @ [_, ..]) => {
-            let fallback = &all[..all.len().min(usize::from(steering.answers))];
-            let ttl_s = steering.ttl_s.min(steering.fail_open_ttl_s);
-            Decision { fallback, ttl_s, scope, reason: Reason::Fallback, ..nobody }
-        }
-        _ => nobody,
-    }
+/// The decision by one standard, if anyone meets it.
+#[inline(always)]
+fn at<'w, T: Trace>(question: &Question<'w>, seen: &Seen, standard: Standard, trace: &mut T) -> Option<Decision<'w>> {
+    let choice = choose(question, seen, standard, trace);
+    answered(question, seen, &choice, standard, trace)
+}
+
+/// What is answered from the region that was chosen.
+#[inline(always)]
+fn answered<'w, T: Trace>(
+    question: &Question<'w>,
+    seen: &Seen,
+    choice: &Choice,
+    standard: Standard,
+    trace: &mut T,
+) -> Option<Decision<'w>> {
+    let entry = choice.entry()?;
+    trace.chosen(entry);
+    let candidate = &question.family.candidates[usize::from(entry.candidate)];
+    let endpoints = pick(question, candidate, seen.client, standard);
+    let ttl_s = ttl(question, standard, choice.may_change_at_ms);
+    let reason = reason(choice, entry.why, standard);
+    let health = question.health;
+    Some(Decision { chosen: Some(candidate), endpoints, health, fallback: &[], ttl_s, scope: seen.scope, reason })
 }
 
 /// The leaf that gives the scope, the place that gives the ranking, and the address that is hashed with its leaf:
@@ -303,11 +270,11 @@ fn locate(question: &Question<'_>) -> (Leaf, PlaceId, (IpAddr, Leaf)) {
 }
 
 /// The first band with anyone who meets the standard, and in it the client's own region.
-#[inline]
-fn choose<T: Trace>(question: &Question<'_>, place: PlaceId, client: u64, standard: Standard, trace: &mut T) -> Choice {
-    let sharer = if question.steering.share == ShareSpec::Random { question.seed } else { client };
-    let mut choice = Choice::new(sharer);
-    let ranking = question.family.plan.ranking(place);
+#[inline(always)]
+fn choose<T: Trace>(question: &Question<'_>, seen: &Seen, standard: Standard, trace: &mut T) -> Choice {
+    let client = seen.client;
+    let mut choice = Choice::new(sharer(question, seen));
+    let ranking = question.family.plan.ranking(seen.place);
     for entry in ranking.head() {
         if choice.consider(question, *entry, client, standard, trace) == Next::Complete {
             return choice;
@@ -328,6 +295,12 @@ fn behind<T: Trace>(
 ) -> Choice {
     _ = ranking.tail().any(|entry| choice.consider(question, entry, client, standard, trace) == Next::Complete);
     choice
+}
+
+/// What a band is shared by: the client's network, or a draw.
+#[inline]
+fn sharer(question: &Question<'_>, seen: &Seen) -> u64 {
+    if question.steering.share == ShareSpec::Random { question.seed } else { seen.client }
 }
 
 /// A choice while regions are considered, best first.
@@ -403,7 +376,8 @@ fn pick(question: &Question<'_>, candidate: &Candidate, client: u64, standard: S
     for (position, endpoint) in candidate.endpoints.iter().enumerate() {
         let may_serve = match standard {
             Standard::Available | Standard::AnyUp => question.health.endpoint_up(endpoint.id),
-            Standard::Allowed => question.health.endpoint_allowed(endpoint.id),
+            Standard::LastGood if question.health.pool(candidate.pool).any_up => question.health.endpoint_up(endpoint.id),
+            Standard::LastGood | Standard::Allowed => question.health.endpoint_allowed(endpoint.id),
         };
         if may_serve {
             living.add(position);
@@ -421,7 +395,7 @@ fn ttl(question: &Question<'_>, standard: Standard, may_change_at_ms: u64) -> u3
     let steering = question.steering;
     let ttl_s = match standard {
         Standard::Available => steering.ttl_s,
-        Standard::AnyUp | Standard::Allowed => steering.ttl_s.min(steering.fail_open_ttl_s),
+        Standard::LastGood | Standard::AnyUp | Standard::Allowed => steering.ttl_s.min(steering.fail_open_ttl_s),
     };
     if may_change_at_ms == SETTLED {
         return ttl_s;
@@ -433,6 +407,7 @@ fn ttl(question: &Question<'_>, standard: Standard, may_change_at_ms: u64) -> u3
 fn reason(choice: &Choice, why: Why, standard: Standard) -> Reason {
     match (standard, choice.passed_over, choice.offered > 1, why) {
         (Standard::AnyUp | Standard::Allowed, ..) => Reason::FailOpen,
+        (Standard::LastGood, ..) => Reason::LastGood,
         (_, true, ..) => Reason::Failover,
         (_, _, true, _) => Reason::Shared,
         (_, _, _, Why::Pinned) => Reason::Pinned,
@@ -446,6 +421,16 @@ fn reason(choice: &Choice, why: Why, standard: Standard) -> Reason {
 /// from where it begins (BEHAVIOUR S5, S8).
 #[inline]
 pub fn scope(family: &FamilySteering, hash_floor: HashFloor, address: IpAddr, leaf: Leaf) -> u8 {
+    let own = own_scope(family, hash_floor, address, leaf);
+    match family.fallback.as_deref() {
+        // Health is no client input (BEHAVIOUR S4): what may be consulted counts always.
+        Some(Fallback::Service(fallback)) => own.max(own_scope(fallback, hash_floor, address, leaf)),
+        _ => own,
+    }
+}
+
+#[inline]
+fn own_scope(family: &FamilySteering, hash_floor: HashFloor, address: IpAddr, leaf: Leaf) -> u8 {
     if !family.plan.tells_clients_apart() {
         return 0;
     }

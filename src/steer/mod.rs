@@ -44,18 +44,35 @@ pub struct Steering {
     pub on_all_down: OnAllDown,
     /// How a band's clients are shared.
     pub share: ShareSpec,
+    /// The share of clients that standby regions get while others are up, of 2^32.
+    pub trickle: u32,
     /// How endpoints are picked.
     pub balance: &'static dyn Balance,
+    /// Whether SVCB and HTTPS records beside it have its addresses as hints.
+    pub hints: bool,
     /// Whether client subnets are used.
     pub ecs: bool,
     /// A and AAAA; `None` where no region has the address family.
     pub families: [Option<FamilySteering>; 2],
+    /// Other types that regions have records of; each with the regions that have them. Health counts endpoints of both families.
+    pub others: Box<[(u16, FamilySteering)]>,
 }
 
 impl Steering {
     /// The compiled steering of one address family.
     pub fn family(&self, family: Family) -> Option<&FamilySteering> {
         self.families[family as usize].as_ref()
+    }
+
+    /// What stands for the addresses: the CNAMEs, or the addresses of a family themselves.
+    pub fn addresses_or_alias(&self, family: Family) -> Option<&FamilySteering> {
+        let alias = self.others.first().filter(|_| self.families.iter().all(Option::is_none));
+        self.family(family).or(alias.map(|(_, steering)| steering))
+    }
+
+    /// All that is steered: addresses and other types.
+    pub fn all(&self) -> impl Iterator<Item = &FamilySteering> {
+        self.families.iter().flatten().chain(self.others.iter().map(|(_, other)| other))
     }
 }
 
@@ -68,6 +85,30 @@ pub struct FamilySteering {
     pub candidates: Vec<Candidate>,
     /// Whether anything hashes clients here, so that the scope is at least the hash floor (BEHAVIOUR S5).
     pub hashes_clients: bool,
+    /// What is answered when no region can be chosen; on the heap, as few names have one.
+    pub fallback: Option<Box<Fallback>>,
+}
+
+impl FamilySteering {
+    /// All candidates, those of a fallback service among them.
+    pub fn all_candidates(&self) -> impl Iterator<Item = &Candidate> {
+        let fallback = match self.fallback.as_deref() {
+            Some(Fallback::Service(family)) => &family.candidates[..],
+            _ => &[],
+        };
+        self.candidates.iter().chain(fallback)
+    }
+}
+
+/// What `on_all_down: {fallback: ...}` answers in one address family.
+#[derive(Debug)]
+pub enum Fallback {
+    /// These; NODATA where there are none.
+    Addresses(Box<[IpAddr]>),
+    /// Another service, from the regions that offer it.
+    Service(FamilySteering),
+    /// Records, under this number in the catalog.
+    Records(u32),
 }
 
 /// A region as a name may choose it.
@@ -81,9 +122,13 @@ pub struct Candidate {
     pub identity: u64,
     /// Share of a band in thousandths; 1000 for a standby region (all zero in a band = equal shares, BEHAVIOUR P1).
     pub share: u32,
+    /// Weight 0: used when the others are out, and by `trickle`.
+    pub standby: bool,
     /// Its round-robin counter in a worker's turns.
     pub slot: u32,
-    /// Its endpoints of the family, in the order of the file; at least one.
+    /// Where the catalog has its records, for types other than addresses.
+    pub records: u32,
+    /// Its endpoints of the family, in the order of the file; for addresses at least one.
     pub endpoints: Arc<[Endpoint]>,
 }
 
@@ -138,8 +183,17 @@ pub enum OnAllDown {
     /// Fail open: ignore measurements, never overrides.
     #[default]
     Open,
+    /// The regions that were up just before the last one went down; as `open` where none is known or allowed.
+    LastGood,
     /// NOERROR without an answer.
     Nodata,
+    /// SERVFAIL: resolvers try elsewhere, and again.
+    Servfail,
+    /// REFUSED: resolvers try elsewhere.
+    Refuse,
+    /// Addresses, or another service.
+    #[serde(skip)]
+    Fallback,
 }
 
 /// How the clients of one band are shared among its regions (`share`).

@@ -9,9 +9,11 @@ mod tests;
 use std::collections::HashMap;
 use std::fmt;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use super::Weight;
 use super::order::OrderSpec;
+use super::order::latency::Latencies;
 use super::rule::Rule;
 use crate::geo::{Leaf, PlaceId, PlaceTable, Point, RegionId};
 use head::{Ingredients, PlaceReader, Ranker};
@@ -35,6 +37,10 @@ pub struct PlanKey {
     pub order: OrderSpec,
     /// First match wins.
     pub rules: Vec<Rule>,
+    /// The tier of each candidate, ascending; empty where they are not listed in tiers.
+    pub tiers: Vec<u16>,
+    /// What `order: latency` compares.
+    pub latencies: Option<Arc<Latencies>>,
     /// Width of a band in metres.
     pub spread_m: u32,
     /// Whether the client's own network may enter the answer beside its ranking (sticky, share by hash).
@@ -132,7 +138,7 @@ impl Plan {
         for place in table.places() {
             let ingredients = places.read(&place);
             let rank = |client: &Ingredients| {
-                let head = ranker.head(client);
+                let head = ranker.head(client, places.measured(client));
                 let tail = tails.after(client.rule, &head);
                 rankings.number(head, tail)
             };

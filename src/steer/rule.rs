@@ -2,6 +2,7 @@
 //! Matching happens at load against places, never per query; networks and ASNs that rules name are carved into the place table.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use crate::geo::{Code, Place, Prefix, RegionId};
 
@@ -27,6 +28,19 @@ pub struct When {
     pub continents: Vec<Code>,
     /// ISO 3166-2, with the country and a hyphen (`US-CA`) or without (`CA`).
     pub subdivisions: Vec<String>,
+    /// Areas: in any of them.
+    pub areas: Vec<Area>,
+    /// None of these may match. What is unknown of a client matches nothing, hence any negation.
+    pub not: Vec<When>,
+}
+
+/// A named set of clients that rules share: whoever matches one of the alternatives.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Area {
+    /// As the operator calls it.
+    pub name: Arc<str>,
+    /// Any of them.
+    pub alternatives: Arc<[When]>,
 }
 
 /// What a rule does.
@@ -70,6 +84,15 @@ impl When {
             && any(self.countries.is_empty(), place.country.is_some_and(|code| self.countries.contains(&code)))
             && any(self.continents.is_empty(), place.continent.is_some_and(|code| self.continents.contains(&code)))
             && any(self.subdivisions.is_empty(), self.subdivisions.iter().any(|wanted| subdivision_matches(wanted, place)))
+            && any(self.areas.is_empty(), self.areas.iter().any(|area| area.alternatives.iter().any(|when| when.matches(place))))
+            && !self.not.iter().any(|when| when.matches(place))
+    }
+
+    /// Tells `hear` of this condition and of all that it is made of.
+    pub fn each<'w>(&'w self, hear: &mut impl FnMut(&'w When)) {
+        hear(self);
+        let inner = self.areas.iter().flat_map(|area| area.alternatives.iter()).chain(&self.not);
+        inner.for_each(|when| when.each(hear));
     }
 }
 

@@ -4,7 +4,7 @@
 use super::check;
 use super::owners::{APEX, Entry, Owner, Owners, Place, What};
 use super::rrset::Rrset;
-use super::{Alias, Glue, Node, SteeringId, Target, Zone};
+use super::{Alias, Besides, Glue, Node, Steered, SteeringId, Target, Zone};
 use crate::diag::{Diagnostics, Mark};
 use crate::name::{Name, ROOT_HASH, label_hash};
 use crate::wire::ready::Ready;
@@ -59,9 +59,15 @@ impl Builder {
         self.entries.push(Entry { owner: owner.clone(), what: What::Records(rrset), mark });
     }
 
-    /// Steers the A and AAAA of an owner; `families` tells whether any region has IPv4, IPv6.
-    pub fn steer(&mut self, owner: &Name, steering: SteeringId, families: [bool; 2], mark: Mark) {
-        self.entries.push(Entry { owner: owner.clone(), what: What::Steered(steering, families), mark });
+    /// Steers an owner: A and AAAA (`families` tells whether any region has IPv4, IPv6), and records of these types.
+    pub fn steer(&mut self, owner: &Name, steering: SteeringId, families: [bool; 2], types: &[u16], mark: Mark) {
+        let besides = match types {
+            [] => Besides::Nothing,
+            _ if types.contains(&rtype::CNAME) => Besides::Alias,
+            _ => Besides::Records,
+        };
+        let what = What::Steered(steering, Steered { families, besides }, types.into());
+        self.entries.push(Entry { owner: owner.clone(), what, mark });
     }
 
     /// The first name server at the apex, as far as records were added.
@@ -119,7 +125,7 @@ fn nodes(owners: Owners, soa: Rrset) -> Vec<Node> {
             rrsets.sort_by_key(Rrset::rtype);
         }
         Node {
-            steering: owner.steering.map(|(id, families, _)| (id, families)),
+            steering: owner.steering.map(|(id, steered, ..)| (id, steered)),
             rrsets: rrsets.into(),
             hash: owner.hash,
             owner: owner.name,

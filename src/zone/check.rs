@@ -6,6 +6,7 @@ mod size;
 use super::owners::{APEX, Owner, Owners, Place};
 use super::rename;
 use super::rrset::Rrset;
+use super::{Besides, hints};
 use crate::diag::{Diagnostics, Mark};
 use crate::name::{MAX_NAME_OCTETS, Name};
 use crate::wire::rtype;
@@ -53,9 +54,12 @@ fn check_kinds(owners: &Owners, index: u32, owner: &Owner, out: &mut Diagnostics
         out.error(mark.clone(), format!("`{name}` has more than one DNAME (RFC 6672 2.4)"));
     }
     let addresses = owners.set(owner, rtype::A).or(owners.set(owner, rtype::AAAA));
-    if let (Some((_, _, mark)), Some(_)) = (&owner.steering, addresses) {
+    if let (Some((.., mark)), Some(_)) = (&owner.steering, addresses) {
         let text = format!("`{name}` is steered and has A or AAAA records as well");
         out.error_hint(mark.clone(), text, "a steered name takes its addresses from the regions");
+    }
+    if let Some((_, steered, types, mark)) = &owner.steering {
+        check_steered_types(owners, index, (steered.besides, types, mark), out);
     }
     let unfit = [rtype::NS, rtype::DNAME, rtype::DS].into_iter().filter(|_| name.is_wildcard());
     for (rrset, mark) in unfit.filter_map(|rtype| owners.set(owner, rtype)) {
@@ -68,11 +72,35 @@ fn check_kinds(owners: &Owners, index: u32, owner: &Owner, out: &mut Diagnostics
     }
 }
 
+/// What regions have records of must not be written as well, and an alias stands alone (BEHAVIOUR C1).
+fn check_steered_types(owners: &Owners, index: u32, (besides, types, mark): (Besides, &[u16], &Mark), out: &mut Diagnostics) {
+    let owner = owners.at(index);
+    let name = &owner.name;
+    if besides == Besides::Alias && index == APEX {
+        let text = format!("`{name}` is the apex of the zone, where no CNAME may stand (RFC 1034 3.6.2)");
+        return out.error_hint(mark.clone(), text, "steer addresses there: a service with `endpoints`");
+    }
+    let is_hinted = |rrset: &Rrset| matches!(rrset.rtype(), rtype::SVCB | rtype::HTTPS) && rrset.iter().any(hints::has_hints);
+    for (_, mark) in owners.sets(owner).iter().filter(|(rrset, _)| is_hinted(rrset)) {
+        let text = format!("`{name}` is steered, and its address hints here are the same for everybody");
+        out.warning_hint(mark.clone(), text, "remove them: the addresses that a client is steered to are its hints");
+    }
+    for (rrset, mark) in owners.sets(owner) {
+        let type_name = rtype::name(rrset.rtype());
+        if besides == Besides::Alias {
+            out.error(mark.clone(), format!("`{name}` is steered to CNAMEs, beside which no {type_name} may stand (RFC 1034 3.6.2)"));
+        } else if types.contains(&rrset.rtype()) {
+            let text = format!("`{name}` has {type_name} here, and is steered to regions that have {type_name} under `records`");
+            out.error_hint(mark.clone(), text, "keep one of them");
+        }
+    }
+}
+
 /// Below a cut only glue is of use; a steered name there would never be asked for.
 fn check_below_cut(owners: &Owners, index: u32, owner: &Owner, out: &mut Diagnostics) {
     let Some(cut) = owner.cut else { return };
     let cut_name = &owners.at(cut).name;
-    if let Some((_, _, mark)) = &owner.steering {
+    if let Some((.., mark)) = &owner.steering {
         out.error(mark.clone(), format!("`{}` cannot be steered: `{cut_name}` is delegated to other name servers", owner.name));
     }
     let seen: &[u16] = if cut == index { &[rtype::NS, rtype::DS] } else { &[rtype::A, rtype::AAAA] };
@@ -226,7 +254,7 @@ mod tests {
             let owner = Name::parse(owner, Some(&apex)).unwrap();
             let mark = Mark::new(&source, line, 1);
             if kind == "steer" {
-                builder.steer(&owner, SteeringId(0), [true, true], mark);
+                builder.steer(&owner, SteeringId(0), [true, true], &[], mark);
                 continue;
             }
             let rtype = rtype::parse(kind).unwrap();

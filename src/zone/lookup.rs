@@ -4,7 +4,7 @@
 mod ahead;
 
 use super::rrset::Rrset;
-use super::{Alias, Node, SteeringId, Target, Zone, ZoneId};
+use super::{Alias, Node, Steered, SteeringId, Target, Zone, ZoneId};
 use crate::name::Name;
 use crate::wire::qname::QName;
 use crate::wire::rtype;
@@ -40,6 +40,10 @@ pub enum Match<'z> {
     Rrset(&'z Rrset),
     /// A and AAAA of this name are steered.
     Steered(SteeringId),
+    /// SVCB or HTTPS records beside steered addresses, which are hints of theirs (RFC 9460 7.3).
+    Hinted(&'z Rrset, SteeringId),
+    /// Some other types of this name are steered: perhaps this one, or the alias that stands for all.
+    SteeredRecords(SteeringId),
     /// An alias; its target is followed inside the zone.
     Alias(&'z Rrset, &'z Alias),
     /// The name lies below the owner of this DNAME: it is renamed, and the new name is looked up (RFC 6672 3.2).
@@ -184,19 +188,28 @@ impl Zone {
         self.nodes.binary_search_by(|node| node.owner.cmp(name)).ok().map(|index| &self.nodes[index])
     }
 
+    /// Where a name leads, if it has a CNAME here.
+    pub fn alias_of(&self, name: &Name) -> Option<Name> {
+        Some(self.node(name)?.alias.as_ref()?.name.to_lowercase())
+    }
+
     /// What a node that is not delegated holds for a type.
     pub fn matched<'z>(&'z self, node: &'z Node, qtype: u16) -> Match<'z> {
-        if let Some((steering, [v4, v6])) = node.steering
+        if let Some((steering, Steered { families: [v4, v6], .. })) = node.steering
             && (qtype == rtype::A && v4 || qtype == rtype::AAAA && v6)
         {
             return Match::Steered(steering);
         }
         if let Some(rrset) = node.rrset(qtype) {
-            return Match::Rrset(rrset);
+            return match (node.steering, qtype) {
+                (Some((steering, _)), rtype::SVCB | rtype::HTTPS) => Match::Hinted(rrset, steering),
+                _ => Match::Rrset(rrset),
+            };
         }
         let exists = node.steering.is_some() || !node.rrsets.is_empty();
         match (qtype, &node.alias, node.rrset(rtype::CNAME)) {
             (rtype::RRSIG | rtype::NSEC, ..) => Match::NoData,
+            _ if let Some(steering) = node.steers_besides(qtype) => Match::SteeredRecords(steering),
             (rtype::ANY, _, Some(cname)) => Match::Rrset(cname),
             (_, Some(alias), Some(cname)) => Match::Alias(cname, alias),
             (rtype::ANY, ..) if exists => Match::Rrset(&self.any),

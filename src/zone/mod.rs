@@ -3,6 +3,7 @@
 
 pub mod build;
 mod check;
+pub mod hints;
 pub mod lookup;
 mod owners;
 pub mod rename;
@@ -12,6 +13,7 @@ pub mod text;
 use crate::diag::Mark;
 use crate::name::Name;
 use crate::wire::ready::Ready;
+use crate::wire::rtype;
 use rrset::Rrset;
 
 /// Index of a zone in the catalog.
@@ -21,6 +23,27 @@ pub struct ZoneId(pub u32);
 /// Index of a steered name in the catalog: the one word that zones and steering share.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SteeringId(pub u32);
+
+/// What of a name is steered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Steered {
+    /// A and AAAA, where any region has IPv4, IPv6.
+    pub families: [bool; 2],
+    /// What else.
+    pub besides: Besides,
+}
+
+/// What of a name is steered besides A and AAAA.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Besides {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// Some other types; the steering knows which.
+    Records,
+    /// It is an alias, wherever it leads (BEHAVIOUR C1).
+    Alias,
+}
 
 /// A checked zone.
 #[derive(Debug)]
@@ -55,7 +78,7 @@ pub struct Node {
     /// Its RRsets by ascending type; none at an empty non-terminal.
     pub rrsets: Box<[Rrset]>,
     /// Its steering, and whether any region has IPv4, IPv6.
-    pub steering: Option<(SteeringId, [bool; 2])>,
+    pub steering: Option<(SteeringId, Steered)>,
     /// The node of the delegation at or above it: itself at a cut, another node below one.
     pub cut: Option<u32>,
     /// At a cut: addresses of its name servers, the required ones first.
@@ -67,6 +90,16 @@ pub struct Node {
 }
 
 impl Node {
+    /// The steering that may have other records than addresses for a type; ANY asks for no more than an alias (BEHAVIOUR N8).
+    pub fn steers_besides(&self, qtype: u16) -> Option<SteeringId> {
+        let (steering, steered) = self.steering?;
+        match steered.besides {
+            Besides::Nothing => None,
+            Besides::Records => (qtype != rtype::ANY).then_some(steering),
+            Besides::Alias => Some(steering),
+        }
+    }
+
     /// The RRset of a type.
     pub fn rrset(&self, rtype: u16) -> Option<&Rrset> {
         // A handful at most: a scan beats a binary search.

@@ -3,8 +3,8 @@
 
 use std::ops::Range;
 
-use super::SteeringId;
 use super::rrset::Rrset;
+use super::{Steered, SteeringId};
 use crate::diag::{Diagnostics, Mark};
 use crate::name::Name;
 use crate::wire::rtype;
@@ -31,8 +31,8 @@ pub(super) struct Entry {
 pub(super) enum What {
     /// All records of one type.
     Records(Rrset),
-    /// A and AAAA by steering; whether any region has IPv4, IPv6.
-    Steered(SteeringId, [bool; 2]),
+    /// What is steered, and of which other types (no address families) any region has records.
+    Steered(SteeringId, Steered, Box<[u16]>),
 }
 
 /// One existing name, empty non-terminals included.
@@ -47,7 +47,7 @@ pub(super) struct Owner {
     pub(super) cut: Option<u32>,
     /// The node `*` directly below it.
     pub(super) wildcard: Option<u32>,
-    pub(super) steering: Option<(SteeringId, [bool; 2], Mark)>,
+    pub(super) steering: Option<(SteeringId, Steered, Box<[u16]>, Mark)>,
     sets: Range<u32>,
 }
 
@@ -137,7 +137,7 @@ impl Owners {
     pub(super) fn first_mark(&self, index: u32) -> Option<&Mark> {
         let written = |owner: &'_ Owner| owner.steering.is_some() || !owner.sets.is_empty();
         let owner = self.list[index as usize..].iter().find(|owner| written(owner))?;
-        self.sets(owner).first().map(|(_, mark)| mark).or(owner.steering.as_ref().map(|(_, _, mark)| mark))
+        self.sets(owner).first().map(|(_, mark)| mark).or(owner.steering.as_ref().map(|(.., mark)| mark))
     }
 
     /// The owner of exactly this name.
@@ -222,7 +222,7 @@ impl Owners {
         let Entry { owner, what, mark } = entry;
         let Some(last) = self.list.last_mut() else { return };
         match what {
-            What::Steered(id, families) => last.steering = Some((id, families, mark)),
+            What::Steered(id, steered, types) => last.steering = Some((id, steered, types, mark)),
             What::Records(rrset) => {
                 let before = self.sets.last().filter(|_| !last.sets.is_empty());
                 if before.is_some_and(|(before, _)| before.rtype() == rrset.rtype()) {

@@ -10,7 +10,7 @@ use hickory_proto::rr::{RData, Record, RecordType};
 use super::readers::{form, option, read_by_hickory};
 
 /// Numbers of types, by text.
-const TYPES: [(&str, u16); 22] = [
+const TYPES: [(&str, u16); 23] = [
     ("A", 1),
     ("NS", 2),
     ("CNAME", 5),
@@ -32,6 +32,7 @@ const TYPES: [(&str, u16); 22] = [
     ("MAILB", 253),
     ("MAILA", 254),
     ("ANY", 255),
+    ("HTTPS", 65),
     ("CAA", 257),
 ];
 
@@ -255,7 +256,7 @@ impl Reply {
     /// The one TTL of the answer section.
     pub(crate) fn ttl(&self) -> Option<u32> {
         let last = self.message.answers.last()?;
-        let set = self.message.answers.iter().filter(|record| record.record_type() == last.record_type());
+        let set = self.message.answers.iter().filter(|record| record.record_type() == last.record_type() && record.name == last.name);
         assert!(set.clone().all(|record| record.ttl == last.ttl), "more than one TTL in an RRset: {:?}", self.answers());
         Some(last.ttl)
     }

@@ -117,8 +117,8 @@ impl World {
 fn endpoints(compiled: &Compiled) -> Vec<Endpoint> {
     let catalog = &compiled.catalog;
     let mut endpoints: Vec<Option<Endpoint>> = vec![None; compiled.layout.endpoints.len()];
-    for family in catalog.steerings.iter().flat_map(|steering| &steering.families).flatten() {
-        for candidate in &family.candidates {
+    for family in catalog.steerings.iter().flat_map(|steering| steering.all()) {
+        for candidate in family.all_candidates() {
             let name = &compiled.pools[candidate.pool.0 as usize];
             for endpoint in candidate.endpoints.iter() {
                 endpoints[endpoint.id.0 as usize] = Some(Endpoint {

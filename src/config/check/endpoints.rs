@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 
 use super::monitors::{self, Required};
+use super::records::region_records;
 use super::{state, weight};
 use crate::config::model::{At, Endpoint, Offer, ServiceId};
 use crate::config::spec::{Field, NO_SPACE, Node, Value, lacks_space};
@@ -18,7 +19,7 @@ use crate::steer::balance::MAX_ENDPOINTS;
 const WANTED: &str = "an IP address, a host name, or a map such as `{address: 192.0.2.10, weight: 2}`";
 
 /// Keys of a service in a region.
-const KEYS: [&str; 7] = ["endpoints", "monitor", "combine", "requires", "failback", "ramp", "degraded_admit"];
+const KEYS: [&str; 8] = ["endpoints", "records", "monitor", "combine", "requires", "failback", "ramp", "degraded_admit"];
 
 /// One service of a region. The short form is its endpoints alone.
 pub(super) fn offer(service: ServiceId, field: &Field<'_>, out: &mut Diagnostics) -> (Offer, Vec<Required>) {
@@ -28,6 +29,10 @@ pub(super) fn offer(service: ServiceId, field: &Field<'_>, out: &mut Diagnostics
         Value::Map(_) => {
             let Some(fields) = field.fields("a map with `endpoints` and `monitor`", &KEYS, out) else { return (offer, required) };
             required = monitors::settings(&fields, &mut offer, out);
+            offer.records = fields.get("records").map(|field| region_records(&field, out)).unwrap_or_default();
+            if fields.get("endpoints").is_none() && fields.get("records").is_some() {
+                return (offer, required);
+            }
             let Some(list) = fields.get("endpoints") else {
                 let text = format!("service `{}` has no endpoints", field.key);
                 out.error_hint(fields.mark.clone(), text, "add `endpoints: [192.0.2.10]`");

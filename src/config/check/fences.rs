@@ -10,7 +10,7 @@ use crate::geo::{Family, RegionId};
 use crate::steer::MAX_ANSWERS;
 use crate::steer::rule::Fence;
 
-/// Fallback addresses of one rule: as many of each family as one answer can hold.
+/// Fallback addresses in one place: as many of each family as one answer can hold.
 const MAX_FALLBACK: usize = 2 * MAX_ANSWERS as usize;
 
 /// `fence:` and `fallback:` of a rule with `only: inside` (`None`: a rule with `prefer`, which has no fence).
@@ -72,7 +72,7 @@ fn check_family(
 }
 
 /// One address or a list of them, none twice.
-fn addresses(field: &Field<'_>, out: &mut Diagnostics) -> Vec<IpAddr> {
+pub(super) fn addresses(field: &Field<'_>, out: &mut Diagnostics) -> Vec<IpAddr> {
     let list = field.filled_list("one or more addresses", out);
     if list.len() > MAX_FALLBACK {
         out.error(field.mark(), format!("`fallback` has {} addresses, at most {MAX_FALLBACK} are allowed", list.len()));

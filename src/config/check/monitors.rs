@@ -127,7 +127,7 @@ fn combine(field: &Field<'_>, monitors: usize, out: &mut Diagnostics) -> Option<
 }
 
 /// `50%`.
-fn percent(field: &Field<'_>, out: &mut Diagnostics) -> Option<u8> {
+pub(super) fn percent(field: &Field<'_>, out: &mut Diagnostics) -> Option<u8> {
     let read = |text: &str| text.strip_suffix('%')?.trim().parse::<u8>().ok().filter(|percent| (1..=100).contains(percent));
     field.parsed("a share from `1%` to `100%`", out, read)
 }

@@ -76,6 +76,29 @@ pub(super) fn rrset(record_type: u16, field: &Field<'_>, ttl_s: u32, origin: &Na
     rdatas.filter(|rdatas| !rdatas.is_empty()).map(|rdatas| Rrset::new(record_type, ttl_s, &rdatas))
 }
 
+/// Types of which a region has no records: addresses are its endpoints, the others are the zone's alone.
+const ZONE_TYPES: [u16; 5] = [rtype::A, rtype::AAAA, rtype::NS, rtype::DNAME, rtype::DS];
+
+/// `records:` of a service in a region: RRsets that names of the service are answered with. Names in them are absolute; their TTL is that of
+/// the steered name.
+pub(super) fn region_records(field: &Field<'_>, out: &mut Diagnostics) -> Vec<Rrset> {
+    let mut rrsets: Vec<Rrset> = Vec::new();
+    for (key, node) in field.map("a map such as `{MX: 10 mail.example.net.}`", out).unwrap_or_default() {
+        let Some(rtype) = record_type(key, out) else { continue };
+        if ZONE_TYPES.contains(&rtype) {
+            let hint = if matches!(rtype, rtype::A | rtype::AAAA) { "list addresses under `endpoints`" } else { "write it into the zone" };
+            out.error_hint(key.mark.clone(), format!("{} cannot be a record of a region", rtype::name(rtype)), hint);
+            continue;
+        }
+        rrsets.extend(rrset(rtype, &Field { key: &key.text, node }, 0, &Name::root(), out));
+    }
+    let cname = rrsets.iter().find(|rrset| rrset.rtype() == rtype::CNAME);
+    if cname.is_some_and(|cname| rrsets.len() > 1 || cname.iter().count() > 1) {
+        out.error_hint(field.mark(), "a CNAME stands alone (RFC 1034 3.6.2)", "give one CNAME, or records of other types");
+    }
+    rrsets
+}
+
 /// One value: record data as in a master file, or the plain text of a TXT.
 fn rdata(record_type: u16, item: &Field<'_>, origin: &Name, out: &mut Diagnostics) -> Option<Vec<u8>> {
     let read = match record_type {

@@ -12,10 +12,12 @@ use crate::config::spec::{Field, Fields, Key, Node, shortened};
 use crate::diag::{Diagnostics, Mark};
 use crate::geo::{Point, RegionId};
 use crate::health::{Override, Request};
+use crate::name::Name;
 use crate::steer::Weight;
+use crate::wire::rtype;
 
 /// Regions of one configuration: plans rank all of them for every place, and sixteen bits name them.
-const MAX_REGIONS: usize = 1024;
+pub(super) const MAX_REGIONS: usize = 1024;
 
 /// Services of one configuration.
 const MAX_SERVICES: usize = 65_535;
@@ -135,6 +137,13 @@ impl Regions {
     /// What a region offers of a service.
     pub(super) fn offer(&self, id: RegionId, service: ServiceId) -> Option<&Offer> {
         self.draft(id)?.offers.iter().find(|offer| offer.service == service)
+    }
+
+    /// Where the CNAMEs of a service in these regions lead.
+    pub(super) fn aliases(&self, service: ServiceId, ids: &[RegionId]) -> Vec<Name> {
+        let offers = ids.iter().filter_map(|id| self.offer(*id, service));
+        let cnames = offers.flat_map(|offer| &offer.records).filter(|rrset| rrset.rtype() == rtype::CNAME);
+        cnames.flat_map(|rrset| rrset.targets()).map(|name| name.to_lowercase()).collect()
     }
 
     /// A service by name; unknown ones are reported.

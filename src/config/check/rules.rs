@@ -2,31 +2,27 @@
 //! It resolves names and codes; matching happens when plans are compiled.
 
 use super::fences::fence;
-use super::networks::{asn, continent, country, subdivision, warn_if_embedded};
-use super::{Regions, prefix, reference_hint};
+use super::{Areas, Regions, reference_hint};
 use crate::config::model::ServiceId;
-use crate::config::spec::{Field, Fields};
+use crate::config::spec::Field;
 use crate::diag::{Diagnostics, Mark};
-use crate::geo::{Family, Prefix, RegionId};
-use crate::steer::rule::{Action, Rule, When};
+use crate::geo::{Family, RegionId};
+use crate::steer::rule::{Action, Rule};
+use crate::wire::rtype;
 
 /// Rules of one name: each is tried for every place at load.
 const MAX_RULES: usize = 256;
 
-/// Values of one key of `when`: every place is compared with each of them at load.
-const MAX_VALUES: usize = 4096;
-
 /// Keys of a rule.
 const KEYS: [&str; 5] = ["when", "prefer", "only", "fence", "fallback"];
-
-/// Keys of `when`.
-const WHEN_KEYS: [&str; 5] = ["network", "asn", "country", "continent", "subdivision"];
 
 /// The regions that a name may be answered from, for references to them.
 #[derive(Clone, Copy)]
 pub(super) struct Candidates<'c> {
     /// All regions.
     pub(super) regions: &'c Regions,
+    /// The areas that rules may name.
+    pub(super) areas: &'c Areas,
     /// Those of this name, in listed order.
     pub(super) list: &'c [RegionId],
     /// What the name serves; none after an error.
@@ -46,7 +42,7 @@ pub(super) fn rules(field: &Field<'_>, candidates: Candidates<'_>, out: &mut Dia
 fn rule(item: &Field<'_>, candidates: Candidates<'_>, out: &mut Diagnostics) -> Option<Rule> {
     const EXAMPLE: &str = "a rule such as `{when: {country: DE}, prefer: eu-central}`";
     let fields = item.fields(EXAMPLE, &KEYS, out)?;
-    let when = fields.need("when", "{country: DE}", out).and_then(|field| when(&field, out));
+    let when = fields.need("when", "{country: DE}", out).and_then(|field| candidates.areas.when(&field, out));
     let action = match (fields.get("prefer"), fields.get("only")) {
         (Some(field), None) => {
             fence(&fields, None, candidates, out);
@@ -74,41 +70,17 @@ fn rule(item: &Field<'_>, candidates: Candidates<'_>, out: &mut Diagnostics) -> 
     Some(Rule { when: when?, action })
 }
 
-fn when(field: &Field<'_>, out: &mut Diagnostics) -> Option<When> {
-    let fields = field.fields("a map such as `{country: [DE, FR]}`", &WHEN_KEYS, out)?;
-    if fields.is_empty() {
-        out.error_hint(field.mark(), "`when` is empty", format!("give one or more of: {}", WHEN_KEYS.join(", ")));
-    }
-    Some(When {
-        networks: values(&fields, "network", out, network),
-        asns: values(&fields, "asn", out, asn),
-        countries: values(&fields, "country", out, country),
-        continents: values(&fields, "continent", out, continent),
-        subdivisions: values(&fields, "subdivision", out, subdivision),
-    })
-}
-
-fn network(field: &Field<'_>, out: &mut Diagnostics) -> Option<Prefix> {
-    let prefix = prefix(field, out)?;
-    warn_if_embedded(&prefix, &field.node.mark, out);
-    Some(prefix)
-}
-
-/// One value or a list of them; an empty list is an error, as it would match everybody.
-fn values<T>(fields: &Fields<'_>, key: &str, out: &mut Diagnostics, read: impl Fn(&Field<'_>, &mut Diagnostics) -> Option<T>) -> Vec<T> {
-    let list = fields.get(key).map(|field| field.filled_list("one or more values", out)).unwrap_or_default();
-    if list.len() > MAX_VALUES {
-        out.error(fields.key_mark(key), format!("`{key}` has {} values, at most {MAX_VALUES} are allowed", list.len()));
-        return Vec::new();
-    }
-    list.iter().filter_map(|item| read(item, out)).collect()
-}
-
 impl Candidates<'_> {
     /// Whether any of `regions` has an endpoint of the family.
     pub(super) fn have(&self, regions: &[RegionId], family: Family) -> bool {
         let offers = regions.iter().filter_map(|id| self.regions.offer(*id, self.service?));
         offers.flat_map(|offer| &offer.endpoints).any(|endpoint| endpoint.at.may_have(family))
+    }
+
+    /// Whether any of them has a CNAME for the service.
+    pub(super) fn have_alias(&self) -> bool {
+        let offers = self.list.iter().filter_map(|id| self.regions.offer(*id, self.service?));
+        offers.flat_map(|offer| &offer.records).any(|rrset| rrset.rtype() == rtype::CNAME)
     }
 
     /// One region or a list of them, none twice, all of them candidates.

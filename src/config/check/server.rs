@@ -1,10 +1,12 @@
 //! The server file: what this server listens on, how it treats clients, which geo files it reads.
-//! It leaves `regions`, `zones` and `networks` to their own files.
+//! It leaves `regions`, `zones`, `networks`, `areas` and `latencies` to their own files.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 
+use super::monitors::percent;
 use super::prefix;
+use super::regions::MAX_REGIONS;
 use crate::config::files;
 use crate::config::model::{EcsPolicy, MAX_LISTEN, MAX_WORKERS, Server};
 use crate::config::spec::{Field, Fields};
@@ -13,17 +15,20 @@ use crate::geo::build::MAX_SOURCES;
 use crate::geo::source::paths::{FIELDS, Paths};
 use crate::geo::{GeoFile, Prefix};
 use crate::health::DEFAULT_HOLD_MAX_MS;
+use crate::health::guard::Guard;
 use crate::steer::decide::HashFloor;
 use crate::wire::edns::MAX_NSID_OCTETS;
 use crate::wire::{MAX_UDP_OCTETS, MIN_UDP_OCTETS};
 use crate::zone::rrset::MAX_STRING_OCTETS;
 
 /// Every key of the server file.
-pub(in crate::config) const SERVER_KEYS: [&str; 19] = [
+pub(in crate::config) const SERVER_KEYS: [&str; 22] = [
     "version",
     "listen",
     "geodb",
     "networks",
+    "areas",
+    "latencies",
     "regions",
     "zones",
     "workers",
@@ -35,6 +40,7 @@ pub(in crate::config) const SERVER_KEYS: [&str; 19] = [
     "version_text",
     "state_dir",
     "exec_probes",
+    "guard",
     "control",
     "tests",
     "resolvers",
@@ -62,6 +68,11 @@ const MAX_NETWORKS: usize = 1024;
 /// Who may ask why by default: whoever is on this machine.
 const LOOPBACK: [(IpAddr, u8); 2] = [(IpAddr::V4(Ipv4Addr::new(127, 0, 0, 0)), 8), (IpAddr::V6(Ipv6Addr::LOCALHOST), 128)];
 
+/// Windows of the guard: under ten seconds not even one probe is done, and after a day nobody remembers.
+const MIN_GUARD_S: u64 = 10;
+const MAX_GUARD_S: u64 = 86_400;
+const DEFAULT_GUARD_S: u32 = 600;
+
 /// What `version.bind` says when nothing is configured.
 const DEFAULT_VERSION_TEXT: &str = concat!("meridian ", env!("CARGO_PKG_VERSION"));
 
@@ -86,6 +97,7 @@ pub(in crate::config) fn server(fields: &Fields<'_>, out: &mut Diagnostics) -> O
     let state_dir = fields.get("state_dir").and_then(|field| Some(files::resolve(field.text("a folder", out)?, &field.node.mark)));
     let control = fields.get("control").and_then(|field| Some(files::resolve(field.text("the path of a socket", out)?, &field.node.mark)));
     let exec_probes = fields.get("exec_probes").and_then(|field| field.flag(out)).unwrap_or(false);
+    let guard = fields.get("guard").and_then(|field| guard(&field, out));
     let resolvers = fields.get("resolvers").map(|field| resolvers(&field, out)).unwrap_or_default();
     let hold_max_s = fields.get("hold_max").and_then(|field| field.seconds(0..=MAX_HOLD_S, out));
     let hold_max_ms = hold_max_s.map_or(DEFAULT_HOLD_MAX_MS, |hold_s| u64::from(hold_s) * 1000);
@@ -103,8 +115,24 @@ pub(in crate::config) fn server(fields: &Fields<'_>, out: &mut Diagnostics) -> O
         resolvers,
         hold_max_ms,
         exec_probes,
+        guard,
     };
     Some(server)
+}
+
+/// How many regions of a service may go down by measurement.
+fn guard(field: &Field<'_>, out: &mut Diagnostics) -> Option<Guard> {
+    let keys = field.fields("a map such as `{max_auto_down: 50%}`", &["max_auto_down", "max_down_rate", "window"], out)?;
+    if keys.get("max_auto_down").or(keys.get("max_down_rate")).is_none() {
+        out.error_hint(field.mark(), "`guard` guards nothing", "give `max_auto_down: 50%` or `max_down_rate: 2`");
+    }
+    let window_s: u32 = keys.get("window").and_then(|field| field.seconds(MIN_GUARD_S..=MAX_GUARD_S, out)).unwrap_or(DEFAULT_GUARD_S);
+    Some(Guard {
+        max_auto_down: keys.get("max_auto_down").and_then(|field| percent(&field, out)),
+        max_down_rate: keys.get("max_down_rate").and_then(|field| field.whole(1..=MAX_REGIONS as u64, out)),
+        // At most a day, which fits.
+        window_ms: window_s * 1000,
+    })
 }
 
 /// `geodb:`, each file there and of a known kind.

@@ -1,26 +1,34 @@
 //! A steered name: from `steer:` as typed to candidates, weights, rules and policies with every default filled in.
 //! It knows the regions by name only; how clients are ranked is worked out when plans are compiled.
 
+use std::collections::BTreeSet;
+
+use super::all_down::{check_fenced_records, check_fences, on_all_down};
+use super::latencies::metres_from_text;
 use super::rules::{Candidates, known_region, rules};
-use super::{MAX_TTL_S, Regions, weight};
+use super::{Areas, MAX_TTL_S, Regions, weight};
 use crate::config::model::{Endpoint, ServiceId, Steer};
-use crate::config::spec::{Field, Fields};
-use crate::diag::Diagnostics;
+use crate::config::spec::{Field, Fields, Value};
+use crate::diag::{Diagnostics, Mark};
 use crate::geo::{Family, RegionId};
 use crate::health::MinHealthy;
 use crate::name::Name;
 use crate::steer::balance::{BalanceSpec, MAX_ENDPOINTS};
 use crate::steer::order::OrderSpec;
-use crate::steer::{Families, MAX_ANSWERS, OnAllDown, Weight};
+use crate::steer::order::latency::MAX_MS;
+use crate::steer::{Families, MAX_ANSWERS, Weight};
+use crate::wire::rtype;
+use crate::zone::rrset::Rrset;
 
 /// Keys of `steer:`.
-const KEYS: [&str; 16] = [
+const KEYS: [&str; 18] = [
     "service",
     "regions",
     "rules",
     "order",
     "spread",
     "share",
+    "trickle",
     "balance",
     "answers",
     "ttl",
@@ -29,6 +37,7 @@ const KEYS: [&str; 16] = [
     "min_healthy",
     "on_all_down",
     "families",
+    "hints",
     "ecs",
     "weights",
 ];
@@ -42,80 +51,136 @@ const DEFAULT_TTL_MIN_S: u32 = 5;
 /// Cap for TTLs of answers from regions that are down, when none is given.
 const DEFAULT_FAIL_OPEN_TTL_S: u32 = 10;
 
+/// A standby region with more than half of the clients would be none.
+const MAX_TRICKLE_PERCENT: f64 = 50.0;
+
 /// No two places are further apart than half way round the Earth, 20,015 km.
 const MAX_SPREAD_M: u32 = 20_100_000;
+
+/// What a steered name may refer to.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::config) struct Known<'k> {
+    /// The regions of all files.
+    pub(in crate::config) regions: &'k Regions,
+    /// The areas of the server file.
+    pub(in crate::config) areas: &'k Areas,
+    /// Whether there is a table of latencies.
+    pub(in crate::config) has_latencies: bool,
+}
 
 /// A steered name, and whether any candidate has IPv4, IPv6. `None` when it cannot be made sense of; that has been reported.
 pub(super) fn steer(
     owner: Name,
     field: &Field<'_>,
     zone_ttl_s: u32,
-    regions: &Regions,
+    known: Known<'_>,
     out: &mut Diagnostics,
 ) -> Option<(Steer, [bool; 2])> {
+    let regions = known.regions;
     if field.scalar().is_some() {
         let service = regions.service(field, out);
-        return service.and_then(|service| assemble(owner, Some(service), None, zone_ttl_s, regions, out));
+        return service.and_then(|service| assemble((owner, &field.node.mark), Some(service), None, zone_ttl_s, known, out));
     }
     let fields = field.fields("a service, or a map with the key `service`", &KEYS, out)?;
     let service = fields.need("service", "NAME", out).and_then(|field| regions.service(&field, out));
-    assemble(owner, service, Some(&fields), zone_ttl_s, regions, out)
+    assemble((owner, &field.node.mark), service, Some(&fields), zone_ttl_s, known, out)
 }
 
 /// Reads every key, so that each fault shows, also where the service was not found; then there is no result.
 fn assemble(
-    owner: Name,
+    (owner, mark): (Name, &Mark),
     service: Option<ServiceId>,
     fields: Option<&Fields<'_>>,
     zone_ttl_s: u32,
-    regions: &Regions,
+    known: Known<'_>,
     out: &mut Diagnostics,
 ) -> Option<(Steer, [bool; 2])> {
+    let Known { regions, areas, has_latencies } = known;
     let get = |key: &str| fields.and_then(|fields| fields.get(key));
-    let candidates = candidates(get("regions"), service, regions, out);
-    let known = Candidates { regions, list: &candidates, service };
+    let (candidates, tiers) = candidates(get("regions"), service, regions, out);
+    let order = get("order").and_then(|field| order(&field, has_latencies, out)).unwrap_or_default();
+    if let Some(field) = get("regions").filter(|_| !tiers.is_empty() && order != OrderSpec::Priority) {
+        let text = "`regions` is a list of tiers, which only `order: priority` knows";
+        out.error_hint(field.mark(), text, "write `order: priority`, or one list of regions");
+    }
+    let known = Candidates { regions, areas, list: &candidates, service };
     let seconds = |key: &str, out: &mut Diagnostics| get(key).and_then(|field| field.seconds(0..=MAX_TTL_S, out));
     let ttl_s = seconds("ttl", out).unwrap_or(zone_ttl_s.min(DEFAULT_TTL_S));
+    let balance = balance(get("balance"), &candidates, service, regions, out);
+    let (on_all_down, fallback) = get("on_all_down").map(|field| on_all_down(&field, known, out)).unwrap_or_default();
     let steer = Steer {
         owner,
         weights: weights(get("weights"), known, out),
         rules: get("rules").map(|field| rules(&field, known, out)).unwrap_or_default(),
-        order: get("order").and_then(|field| order(&field, out)).unwrap_or_default(),
-        spread_m: get("spread").and_then(|field| spread_m(&field, out)).unwrap_or(0),
+        order,
+        spread_m: get("spread").and_then(|field| spread_m(&field, order, out)).unwrap_or(0),
         share: get("share").and_then(|field| field.typed(out)).unwrap_or_default(),
-        balance: balance(get("balance"), &candidates, service, regions, out),
-        answers: get("answers").and_then(|field| field.whole(1..=u64::from(MAX_ANSWERS), out)).unwrap_or(1),
+        balance,
+        answers: answers(get("answers"), balance, out),
         ttl_s,
         ttl_min_s: get("ttl_min").and_then(|field| ttl_min_s(&field, ttl_s, out)).unwrap_or(DEFAULT_TTL_MIN_S.min(ttl_s)),
         fail_open_ttl_s: seconds("fail_open_ttl", out).unwrap_or(DEFAULT_FAIL_OPEN_TTL_S),
         min_healthy: get("min_healthy").and_then(|field| min_healthy(&field, out)).unwrap_or(MinHealthy::Count(1)),
-        on_all_down: get("on_all_down").and_then(|field| on_all_down(&field, out)).unwrap_or_default(),
+        on_all_down,
+        fallback,
+        trickle: get("trickle").and_then(|field| trickle(&field, out)).unwrap_or(0),
         families: get("families").and_then(|field| field.typed(out)).unwrap_or(Families::Apart),
+        hints: get("hints").and_then(|field| field.flag(out)).unwrap_or(true),
         ecs: get("ecs").and_then(|field| field.flag(out)).unwrap_or(true),
         // Last, so that every key above was read.
         service: service?,
+        types: types(&candidates, service, regions),
         regions: candidates.clone(),
+        tiers,
     };
-    if let Some(field) = get("on_all_down").filter(|_| steer.on_all_down == OnAllDown::Nodata && has_hard_fence(&steer)) {
-        let text = "`on_all_down: nodata` does not go with a hard fence: what is empty for clients inside is not for others, and resolvers mix them up";
-        out.error_hint(field.mark(), text, "write `on_all_down: open`, or make the fence soft");
+    check_aliases(mark, &steer, known, out);
+    if let Some(field) = get("rules") {
+        check_fenced_records(&field, &steer, out);
+    }
+    if let Some(field) = get("on_all_down") {
+        check_fences(&field, &steer, known, out);
+    }
+    if let Some(field) = get("trickle").filter(|_| steer.trickle > 0 && !steer.weights.contains(&Weight::ZERO)) {
+        let hint = "give one of its regions the weight 0, here under `weights` or in the region file";
+        out.error_hint(field.mark(), "`trickle` is for standby regions, and this name has none", hint);
     }
     let has = |family| endpoints(&candidates, service, regions).any(|endpoint| endpoint.at.may_have(family));
-    Some((steer, [has(Family::V4), has(Family::V6)]))
+    // An alias stands for the addresses, too.
+    let has_addresses = !steer.types.contains(&rtype::CNAME);
+    Some((steer, [Family::V4, Family::V6].map(|family| has_addresses && has(family))))
 }
 
-fn has_hard_fence(steer: &Steer) -> bool {
-    steer.rules.iter().any(|rule| rule.hard_fence().is_some())
+/// Types of which any candidate has records.
+fn types(candidates: &[RegionId], service: Option<ServiceId>, regions: &Regions) -> Vec<u16> {
+    let offers = candidates.iter().filter_map(|id| regions.offer(*id, service?));
+    let types: BTreeSet<u16> = offers.flat_map(|offer| &offer.records).map(Rrset::rtype).collect();
+    types.into_iter().collect()
 }
 
-/// What is answered when nothing is up; words of later releases are told apart from slips.
-fn on_all_down(field: &Field<'_>, out: &mut Diagnostics) -> Option<OnAllDown> {
-    if let Some(word @ ("last-good" | "servfail" | "refuse" | "fallback")) = field.scalar() {
-        let hint = "write `open` (any region that is not forced down) or `nodata`";
-        out.error_hint(field.mark(), format!("`on_all_down: {word}` is not in this release"), hint);
-        return None;
+/// Where one region has a CNAME, all have: what is an alias for some clients cannot be none for others (BEHAVIOUR C1).
+fn check_aliases(mark: &Mark, steer: &Steer, known: Candidates<'_>, out: &mut Diagnostics) {
+    if !steer.types.contains(&rtype::CNAME) {
+        return;
     }
-    field.typed(out)
+    let is_alias = |id: &&RegionId| {
+        let offer = known.regions.offer(**id, steer.service);
+        offer.is_some_and(|offer| offer.records.iter().any(|rrset| rrset.rtype() == rtype::CNAME))
+    };
+    if let Some(id) = steer.regions.iter().find(|id| !is_alias(id)) {
+        let text = format!("region `{}` has no CNAME for this service, which others of this name have", known.regions.name(*id));
+        out.error_hint(mark.clone(), text, "add `records: {CNAME: NAME}` to its service, or list other `regions`");
+    }
+}
+
+/// `1%`, as a share of 2^32.
+fn trickle(field: &Field<'_>, out: &mut Diagnostics) -> Option<u32> {
+    let wanted = format!("a share from `0.01%` to `{MAX_TRICKLE_PERCENT}%`");
+    let percent = field.parsed(&wanted, out, |text| {
+        let number = text.strip_suffix('%')?;
+        let is_decimal = number.bytes().all(|b| b.is_ascii_digit() || b == b'.');
+        number.parse::<f64>().ok().filter(|percent| is_decimal && (0.01..=MAX_TRICKLE_PERCENT).contains(percent))
+    });
+    percent.map(|percent| (percent / 100.0 * f64::from(1u32 << 31) * 2.0).round() as u32)
 }
 
 /// All endpoints of the service in the candidates.
@@ -123,24 +188,39 @@ fn endpoints<'r>(candidates: &'r [RegionId], service: Option<ServiceId>, regions
     candidates.iter().filter_map(move |id| regions.offer(*id, service?)).flat_map(|offer| &offer.endpoints)
 }
 
-/// `regions:` in listed order, or all that offer the service (all there are, where it was not found).
-fn candidates(field: Option<Field<'_>>, service: Option<ServiceId>, regions: &Regions, out: &mut Diagnostics) -> Vec<RegionId> {
-    let Some(field) = field else { return regions.offering(service) };
-    let mut ids = Vec::new();
-    for item in field.filled_list("one or more regions", out) {
-        let Some(name) = item.text("the name of a region", out) else { continue };
-        let Some(id) = known_region(name, &item.node.mark, regions, out) else { continue };
-        if let Some(service) = service.filter(|service| regions.offer(id, *service).is_none()) {
-            let service = regions.service_name(service);
-            let text = format!("region `{name}` does not offer the service `{service}`");
-            out.error_hint(item.mark(), text, format!("add `{service}` to the services of `{name}`, or remove it from this list"));
-        } else if ids.contains(&id) {
-            out.error_hint(item.mark(), format!("region `{name}` stands twice in this list"), "remove one of them");
-        } else {
-            ids.push(id);
+/// `regions:` in listed order, or all that offer the service (all there are, where it was not found); and the tier of each, where any
+/// item of the list is a list itself.
+fn candidates(field: Option<Field<'_>>, service: Option<ServiceId>, regions: &Regions, out: &mut Diagnostics) -> (Vec<RegionId>, Vec<u16>) {
+    let Some(field) = field else { return (regions.offering(service), Vec::new()) };
+    let (mut ids, mut tiers) = (Vec::new(), Vec::new());
+    let items = field.filled_list("one or more regions", out);
+    let in_tiers = items.iter().any(|item| matches!(item.node.value, Value::List(_)));
+    for (tier, item) in (0..).zip(&items) {
+        for item in item.filled_list("one or more regions", out) {
+            if let Some(id) = candidate(&item, service, &ids, regions, out) {
+                ids.push(id);
+                tiers.extend(in_tiers.then_some(tier));
+            }
         }
     }
-    ids
+    (ids, tiers)
+}
+
+/// One region of the list.
+fn candidate(item: &Field<'_>, service: Option<ServiceId>, ids: &[RegionId], regions: &Regions, out: &mut Diagnostics) -> Option<RegionId> {
+    let name = item.text("the name of a region", out)?;
+    let id = known_region(name, &item.node.mark, regions, out)?;
+    if let Some(service) = service.filter(|service| regions.offer(id, *service).is_none()) {
+        let service = regions.service_name(service);
+        let text = format!("region `{name}` does not offer the service `{service}`");
+        out.error_hint(item.mark(), text, format!("add `{service}` to the services of `{name}`, or remove it from this list"));
+        return None;
+    }
+    if ids.contains(&id) {
+        out.error_hint(item.mark(), format!("region `{name}` stands twice in this list"), "remove one of them");
+        return None;
+    }
+    Some(id)
 }
 
 /// The weight of each candidate: `weights:`, else the region's own.
@@ -158,17 +238,24 @@ fn weights(field: Option<Field<'_>>, candidates: Candidates<'_>, out: &mut Diagn
     weights
 }
 
-fn order(field: &Field<'_>, out: &mut Diagnostics) -> Option<OrderSpec> {
+fn order(field: &Field<'_>, has_latencies: bool, out: &mut Diagnostics) -> Option<OrderSpec> {
     let order = field.typed(out)?;
-    if order == OrderSpec::Latency {
-        let hint = "write `order: nearest` if that is what you want";
-        out.warning_hint(field.mark(), "`order: latency` has no table of latencies yet, so distance is used instead", hint);
+    if order == OrderSpec::Latency && !has_latencies {
+        let hint = "name a table under `latencies:` of the server file, or write `order: nearest` if that is what you want";
+        out.warning_hint(field.mark(), "`order: latency` has no table of latencies, so distance is used instead", hint);
     }
     Some(order)
 }
 
-/// `200km`, `500m` or `0`, in metres.
-fn spread_m(field: &Field<'_>, out: &mut Diagnostics) -> Option<u32> {
+/// `200km`, `500m` or `0`, in metres; under `order: latency` `20ms`.
+fn spread_m(field: &Field<'_>, order: OrderSpec, out: &mut Diagnostics) -> Option<u32> {
+    if order == OrderSpec::Latency {
+        let wanted = format!("a time such as `20ms` or `0`, up to {MAX_MS}ms");
+        return field.parsed(&wanted, out, |text| match text {
+            "0" => Some(0),
+            _ => metres_from_text(text.strip_suffix("ms")?.trim_end()),
+        });
+    }
     const WANTED: &str = "a distance such as `200km`, `500m` or `0`, up to 20100km";
     let text = field.text(WANTED, out)?;
     let (number, unit_m) = match (text.strip_suffix("km"), text.strip_suffix('m')) {
@@ -176,8 +263,11 @@ fn spread_m(field: &Field<'_>, out: &mut Diagnostics) -> Option<u32> {
         (None, Some(number)) => (number, 1.0),
         (None, None) if text == "0" => return Some(0),
         (None, None) => {
-            let bare = text.bytes().all(|b| b.is_ascii_digit());
-            let hint = if bare { format!("give it a unit: `{text}km`") } else { "the units are `km` and `m`".to_owned() };
+            let hint = match text {
+                _ if text.bytes().all(|b| b.is_ascii_digit()) => format!("give it a unit: `{text}km`"),
+                _ if text.ends_with("ms") => "milliseconds go with `order: latency`".to_owned(),
+                _ => "the units are `km` and `m`".to_owned(),
+            };
             field.refuse_hint(WANTED, hint, out);
             return None;
         }
@@ -204,12 +294,27 @@ fn balance(
     let default = defaults.into_iter().find(|balance| *balance == BalanceSpec::Weighted).unwrap_or_default();
     let Some(field) = field else { return default };
     let Some(balance) = field.typed(out) else { return default };
+    let probes = |id: &RegionId| service.and_then(|service| regions.offer(*id, service)).is_some_and(|offer| !offer.monitors.is_empty());
+    if balance == BalanceSpec::LeastResponseTime && !candidates.iter().any(probes) {
+        let hint = "add a `monitor` to the service in the region files; its probes are what is timed";
+        out.warning_hint(field.mark(), "`least-response-time` without any probe: all endpoints are alike", hint);
+    }
     let weighted = endpoints(candidates, service, regions).find(|endpoint| endpoint.weight != Weight::ONE);
     if let (BalanceSpec::RoundRobin, Some(Endpoint { at, weight, .. })) = (balance, weighted) {
         let text = format!("`round-robin` gives every endpoint the same share, but `{at}` has the weight {weight}");
         out.error_hint(field.mark(), text, "write `balance: weighted`, or remove the weights of the endpoints");
     }
     balance
+}
+
+/// `answers:`; `balance: all` answers as many as there may be.
+fn answers(field: Option<Field<'_>>, balance: BalanceSpec, out: &mut Diagnostics) -> u8 {
+    let Some(field) = field else { return if balance == BalanceSpec::All { MAX_ANSWERS } else { 1 } };
+    if balance == BalanceSpec::All {
+        let hint = format!("remove `answers`: up to {MAX_ANSWERS} addresses are answered");
+        out.error_hint(field.mark(), "`answers` does not go with `balance: all`", hint);
+    }
+    field.whole(1..=u64::from(MAX_ANSWERS), out).unwrap_or(1)
 }
 
 fn ttl_min_s(field: &Field<'_>, ttl_s: u32, out: &mut Diagnostics) -> Option<u32> {

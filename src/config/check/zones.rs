@@ -1,12 +1,12 @@
 //! The zone files: apex, SOA, name servers, records and steered names of each, handed to the zone builder.
 //! It judges one entry at a time; the builder judges the zone as a whole.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 
+use super::MAX_TTL_S;
 use super::records::{record_type, rrset};
-use super::steer::steer;
-use super::{MAX_TTL_S, Regions};
+use super::steer::{Known, steer};
 use crate::config::files;
 use crate::config::master;
 use crate::config::model::Steer;
@@ -33,13 +33,16 @@ const DEFAULT_RETRY_S: u32 = 3_600;
 const DEFAULT_EXPIRE_S: u32 = 1_209_600;
 const DEFAULT_MINIMUM_S: u32 = 300;
 
+/// Names that the aliases of one steered name may lead over: each region has one, and few have more.
+const MAX_FOLLOWED: usize = 65_536;
+
 /// The mailbox of a zone when none is given.
 const DEFAULT_RNAME: &str = "hostmaster";
 
 /// All zones while their files are read.
 #[derive(Debug)]
 pub(in crate::config) struct Zones<'r> {
-    regions: &'r Regions,
+    known: Known<'r>,
     zones: Vec<Zone>,
     steerings: Vec<Steer>,
     apexes: HashMap<Name, Mark>,
@@ -58,15 +61,42 @@ struct Draft<'z, 'r> {
 }
 
 impl<'r> Zones<'r> {
-    /// No zones yet; steered names refer to these regions.
-    pub(in crate::config) fn new(regions: &'r Regions) -> Zones<'r> {
-        Zones { regions, zones: Vec::new(), steerings: Vec::new(), apexes: HashMap::new() }
+    /// No zones yet; steered names refer to what is known.
+    pub(in crate::config) fn new(known: Known<'r>) -> Zones<'r> {
+        Zones { known, zones: Vec::new(), steerings: Vec::new(), apexes: HashMap::new() }
     }
 
     /// The zones and the steered names of all of them.
     pub(in crate::config) fn finish(self, out: &mut Diagnostics) -> (Vec<Zone>, Vec<Steer>) {
         warn_of_missing_cuts(&self.zones, out);
+        self.check_circles(out);
         (self.zones, self.steerings)
+    }
+
+    /// CNAMEs that regions have and that lead back to the steered name, or further than a client follows (BEHAVIOUR C2, P7).
+    fn check_circles(&self, out: &mut Diagnostics) {
+        let targets = |steer: &Steer| self.known.regions.aliases(steer.service, &steer.regions);
+        let steered: BTreeMap<&Name, Vec<Name>> = self.steerings.iter().map(|steer| (&steer.owner, targets(steer))).collect();
+        let next = |name: &Name| match steered.get(name) {
+            Some(targets) => targets.clone(),
+            None => self.zones.iter().find_map(|zone| zone.alias_of(name)).into_iter().collect(),
+        };
+        for (owner, targets) in &steered {
+            let mut seen: BTreeSet<Name> = BTreeSet::new();
+            let mut waiting = targets.clone();
+            while let Some(name) = waiting.pop().filter(|_| seen.len() <= MAX_FOLLOWED) {
+                if name == **owner {
+                    let zone = self.zones.iter().filter(|zone| owner.ends_with(&zone.apex)).max_by_key(|zone| zone.apex.label_count());
+                    let mark = zone.map_or_else(|| Mark::path("zones"), |zone| zone.mark.clone());
+                    let hint = "change the `records: {CNAME: ...}` of its regions";
+                    out.error_hint(mark, format!("the CNAMEs that `{owner}` is steered to lead back to it"), hint);
+                    break;
+                }
+                if seen.insert(name.clone()) {
+                    waiting.extend(next(&name));
+                }
+            }
+        }
     }
 
     /// Takes over one zone file.
@@ -159,10 +189,10 @@ impl Draft<'_, '_> {
     fn record(&mut self, owner: &Name, kind: &Key, value: &Node, out: &mut Diagnostics) {
         let field = Field { key: &kind.text, node: value };
         if &*kind.text == "steer" {
-            if let Some((steer, families)) = steer(owner.clone(), &field, self.ttl_s, self.all.regions, out) {
+            if let Some((steer, families)) = steer(owner.clone(), &field, self.ttl_s, self.all.known, out) {
                 let id = SteeringId(self.all.steerings.len() as u32);
+                self.builder.steer(owner, id, families, &steer.types, kind.mark.clone());
                 self.all.steerings.push(steer);
-                self.builder.steer(owner, id, families, kind.mark.clone());
             }
             return;
         }

@@ -87,7 +87,7 @@ struct NetworkLine {
 /// A cell with the column where it starts (from 1, in characters).
 pub(crate) struct Cell<'t> {
     pub(crate) text: Cow<'t, str>,
-    column: u32,
+    pub(crate) column: u32,
 }
 
 /// The text of a file with all that was found wrong in it.

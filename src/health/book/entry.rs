@@ -10,7 +10,8 @@ use crate::health::damp::Damper;
 use crate::health::monitor::{Monitor, TargetKey};
 use crate::health::network::{self, Silence, Trust};
 use crate::health::report::{NodeId, Outcome, Report};
-use crate::health::view::{Measured, SETTLED, Verdict};
+use crate::health::score::Score;
+use crate::health::view::{Measured, PoolLayout, SETTLED, Verdict};
 use crate::health::vote::Vote;
 
 /// One target.
@@ -39,12 +40,15 @@ pub(super) struct Entry {
     /// The pools with an endpoint that this target stands for, ascending.
     pub(super) pools: Vec<PoolId>,
     pub(super) regions: BTreeSet<Arc<str>>,
+    /// How long its probes take, and whether any pool wants to know.
+    score: Score,
+    scored: bool,
 }
 
 impl Entry {
     pub(super) fn new(target: &TargetKey, now_ms: u64) -> Entry {
         // Nobody has heard of it yet, and the first outcome decides, which may come at any moment.
-        let measured = Measured { verdict: Verdict::Unknown, may_change_at_ms: now_ms, unmeasurable: false };
+        let measured = Measured { verdict: Verdict::Unknown, may_change_at_ms: now_ms, unmeasurable: false, score: None };
         Entry {
             target: target.clone(),
             votes: BTreeMap::new(),
@@ -61,6 +65,8 @@ impl Entry {
             wake_ms: None,
             pools: Vec::new(),
             regions: BTreeSet::new(),
+            score: Score::default(),
+            scored: false,
         }
     }
 
@@ -68,12 +74,14 @@ impl Entry {
         self.pools.clear();
         self.regions.clear();
         self.wake_ms = None;
+        self.scored = false;
     }
 
-    pub(super) fn enter_pool(&mut self, id: PoolId, region: &Arc<str>) {
+    pub(super) fn enter_pool(&mut self, id: PoolId, pool: &PoolLayout) {
+        self.scored |= pool.scored;
         if self.pools.last() != Some(&id) {
             self.pools.push(id);
-            self.regions.insert(Arc::clone(region));
+            self.regions.insert(Arc::clone(&pool.key.region));
         }
     }
 
@@ -125,6 +133,9 @@ impl Entry {
     pub(super) fn take(&mut self, node: NodeId, report: Report, now_ms: u64) {
         if node == NodeId::LOCAL {
             let well = matches!(report.outcome, Outcome::Success | Outcome::Degraded);
+            if well {
+                self.score.take(report.took_ms);
+            }
             if well && self.waits_for_a_sign() {
                 self.forget_silence();
             }
@@ -179,7 +190,8 @@ impl Entry {
         let flag = if unmeasurable { flag.or(Some(Flag::Unmeasurable)) } else { flag };
         self.wake_ms = until_ms.into_iter().chain(lost_at_ms.filter(|_| !unmeasurable)).min().map(|due_ms| due_ms.max(now_ms + 1));
         let may_change_at_ms = self.vote_may_turn_at_ms(monitor).min(until_ms.unwrap_or(SETTLED));
-        self.measured = Measured { verdict, may_change_at_ms, unmeasurable };
+        let score = self.score.stepped().filter(|_| self.scored);
+        self.measured = Measured { verdict, may_change_at_ms, unmeasurable, score };
         if verdict != shown {
             self.since_ms = now_ms;
             if let Some((_, report)) = &self.last {

@@ -1,14 +1,19 @@
 //! What the book remembers of a pool: that it was down, that it waits for an operator, that it comes back in steps.
 //! It never judges endpoints; it is told the state that follows from them.
 
+use std::sync::Arc;
+
 use super::PoolStanding;
-use crate::health::view::{ADMIT_ALL, MinHealthy, PoolKey, PoolLayout, PoolNote, PoolState};
+use crate::health::view::{ADMIT_ALL, Addresses, MinHealthy, PoolKey, PoolLayout, PoolNote, PoolState};
 
 /// Steps of a ramp. More would publish more often than clients could tell.
 const RAMP_STEPS: u64 = 32;
 
 /// The share of its clients that a pool takes back at once: a tenth.
 const RAMP_FROM: u64 = ADMIT_ALL as u64 / 10;
+
+/// The regions that the guard counts together.
+pub(super) type GuardKey = (Arc<str>, Addresses, MinHealthy, u64);
 
 /// What is remembered of one pool.
 #[derive(Debug, Clone, Copy)]
@@ -18,22 +23,39 @@ pub(super) struct Memory {
     pub(super) since_ms: u64,
     pub(super) waits: bool,
     ramp_since_ms: Option<u64>,
+    /// It was up just before the last of its name went down.
+    pub(super) last_good: bool,
+    /// Measured down, but the guard allows no further losses.
+    pub(super) held: bool,
     /// `waits` began, and nobody was told.
     news: bool,
 }
 
 impl Memory {
     pub(super) fn new(now_ms: u64) -> Memory {
-        Memory { state: PoolState::Available, since_ms: now_ms, waits: false, ramp_since_ms: None, news: false }
+        Memory {
+            state: PoolState::Available,
+            since_ms: now_ms,
+            waits: false,
+            ramp_since_ms: None,
+            last_good: false,
+            held: false,
+            news: false,
+        }
     }
 
     /// By what a pool is known again after a reload.
-    pub(super) fn key(pool: &PoolLayout) -> (PoolKey, MinHealthy, bool) {
-        (pool.key.clone(), pool.min_healthy, pool.together_with.is_some())
+    pub(super) fn key(pool: &PoolLayout) -> (PoolKey, MinHealthy, bool, u64) {
+        (pool.key.clone(), pool.min_healthy, pool.together_with.is_some(), pool.group)
     }
 
     pub(super) fn standing(&self) -> PoolStanding {
         PoolStanding { since_ms: self.since_ms, waits: self.waits }
+    }
+
+    /// By what the guard counts it with the other regions of its service.
+    pub(super) fn guard_key(pool: &PoolLayout) -> GuardKey {
+        (Arc::clone(&pool.key.service), pool.key.addresses, pool.min_healthy, pool.group)
     }
 
     /// Takes the state that follows from the endpoints now; gives back when to look again.
@@ -66,7 +88,7 @@ impl Memory {
             let admit = RAMP_FROM + (u64::from(ADMIT_ALL) - RAMP_FROM) * step / RAMP_STEPS;
             (u16::try_from(admit).unwrap_or(ADMIT_ALL), since_ms + step_ms(step + 1, ramp_ms))
         });
-        PoolNote { waits: self.waits, ramp }
+        PoolNote { waits: self.waits, ramp, last_good: self.last_good, held: self.held }
     }
 
     /// Ends the waiting.

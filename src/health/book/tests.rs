@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use proptest::prelude::*;
 
 use super::*;
+use crate::health::guard::Guard;
 use crate::health::monitor::{Monitor, Request};
 use crate::health::report::{Evidence, Outcome};
 use crate::health::view::{EndpointLayout, MinHealthy, Override, PoolKey, PoolLayout, SETTLED};
@@ -20,7 +21,7 @@ fn target(last_octet: u8, fall: u32, rise: u32) -> TargetKey {
 }
 
 fn key(pool: usize) -> PoolKey {
-    PoolKey { service: "web".into(), region: format!("r{pool}").into(), ipv6: false }
+    PoolKey { service: "web".into(), region: format!("r{pool}").into(), ..PoolKey::default() }
 }
 
 /// One pool a list, each of endpoints with these targets.
@@ -370,4 +371,74 @@ proptest! {
             prop_assert_eq!(&book.view(), &HealthView::new(book.layout(), |id| book.measured(id)));
         }
     }
+}
+
+#[test]
+fn the_guard_holds_further_losses_until_they_are_well_or_forced() {
+    let targets: Vec<TargetKey> = (1..=4).map(|n| target(n, 1, 1)).collect();
+    let mut layout = layout(&targets.iter().map(std::slice::from_ref).collect::<Vec<_>>());
+    let guard = Guard { max_auto_down: Some(50), max_down_rate: None, window_ms: 600_000 };
+    layout.pools.iter_mut().for_each(|pool| pool.guard = Some(guard));
+    let mut book = HealthBook::new(Arc::new(layout.clone()), 0);
+    for target in &targets {
+        book.report(NodeId::LOCAL, target, report('+'), 1000);
+    }
+    let states =
+        |book: &HealthBook| (0..4).map(|id| (book.view().pool(PoolId(id)).state, book.view().pool(PoolId(id)).held)).collect::<Vec<_>>();
+    let (up, down, held) = ((PoolState::Available, false), (PoolState::Down, false), (PoolState::Available, true));
+    let losses: Vec<Change> = targets.iter().flat_map(|target| book.report(NodeId::LOCAL, target, report('-'), 2000)).collect();
+    assert_eq!(states(&book), [down, down, held, held]);
+    assert_eq!(losses.iter().filter(|change| matches!(change, Change::Held { held: true, .. })).count(), 2);
+    assert!(book.view().endpoint_up(EndpointId(2)) && !book.view().endpoint_up(EndpointId(0)), "what is held is served");
+    // It stays held after the window, and through a reload.
+    book.report(NodeId::LOCAL, &targets[2], report('-'), 700_000);
+    book.reconcile(Arc::new(layout.clone()), 700_001);
+    assert_eq!(states(&book), [down, down, held, held]);
+    // Without a guard nothing is.
+    let mut unguarded = layout.clone();
+    unguarded.pools.iter_mut().for_each(|pool| pool.guard = None);
+    let mut free = HealthBook::new(Arc::new(layout.clone()), 0);
+    targets.iter().for_each(|target| _ = free.report(NodeId::LOCAL, target, report('-'), 1000));
+    free.reconcile(Arc::new(unguarded), 2000);
+    assert_eq!(states(&free), [down; 4]);
+    // Well again, or forced: no longer.
+    book.report(NodeId::LOCAL, &targets[3], report('+'), 700_002);
+    layout.pools[2].region_state = Some(Override::Down);
+    book.reconcile(Arc::new(layout), 700_003);
+    assert_eq!(states(&book), [down, down, (PoolState::ForcedDown, false), up]);
+}
+
+#[test]
+fn what_was_up_last_is_remembered_until_one_is_up_again() {
+    let targets: Vec<TargetKey> = (1..=3).map(|n| target(n, 1, 1)).collect();
+    let mut layout = layout(&targets.iter().map(std::slice::from_ref).collect::<Vec<_>>());
+    let mates: Arc<[PoolId]> = (0..3).map(PoolId).collect();
+    layout.pools.iter_mut().for_each(|pool| pool.mates = Arc::clone(&mates));
+    let mut book = HealthBook::new(Arc::new(layout.clone()), 0);
+    let last_good = |book: &HealthBook| (0..3).map(|id| book.view().pool(PoolId(id)).last_good).collect::<Vec<_>>();
+    for (target, letter) in [(0, '+'), (1, '+'), (2, '+'), (0, '-'), (1, '-')] {
+        book.report(NodeId::LOCAL, &targets[target], report(letter), 1000);
+        assert_eq!(last_good(&book), [false; 3]);
+    }
+    book.report(NodeId::LOCAL, &targets[2], report('-'), 2000);
+    assert_eq!(last_good(&book), [false, false, true]);
+    book.reconcile(Arc::new(layout), 3000);
+    assert_eq!(last_good(&book), [false, false, true], "a reload forgets nothing");
+    book.report(NodeId::LOCAL, &targets[0], report('+'), 4000);
+    assert_eq!(last_good(&book), [false; 3]);
+}
+
+#[test]
+fn scores_are_kept_only_where_a_balance_asks_for_them() {
+    let target = target(1, 1, 1);
+    let mut layout = layout(&[std::slice::from_ref(&target)]);
+    let slow = Report { took_ms: 99, ..report('+') };
+    let score_after = |layout: &Layout| {
+        let mut book = HealthBook::new(Arc::new(layout.clone()), 0);
+        book.report(NodeId::LOCAL, &target, slow.clone(), 1000);
+        book.view().endpoint_score(EndpointId(0))
+    };
+    assert_eq!(score_after(&layout), None);
+    layout.pools[0].scored = true;
+    assert!(score_after(&layout).is_some_and(|score| (80..125).contains(&score)));
 }

@@ -26,8 +26,17 @@ fn forced(layout: &Layout, pool: &PoolLayout, endpoint: u32) -> Option<Override>
     own.max(pool.region_state)
 }
 
-/// The health of a pool, with that of the family that it is tied to or that stands in for it.
+/// The health of a pool: its own, and that of its tier.
 pub(in crate::health) fn pool_health(layout: &Layout, id: PoolId, measured: &impl Fn(EndpointId) -> Measured) -> PoolHealth {
+    let mut health = region_health(layout, id, measured);
+    if health.state == PoolState::Available && !tier_holds(layout, &layout.pools[id.0 as usize], measured) {
+        health.state = PoolState::Down;
+    }
+    health
+}
+
+/// The health of a pool, with that of the family that it is tied to or that stands in for it.
+pub(in crate::health) fn region_health(layout: &Layout, id: PoolId, measured: &impl Fn(EndpointId) -> Measured) -> PoolHealth {
     let pool = &layout.pools[id.0 as usize];
     let (mut health, measurable) = own_health(layout, pool, measured);
     if !measurable
@@ -47,6 +56,20 @@ pub(in crate::health) fn pool_health(layout: &Layout, id: PoolId, measured: &imp
         health.may_change_at_ms = health.may_change_at_ms.min(other.may_change_at_ms);
     }
     health
+}
+
+/// How many endpoints of a pool count, and how many of these serve.
+fn counted(layout: &Layout, pool: &PoolLayout, measured: &impl Fn(EndpointId) -> Measured) -> (u32, u32) {
+    let judged = |endpoint: u32| {
+        let counts = forced(layout, pool, endpoint) != Some(Override::Drain);
+        let (serves, _) = standing(layout, pool, endpoint, measured(EndpointId(endpoint)).verdict);
+        (u32::from(counts), u32::from(serves))
+    };
+    pool.endpoints
+        .clone()
+        .filter(|endpoint| !is_vacant(layout, *endpoint))
+        .map(judged)
+        .fold((0, 0), |sum, (all, up)| (sum.0 + all, sum.1 + up))
 }
 
 /// The health of a pool by its own endpoints alone, and whether any of it can be measured.
@@ -70,6 +93,8 @@ fn own_health(layout: &Layout, pool: &PoolLayout, measured: &impl Fn(EndpointId)
     }
     let state = match () {
         () if is_vacant => PoolState::Vacant,
+        // Records alone: nothing is measured, but the operator's word counts.
+        () if pool.endpoints.is_empty() && !matches!(pool.region_state, Some(Override::Down | Override::Drain)) => PoolState::Available,
         () if allowed == 0 => PoolState::ForcedDown,
         () if up >= pool.min_healthy.needed(counted) => PoolState::Available,
         () => PoolState::Down,
@@ -77,7 +102,7 @@ fn own_health(layout: &Layout, pool: &PoolLayout, measured: &impl Fn(EndpointId)
     // Each degraded endpoint gives up its part; what is down is not counted, its share went to the others.
     let given_up = u32::from(ADMIT_ALL.saturating_sub(pool.degraded_admit)) * degraded / up.max(1);
     let admit = ADMIT_ALL.saturating_sub(u16::try_from(given_up).unwrap_or(ADMIT_ALL));
-    (PoolHealth { state, any_up: up > 0, admit, may_change_at_ms }, measurable)
+    (PoolHealth { state, any_up: up > 0, last_good: false, held: false, admit, may_change_at_ms }, measurable)
 }
 
 impl MinHealthy {
@@ -90,4 +115,11 @@ impl MinHealthy {
         // Not over u32: the cast follows a minimum with a u32.
         wanted.min(u64::from(counted)).max(1) as u32
     }
+}
+
+/// Whether a pool's tier is eligible: over all its regions `min_healthy` holds (BEHAVIOUR P4 for the tier). Without a tier it is.
+pub(super) fn tier_holds(layout: &Layout, pool: &PoolLayout, measured: &impl Fn(EndpointId) -> Measured) -> bool {
+    let members = pool.tier.iter().filter_map(|id| layout.pools.get(id.0 as usize));
+    let (all, up) = members.map(|member| counted(layout, member, measured)).fold((0, 0), |sum, (all, up)| (sum.0 + all, sum.1 + up));
+    pool.tier.is_empty() || up >= pool.min_healthy.needed(all)
 }

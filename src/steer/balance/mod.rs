@@ -1,6 +1,9 @@
 //! Balances: which endpoints of the chosen region are answered, one file per policy.
 //! Each sees the living endpoints and says where the answer starts; the answer is a rotation, so the set of answers is closed.
 
+mod all;
+mod least_response_time;
+mod random;
 mod round_robin;
 mod sticky;
 mod weighted;
@@ -112,7 +115,7 @@ impl Turns {
 pub struct Pick<'a> {
     /// All endpoints of the region, in the order of the file.
     pub endpoints: &'a [Endpoint],
-    /// Which addresses the endpoints have that are given as host names.
+    /// How they do, and which addresses those have that are given as host names.
     pub health: &'a HealthView,
     /// Those that may be answered; never empty.
     pub living: Positions,
@@ -135,6 +138,22 @@ impl<'a> Pick<'a> {
     /// The endpoints that may be answered.
     fn candidates(&self) -> impl Iterator<Item = &'a Endpoint> {
         self.living.iter().map(|position| &self.endpoints[position])
+    }
+
+    /// A draw in proportion to the shares; all of them zero = all alike.
+    fn draw(&self, share: impl Fn(&Endpoint) -> u64) -> usize {
+        let total: u64 = self.candidates().map(&share).sum();
+        if total == 0 {
+            return below(self.seed, self.living.len() as u64) as usize;
+        }
+        let mut left = below(self.seed, total);
+        let drawn = self.candidates().position(|endpoint| {
+            let share = share(endpoint);
+            let hit = left < share;
+            left = left.saturating_sub(share);
+            hit
+        });
+        drawn.unwrap_or(0)
     }
 }
 
@@ -159,6 +178,12 @@ pub enum BalanceSpec {
     Weighted,
     /// A client keeps its endpoint (weighted rendezvous over the client's network).
     Sticky,
+    /// A draw per query, all alike.
+    Random,
+    /// A draw by weight and by how quickly endpoints answer their probes.
+    LeastResponseTime,
+    /// As many as an answer may hold.
+    All,
 }
 
 impl BalanceSpec {
@@ -168,6 +193,9 @@ impl BalanceSpec {
             BalanceSpec::RoundRobin => &round_robin::RoundRobin,
             BalanceSpec::Weighted => &weighted::Weighted,
             BalanceSpec::Sticky => &sticky::Sticky,
+            BalanceSpec::Random => &random::Random,
+            BalanceSpec::LeastResponseTime => &least_response_time::LeastResponseTime,
+            BalanceSpec::All => &all::All,
         }
     }
 
@@ -179,9 +207,15 @@ impl BalanceSpec {
     }
 }
 
+/// A number under `limit` from a uniform one, by multiplication (Lemire 2019): no division, bias under limit / 2^64.
+fn below(uniform: u64, limit: u64) -> u64 {
+    ((u128::from(uniform) * u128::from(limit)) >> 64) as u64
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::health::Measured;
 
     fn positions(list: &[usize]) -> Positions {
         let mut positions = Positions::default();
@@ -208,11 +242,15 @@ mod tests {
 
     /// How often each of the living endpoints comes first in `draws` answers.
     fn starts(balance: BalanceSpec, endpoints: &[Endpoint], living: Positions, draws: u32) -> Vec<u32> {
+        starts_with(&HealthView::default(), balance, endpoints, living, draws)
+    }
+
+    fn starts_with(health: &HealthView, balance: BalanceSpec, endpoints: &[Endpoint], living: Positions, draws: u32) -> Vec<u32> {
         let turns = Turns::new(1);
         let mut counts = vec![0; living.len()];
         for draw in 0..draws {
             let seed = crate::steer::hash::mix(u64::from(draw), 2);
-            let pick = Pick { endpoints, health: &HealthView::default(), living, turns: &turns, slot: 0, seed, client: seed };
+            let pick = Pick { endpoints, living, health, turns: &turns, slot: 0, seed, client: seed };
             counts[balance.policy().start(&pick)] += 1;
         }
         counts
@@ -235,6 +273,28 @@ mod tests {
     }
 
     #[test]
+    fn least_response_time_draws_by_weight_over_score_and_never_only_the_fastest() {
+        let endpoints = [endpoint(0, 1000), endpoint(1, 1000), endpoint(2, 2000), endpoint(3, 1000)];
+        let all = crate::health::PoolLayout { endpoints: 0..4, scored: true, ..Default::default() };
+        let layout = crate::health::Layout { pools: vec![all], endpoints: vec![Default::default(); 4] };
+        let scores = [Some(10), Some(40), Some(40), None];
+        let health = HealthView::new(&layout, |id| Measured { score: scores[id.0 as usize], ..Measured::UP });
+        // 1/10, 1/40, 2/40, and the unknown one as the slowest: 4 + 1 + 2 + 1 parts.
+        let counts = starts_with(&health, BalanceSpec::LeastResponseTime, &endpoints, positions(&[0, 1, 2, 3]), 8000);
+        let near = counts.iter().zip([4000, 1000, 2000, 1000]).all(|(count, wanted): (&u32, u32)| count.abs_diff(wanted) < 200);
+        assert!(near, "{counts:?}");
+        let unknown = starts(BalanceSpec::LeastResponseTime, &endpoints, positions(&[0, 1]), 8000);
+        assert!(unknown[0].abs_diff(4000) < 200, "{unknown:?}");
+    }
+
+    #[test]
+    fn random_draws_all_alike() {
+        let endpoints = [endpoint(0, 1000), endpoint(1, 0), endpoint(2, 3000)];
+        let counts = starts(BalanceSpec::Random, &endpoints, positions(&[0, 2]), 8000);
+        assert!(counts[0].abs_diff(4000) < 200, "{counts:?}");
+    }
+
+    #[test]
     fn p1_sticky_follows_the_weights_and_zero_gets_no_client_unless_all_are_zero() {
         let endpoints = [endpoint(0, 1000), endpoint(1, 0), endpoint(2, 3000)];
         let counts = starts(BalanceSpec::Sticky, &endpoints, positions(&[0, 1, 2]), 8000);
@@ -251,7 +311,8 @@ mod tests {
         let endpoints: Vec<Endpoint> = (0..5).map(|last| endpoint(last, 1000)).collect();
         let turns = Turns::new(1);
         let chosen = |living: Positions, client| {
-            let pick = Pick { endpoints: &endpoints, health: &HealthView::default(), living, turns: &turns, slot: 0, seed: 0, client };
+            let health = HealthView::default();
+            let pick = Pick { endpoints: &endpoints, living, health: &health, turns: &turns, slot: 0, seed: 0, client };
             living.iter().nth(BalanceSpec::Sticky.policy().start(&pick)).unwrap()
         };
         let (all, fewer) = (positions(&[0, 1, 2, 3, 4]), positions(&[0, 1, 3, 4]));

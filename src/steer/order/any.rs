@@ -1,7 +1,6 @@
 //! `any`: all regions alike, one band of all, unknown clients included; `share` does the rest.
 
-use super::{Candidate, Judged, Order};
-use crate::geo::Point;
+use super::{Candidate, Client, Judged, Order};
 
 /// See the module.
 #[derive(Debug)]
@@ -16,7 +15,7 @@ impl Order for Any {
         false
     }
 
-    fn judge(&self, _client: Option<Point>, _index: usize, _candidate: &Candidate) -> Judged {
+    fn judge(&self, _client: &Client<'_>, _index: usize, _candidate: &Candidate) -> Judged {
         Judged { score: 0.0, measure: Some(0) }
     }
 }

@@ -2,7 +2,7 @@
 //! A new order is a new file and a line in each of the two lists here.
 
 mod any;
-mod latency;
+pub mod latency;
 mod nearest;
 mod priority;
 
@@ -11,9 +11,23 @@ use serde::Deserialize;
 use super::Weight;
 use crate::geo::Point;
 
+/// In [`Client::measured`]: this pair was not measured.
+pub const UNMEASURED: u32 = u32::MAX;
+
+/// What an order sees of a client.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Client<'c> {
+    /// Where it is; `None`: unknown.
+    pub point: Option<Point>,
+    /// By candidate: its measured latency as metres, or [`UNMEASURED`]; empty where nothing was measured.
+    pub measured: &'c [u32],
+}
+
 /// What an order sees of a candidate.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Candidate {
+    /// Its tier, where the regions are listed in tiers.
+    pub tier: Option<u16>,
     /// Where it stands.
     pub point: Point,
     /// Its weight; never 0 here (standby regions are ranked apart, as of weight 1).
@@ -40,8 +54,8 @@ pub trait Order: std::fmt::Debug + Sync {
     fn distance_floor_m(&self) -> Option<u32> {
         None
     }
-    /// Judges the candidate that stands at `index` of the list for a client at `client` (`None`: unknown place).
-    fn judge(&self, client: Option<Point>, index: usize, candidate: &Candidate) -> Judged;
+    /// Judges the candidate that stands at `index` of the list for a client.
+    fn judge(&self, client: &Client<'_>, index: usize, candidate: &Candidate) -> Judged;
 }
 
 /// `order:` as typed.
@@ -51,7 +65,7 @@ pub enum OrderSpec {
     /// Great-circle distance divided by weight.
     #[default]
     Nearest,
-    /// The listed order.
+    /// The listed order, or the listed tiers.
     Priority,
     /// Milliseconds; a pair without a measurement counts 100 km as 1 ms.
     Latency,

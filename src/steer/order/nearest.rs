@@ -1,8 +1,9 @@
 //! `nearest`: great-circle distance divided by weight, the lowest first (DESIGN: score = max(d, 1 km) / weight).
 //! A weight of 2 pulls clients from twice as far.
 
-use super::{Candidate, Judged, Order};
-use crate::geo::{Point, distance::distance_m};
+use super::{Candidate, Client, Judged, Order};
+use crate::geo::distance::distance_m;
+use crate::steer::Weight;
 
 /// Under this distance all regions are equally near, so that a weight still counts.
 const NEAR_M: u32 = 1000;
@@ -10,6 +11,13 @@ const NEAR_M: u32 = 1000;
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Nearest;
+
+impl Nearest {
+    /// The judgement of a region that is so many metres away.
+    pub(super) fn scored(metres: u32, weight: Weight) -> Judged {
+        Judged { score: f64::from(metres.max(NEAR_M)) / f64::from(weight.milli()), measure: Some(u64::from(metres)) }
+    }
+}
 
 impl Order for Nearest {
     fn name(&self) -> &'static str {
@@ -24,12 +32,9 @@ impl Order for Nearest {
         Some(NEAR_M)
     }
 
-    fn judge(&self, client: Option<Point>, index: usize, candidate: &Candidate) -> Judged {
-        match client {
-            Some(point) => {
-                let distance = distance_m(point, candidate.point);
-                Judged { score: f64::from(distance.max(NEAR_M)) / f64::from(candidate.weight.milli()), measure: Some(u64::from(distance)) }
-            }
+    fn judge(&self, client: &Client<'_>, index: usize, candidate: &Candidate) -> Judged {
+        match client.point {
+            Some(point) => Nearest::scored(distance_m(point, candidate.point), candidate.weight),
             None => Judged { score: index as f64, measure: None },
         }
     }

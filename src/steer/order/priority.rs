@@ -1,7 +1,6 @@
-//! `priority`: the listed order, each region its own band, whoever asks.
+//! `priority`: the listed order, whoever asks. Each region is its own band, or each tier where the regions are listed in tiers.
 
-use super::{Candidate, Judged, Order};
-use crate::geo::Point;
+use super::{Candidate, Client, Judged, Order};
 
 /// See the module.
 #[derive(Debug)]
@@ -16,7 +15,11 @@ impl Order for Priority {
         false
     }
 
-    fn judge(&self, _client: Option<Point>, index: usize, _candidate: &Candidate) -> Judged {
-        Judged { score: index as f64, measure: None }
+    fn judge(&self, _client: &Client<'_>, index: usize, candidate: &Candidate) -> Judged {
+        match candidate.tier {
+            // No `spread` reaches from one tier to the next.
+            Some(tier) => Judged { score: f64::from(tier), measure: Some(u64::from(tier) << 32) },
+            None => Judged { score: index as f64, measure: None },
+        }
     }
 }

@@ -7,7 +7,8 @@ use super::{Entry, PlanKey, RANKED_REGIONS, Why};
 use crate::geo::distance::{ESTIMATE_ERROR_M, Vector};
 use crate::geo::{Code, Place, Point, Prefix, RegionId};
 use crate::steer::Weight;
-use crate::steer::order::{self, Order};
+use crate::steer::order::latency::Latencies;
+use crate::steer::order::{self, Order, UNMEASURED};
 use crate::steer::rule::{Action, Fence};
 
 /// What of a place enters its ranking: equal ingredients are ranked once.
@@ -16,20 +17,28 @@ pub(super) struct Ingredients {
     point: Option<Point>,
     pin: Option<RegionId>,
     pub(super) rule: Option<u16>,
+    /// Which of the reader's rows of latencies.
+    measured: u32,
 }
 
 /// Reads places as a key sees them. Rules are tried once for all places that are alike to them: there are far fewer of those than points.
 pub(super) struct PlaceReader<'k, 't> {
     key: &'k PlanKey,
     rules: HashMap<SeenByRules<'t>, Option<u16>>,
+    /// Distinct rows of latencies; the first is the empty one.
+    rows: Vec<Box<[u32]>>,
+    row_ids: HashMap<Box<[u32]>, u32>,
+    rows_seen: HashMap<SeenByLatencies, u32>,
 }
 
+type SeenByLatencies = (Option<Prefix>, Option<u32>, Option<Code>);
 type SeenByRules<'t> = (Option<Code>, Option<Code>, Option<&'t str>, Option<u32>, Option<Prefix>);
 
 impl<'k, 't> PlaceReader<'k, 't> {
     /// Nothing read yet.
     pub(super) fn new(key: &'k PlanKey) -> PlaceReader<'k, 't> {
-        PlaceReader { key, rules: HashMap::new() }
+        let rows = vec![Box::default()];
+        PlaceReader { key, rules: HashMap::new(), rows, row_ids: HashMap::from([(Box::default(), 0)]), rows_seen: HashMap::new() }
     }
 
     /// What of a place matters.
@@ -40,7 +49,24 @@ impl<'k, 't> PlaceReader<'k, 't> {
             point: place.point.filter(|_| key.order.policy().uses_place()),
             pin: place.pin.filter(|pin| key.candidates.iter().any(|(region, ..)| region == pin)),
             rule: if key.rules.is_empty() { None } else { self.rule(place) },
+            measured: key.latencies.as_ref().map_or(0, |latencies| self.row(place, latencies)),
         }
+    }
+
+    /// The row of latencies that a place was read with, by candidate.
+    pub(super) fn measured(&self, client: &Ingredients) -> &[u32] {
+        &self.rows[client.measured as usize]
+    }
+
+    fn row(&mut self, place: &Place<'t>, latencies: &Latencies) -> u32 {
+        let PlaceReader { key, rows, row_ids, rows_seen, .. } = self;
+        *rows_seen.entry((place.named, place.asn, place.country)).or_insert_with(|| {
+            let row = latencies.from_place(place, key.candidates.iter().map(|(region, ..)| *region));
+            *row_ids.entry(row).or_insert_with_key(|row| {
+                rows.push(row.clone());
+                rows.len() as u32 - 1
+            })
+        })
     }
 
     /// The first rule that matches.
@@ -77,11 +103,12 @@ impl<'k> Ranker<'k> {
     }
 
     /// The regions that are ranked for this client, best first.
-    pub(super) fn head(&mut self, client: &Ingredients) -> Vec<Entry> {
-        self.estimate(client.point);
+    pub(super) fn head(&mut self, client: &Ingredients, measured: &[u32]) -> Vec<Entry> {
+        self.estimate(client.point, measured);
         let key = self.key;
         let rule = client.rule.map(|index| (index, &key.rules[usize::from(index)]));
-        let mut head = Head { ranker: self, point: client.point, entries: Vec::new(), next_band: 0 };
+        let seen = order::Client { point: client.point, measured };
+        let mut head = Head { ranker: self, client: seen, entries: Vec::new(), next_band: 0 };
         let fence = rule.and_then(|(_, rule)| rule.hard_fence()).map(|(regions, _)| regions);
         // A hard fence is stronger than a pin (BEHAVIOUR S6).
         if let Some(pin) = client.pin.filter(|pin| fence.is_none_or(|inside| inside.contains(pin))) {
@@ -103,11 +130,14 @@ impl<'k> Ranker<'k> {
     }
 
     /// Estimates how far all candidates are, where that can spare exact distances: with 1,000 regions and 200,000 places they would take minutes.
-    fn estimate(&mut self, client: Option<Point>) {
+    fn estimate(&mut self, client: Option<Point>, measured: &[u32]) {
         self.estimates_m.clear();
         if let Some(client) = client.filter(|_| self.vectors.len() >= MIN_TO_ESTIMATE && self.policy.distance_floor_m().is_some()) {
             let client = Vector::of(client);
             self.estimates_m.extend(self.vectors.iter().map(|candidate| client.estimate_m(candidate)));
+            // A measurement takes the place of an estimate, and is never wrong.
+            let pairs = self.estimates_m.iter_mut().zip(measured).filter(|(_, metres)| **metres != UNMEASURED);
+            pairs.for_each(|(estimate_m, metres)| *estimate_m = f64::from(*metres));
         }
     }
 
@@ -156,7 +186,7 @@ fn at_most_the_nth(scores: impl Iterator<Item = f64>) -> f64 {
 /// The head of a ranking under construction.
 struct Head<'r, 'k> {
     ranker: &'r Ranker<'k>,
-    point: Option<Point>,
+    client: order::Client<'r>,
     entries: Vec<Entry>,
     next_band: u16,
 }
@@ -170,6 +200,11 @@ struct Scored {
 impl Head<'_, '_> {
     fn is_ranked(&self, candidate: u16) -> bool {
         self.entries.iter().any(|entry| entry.candidate == candidate)
+    }
+
+    /// Tiers are ranked to the last: what follows a head as listed would be no tier any more.
+    fn is_full(&self) -> bool {
+        self.entries.len() >= RANKED_REGIONS && self.ranker.key.tiers.is_empty()
     }
 
     /// Members of a band stand in listed order: which of them is nearer does not matter any more, and equal bands must be equal.
@@ -193,7 +228,7 @@ impl Head<'_, '_> {
     /// The candidates that are not ranked yet and that `include` admits: positive weights first, standby regions behind them.
     fn push_ordered(&mut self, include: impl Fn(RegionId) -> bool, why: Option<Why>) {
         for standby in [false, true] {
-            if self.entries.len() >= RANKED_REGIONS {
+            if self.is_full() {
                 return;
             }
             let waits = |candidate: &u16| {
@@ -210,8 +245,9 @@ impl Head<'_, '_> {
     fn scored(&self, waiting: Vec<u16>) -> Vec<Scored> {
         let judge = |candidate: u16| {
             let (_, point, _) = self.ranker.key.candidates[usize::from(candidate)];
-            let seen = order::Candidate { point, weight: self.ranker.weight(candidate) };
-            Scored { candidate, judged: self.ranker.policy.judge(self.point, usize::from(candidate), &seen) }
+            let tier = self.ranker.key.tiers.get(usize::from(candidate)).copied();
+            let seen = order::Candidate { tier, point, weight: self.ranker.weight(candidate) };
+            Scored { candidate, judged: self.ranker.policy.judge(&self.client, usize::from(candidate), &seen) }
         };
         let mut scored: Vec<Scored> = waiting.into_iter().map(judge).collect();
         scored.sort_by(|a, b| a.judged.score.total_cmp(&b.judged.score));
@@ -220,9 +256,7 @@ impl Head<'_, '_> {
 
     /// Whole bands, best first, until enough regions are ranked.
     fn push_bands(&mut self, mut waiting: Vec<Scored>, why: Option<Why>) {
-        let in_the_dark = self.point.is_none() && self.ranker.policy.uses_place();
-        let why = why.unwrap_or(if in_the_dark { Why::Listed } else { Why::Order });
-        while !waiting.is_empty() && self.entries.len() < RANKED_REGIONS {
+        while !waiting.is_empty() && !self.is_full() {
             let best = waiting.remove(0);
             let near = |scored: &mut Scored| match (best.judged.measure, scored.judged.measure) {
                 (Some(best), Some(measure)) => best.abs_diff(measure) <= u64::from(self.ranker.key.spread_m),
@@ -230,7 +264,9 @@ impl Head<'_, '_> {
             };
             let others = waiting.extract_if(.., near).map(|scored| scored.candidate);
             let band: Vec<u16> = std::iter::once(best.candidate).chain(others).collect();
-            self.push_band(band, why);
+            // Where nothing is known, an order that asks for places falls back on the list.
+            let in_the_dark = best.judged.measure.is_none() && self.ranker.policy.uses_place();
+            self.push_band(band, why.unwrap_or(if in_the_dark { Why::Listed } else { Why::Order }));
         }
     }
 }

@@ -27,7 +27,16 @@ fn key(regions: &[(f64, f64)]) -> PlanKey {
         (RegionId(index as u16), point(0.0, *longitude), Weight::from_decimal(*weight).unwrap())
     };
     let candidates = regions.iter().enumerate().map(candidate).collect();
-    PlanKey { geo: 0, candidates, order: OrderSpec::Nearest, rules: vec![], spread_m: 0, hashes_clients: false }
+    PlanKey {
+        geo: 0,
+        candidates,
+        order: OrderSpec::Nearest,
+        rules: vec![],
+        tiers: vec![],
+        latencies: None,
+        spread_m: 0,
+        hashes_clients: false,
+    }
 }
 
 /// The ranking for an address as text: bands parted by `|`.

@@ -48,6 +48,8 @@ fn find(zones: &Zones, qname: &str, qtype: u16) -> String {
     match found.matched {
         Match::Rrset(rrset) => format!("{} in {}", rtype::name(rrset.rtype()), found.zone.apex),
         Match::Steered(id) => format!("steered {}", id.0),
+        Match::SteeredRecords(id) => format!("other types steered {}", id.0),
+        Match::Hinted(rrset, id) => format!("{} with hints of steered {}", rtype::name(rrset.rtype()), id.0),
         Match::Alias(_, alias) => format!("alias of {}", alias.name),
         Match::Dname(_, node) => format!("renamed by {}", node.owner),
         Match::NoData => format!("nodata in {}", found.zone.apex),

@@ -29,6 +29,7 @@ fn story(book: &mut HealthBook, targets: &[TargetKey], events: &[Event]) -> Vec<
                 Change::Target { target, to, .. } => format!("{at_ms} {} {to}", number(&target)),
                 Change::Flag { target, flag: Some(flag), .. } => format!("{at_ms} {} [{flag:?}]", number(&target)),
                 Change::Flag { target, .. } => format!("{at_ms} {} []", number(&target)),
+                Change::Held { pool, held } => format!("{at_ms} pool {} held: {held}", pool.0),
                 Change::Pool { pool, waits: true, .. } => format!("{at_ms} pool {} waits", pool.0),
                 Change::Pool { pool, to, .. } => format!("{at_ms} pool {} {to}", pool.0),
             });

@@ -1,0 +1,76 @@
+//! Why an answer is what it is, as metrics and `explain` tell it.
+//! It decides nothing; `decide` says which reason applies.
+
+/// Why an answer is what it is: the strongest reason that applies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum Reason {
+    /// Not steered.
+    None,
+    /// The best by `order`.
+    Order,
+    /// The place is unknown: the listed order.
+    Listed,
+    /// A rule put it first.
+    Rule,
+    /// `networks: {region: X}`.
+    Pinned,
+    /// One of several in a band.
+    Shared,
+    /// A standby region for one of the few clients that keep it warm.
+    Trickle,
+    /// A better one is out.
+    Failover,
+    /// Nothing is up.
+    FailOpen,
+    /// Nothing is up: what was up last.
+    LastGood,
+    /// Nothing is up, or everything inside a hard fence is forced down: what was named for the case.
+    Fallback,
+    /// Nothing is up, or nothing is allowed, and so nothing is answered.
+    NoData,
+    /// Nothing is up, and that is answered as a failure of the server.
+    ServFail,
+    /// Nothing is up, and that is answered by refusing.
+    Refused,
+}
+
+impl Reason {
+    /// All, in the order of their numbers.
+    pub const ALL: [Reason; 14] = [
+        Reason::None,
+        Reason::Order,
+        Reason::Listed,
+        Reason::Rule,
+        Reason::Pinned,
+        Reason::Shared,
+        Reason::Trickle,
+        Reason::Failover,
+        Reason::FailOpen,
+        Reason::LastGood,
+        Reason::Fallback,
+        Reason::NoData,
+        Reason::ServFail,
+        Reason::Refused,
+    ];
+
+    /// As metrics and `explain` name it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Reason::None => "none",
+            Reason::Order => "order",
+            Reason::Listed => "listed",
+            Reason::Rule => "rule",
+            Reason::Pinned => "pinned",
+            Reason::Shared => "shared",
+            Reason::Trickle => "trickle",
+            Reason::Failover => "failover",
+            Reason::FailOpen => "fail-open",
+            Reason::LastGood => "last-good",
+            Reason::Fallback => "fallback",
+            Reason::NoData => "nodata",
+            Reason::ServFail => "servfail",
+            Reason::Refused => "refused",
+        }
+    }
+}
