@@ -200,7 +200,12 @@ impl Daemon {
         self.resolver.set(&server.resolvers, hosts);
         let world = self.keeper.shared().load();
         tracing::info!(generation = world.generation, zones = world.catalog.zones.zones().len(), "reloaded");
-        tracing::info!("with everything up, by addresses: {}", summary(&before, &world.catalog));
+        // Some seconds over a large database, for which no signal shall wait.
+        let after = Arc::clone(&world.catalog);
+        let tell = move || tracing::info!("with everything up, by addresses: {}", summary(&before, &after));
+        if let Err(error) = std::thread::Builder::new().name("summary".into()).spawn(tell) {
+            tracing::warn!(%error, "what the reload moves cannot be told");
+        }
         Ok(())
     }
 

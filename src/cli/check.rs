@@ -74,8 +74,8 @@ fn scope_class(catalog: &Catalog, family: &FamilySteering) -> String {
         (false, _) => "0, the same for every client".into(),
         (true, false) => "by place".into(),
         (true, true) => {
-            // With one ranking for all (`order: any`) only the hash tells clients apart.
-            let place = if family.plan.ranking_count() > 1 { "place and " } else { "" };
+            // Where all places rank alike (`order: any`) only the hash tells clients apart.
+            let place = if family.plan.ranks_by_place() { "place and " } else { "" };
             format!("by {place}client network, at least /{} and /{}", floor.v4, floor.v6)
         }
     }

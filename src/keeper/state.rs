@@ -7,12 +7,13 @@ use std::sync::Arc;
 
 use super::hosts::{Place, TellTargets, in_force, place, places};
 use super::memory::{self, Memory};
+use super::stories::Stories;
 use super::tally::Tally;
 use super::writer::{Save, Writer};
 use crate::config::compile::{Compiled, PoolName};
 use crate::health::book::{Change, Flag, HealthBook};
 use crate::health::overrides::{Forced, Overrides, Selector};
-use crate::health::{Addresses, Hosts, Layout, NodeId, PoolId, PoolKey, PoolLayout, PoolState, Report, Story, TargetKey, Verdict};
+use crate::health::{Addresses, Hosts, Layout, NodeId, PoolId, PoolLayout, PoolState, Report, TargetKey, Verdict};
 use crate::snapshot::{Catalog, Shared, Snapshot};
 
 /// The first change is published at once, the next not before this: at most ten a second, however many probes report.
@@ -46,10 +47,7 @@ pub(super) struct State {
     saved_at_ms: u64,
     catalog: Arc<Catalog>,
     pools: Vec<PoolName>,
-    /// By pool, as published with the view; none = a pool changed since.
-    stories: Option<Arc<[Story]>>,
-    /// What was last seen of a pool when it changed.
-    evidence: BTreeMap<PoolKey, Arc<str>>,
+    stories: Stories,
     shared: Shared,
     generation: u64,
     /// Book revision of the published world; none = a new catalog waits.
@@ -94,8 +92,7 @@ impl State {
             saved_at_ms: now_ms,
             catalog: first.catalog,
             pools: first.pools,
-            stories: None,
-            evidence: BTreeMap::new(),
+            stories: Stories::default(),
             shared: Shared::new(snapshot),
             generation: 1,
             published_at_ms: now_ms,
@@ -152,7 +149,8 @@ impl State {
         let changes = self.reapply(now_ms);
         self.catalog = compiled.catalog;
         self.pools = compiled.pools;
-        (self.published, self.stories) = (None, None);
+        self.published = None;
+        self.stories.renumber(&self.book);
         self.take(&changes);
     }
 
@@ -167,7 +165,7 @@ impl State {
             return;
         }
         self.generation += 1;
-        let health = Arc::new(self.book.view().with_stories(self.stories()));
+        let health = Arc::new(self.book.view().with_stories(self.stories.all(&self.book)));
         let next = Snapshot { catalog: Arc::clone(&self.catalog), health, generation: self.generation };
         self.retired.push(self.shared.publish(Arc::new(next)));
         self.published = Some(self.book.revision());
@@ -272,32 +270,12 @@ impl State {
         changes
     }
 
-    /// Logs what changed, and remembers the evidence of pools: a target's change comes right before those of its pools.
-    fn take(&mut self, changes: &[Change]) {
-        let mut seen: Arc<str> = Arc::default();
+    pub(super) fn take(&mut self, changes: &[Change]) {
         for change in changes {
             self.tally.count(change);
             self.log(change);
-            match change {
-                Change::Target { report, .. } => seen = report.to_string().into(),
-                Change::Pool { pool, .. } => {
-                    let key = self.book.layout().pools.get(pool.0 as usize).map(|pool| pool.key.clone());
-                    key.into_iter().for_each(|key| _ = self.evidence.insert(key, Arc::clone(&seen)));
-                    self.stories = None;
-                }
-                Change::Flag { .. } | Change::Held { .. } => {}
-            }
         }
-    }
-
-    /// How each pool came to be what it is; made anew only when one has changed.
-    fn stories(&mut self) -> Arc<[Story]> {
-        let State { book, evidence, stories, .. } = self;
-        let of = |(id, pool): (PoolId, &PoolLayout)| Story {
-            since_ms: book.pool(id).map_or(0, |standing| standing.since_ms),
-            evidence: evidence.get(&pool.key).cloned().unwrap_or_default(),
-        };
-        Arc::clone(stories.get_or_insert_with(|| (0..).map(PoolId).zip(&book.layout().pools).map(of).collect()))
+        self.stories.hear(changes, &self.book);
     }
 
     fn log(&self, change: &Change) {

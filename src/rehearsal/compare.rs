@@ -149,6 +149,8 @@ impl Comparison {
 /// Who asks, and where that is in the geo data before and after.
 pub struct Comparer<'w> {
     groups: &'w [Group],
+    /// Clients that are hashed are asked for once a place, not once a part of each network.
+    is_coarse: bool,
     cells: Vec<Cell>,
 }
 
@@ -178,9 +180,10 @@ pub fn summary(before: &Arc<Catalog>, after: &Arc<Catalog>) -> String {
     let up = |catalog: &Arc<Catalog>| Snapshot { catalog: Arc::clone(catalog), ..Snapshot::default() };
     let (one, other) = (up(before), up(after));
     let groups = Audience::Addresses.groups([&before.table, &after.table]);
+    let comparer = Comparer::new([&before.table, &after.table], &groups).coarse();
     let mut moved: Vec<(f64, String)> = Vec::new();
     for (family, rtype) in [(Family::V4, "A"), (Family::V6, "AAAA")] {
-        for comparison in compare(&one, &other, &groups, family, None) {
+        for comparison in comparer.compare([&one, &other], family, None) {
             let largest = comparison.moves.iter().max_by(|(_, one), (_, other)| one.weight.total_cmp(&other.weight));
             let (Some(((from, to), way)), Some(name)) = (largest, comparison.names.first()) else { continue };
             let (all, most) = (comparison.percent(comparison.moved()), comparison.percent(way.weight));
@@ -218,7 +221,12 @@ impl<'w> Comparer<'w> {
                 cells[at].largest = *group;
             }
         }
-        Comparer { groups, cells }
+        Comparer { groups, is_coarse: false, cells }
+    }
+
+    /// In a fraction of the time, where many clients are hashed for shares: the sums are those of a sample.
+    pub fn coarse(self) -> Comparer<'w> {
+        Comparer { is_coarse: true, ..self }
     }
 
     /// As [`compare`], for worlds with these tables.
@@ -248,7 +256,8 @@ impl<'w> Comparer<'w> {
 
     fn name(&self, sides: [Side<'_>; 2]) -> Comparison {
         let mut tally = Tally::new(sides);
-        if sides.iter().any(Side::draws) {
+        let draws = sides.iter().any(Side::draws);
+        if draws && !self.is_coarse {
             let floor = sides[0].world.catalog.settings.hash_floor;
             for group in self.groups {
                 let floor = if group.network.family() == Family::V4 { floor.v4 } else { floor.v6 };
@@ -263,7 +272,8 @@ impl<'w> Comparer<'w> {
             for cell in &self.cells {
                 let ranking = |at: usize| sides[at].family.plan.ranking_id(cell.places[at]);
                 let address = cell.largest.network.network();
-                let served = *known.entry([ranking(0), ranking(1)]).or_insert_with(|| sides.map(|side| side.served(address)));
+                let served = || sides.map(|side| side.served(address));
+                let served = if draws { served() } else { *known.entry([ranking(0), ranking(1)]).or_insert_with(served) };
                 tally.add(cell.places, served, cell.weight, &cell.largest);
             }
         }

@@ -121,7 +121,7 @@ fn arrows(comparison: &Comparison, regions: &[Region]) -> String {
     let mut moves: Vec<_> = comparison.moves.iter().collect();
     moves.sort_by(|(_, one), (_, other)| other.weight.total_cmp(&one.weight));
     let mut svg = String::from(
-        "<defs><marker id=\"head\" viewBox=\"0 0 8 8\" refX=\"7\" refY=\"4\" markerWidth=\"10\" markerHeight=\"10\" \
+        "<defs><marker id=\"head\" viewBox=\"0 0 8 8\" refX=\"12\" refY=\"4\" markerWidth=\"10\" markerHeight=\"10\" \
          markerUnits=\"userSpaceOnUse\" orient=\"auto\"><path d=\"M0 0L8 4L0 8Z\" fill=\"#333\"/></marker></defs>\n",
     );
     for ((from, to), moved) in moves.into_iter().take(MAX_ARROWS) {

@@ -108,6 +108,7 @@ pub struct Plan {
     by_place: Box<[u32]>,
     /// By range; empty where no answer depends on the client.
     scopes: Box<[u8]>,
+    ranks_by_place: bool,
     has_shared_bands: bool,
 }
 
@@ -148,7 +149,8 @@ impl Plan {
         }
         let orders = rankings.distinct_orders();
         // An answer that is the same for every client has scope 0 (BEHAVIOUR S4), and whether the peer stands in for one does not matter.
-        let tells_clients_apart = key.hashes_clients || orders.iter().any(|order| *order > 0);
+        let ranks_by_place = orders.iter().any(|order| *order > 0);
+        let tells_clients_apart = key.hashes_clients || ranks_by_place;
         let scope_key = |place: PlaceId| (orders[by_place[place.0 as usize] as usize], table.kind(place));
         let scopes = if tells_clients_apart { table.scopes(scope_key) } else { Box::default() };
         let has_shared_bands = rankings.interned.keys().any(|ranking| ranking.head.windows(2).any(|pair| pair[0].band == pair[1].band));
@@ -159,6 +161,7 @@ impl Plan {
             tails: tails.list.into(),
             by_place: by_place.into(),
             scopes,
+            ranks_by_place,
             has_shared_bands,
         })
     }
@@ -182,6 +185,11 @@ impl Plan {
     /// Whether the place of a client, or its own network, enters the answer.
     pub fn tells_clients_apart(&self) -> bool {
         !self.scopes.is_empty()
+    }
+
+    /// Whether the place of a client enters the answer: with `order: any` all places may rank alike.
+    pub fn ranks_by_place(&self) -> bool {
+        self.ranks_by_place
     }
 
     /// How many different rankings there are.

@@ -65,7 +65,7 @@ mod tests {
             let read = query::parse(&message).unwrap_or_else(|_| panic!("{subnet:?}"));
             assert_eq!((read.question.name(), read.question.qtype), (name.as_wire(), rtype::AAAA));
             let ecs = read.edns.unwrap().ecs;
-            assert_eq!(ecs.map(|ecs| ecs.source), subnet.map(|(_, source)| source));
+            assert_eq!(ecs.map(|ecs| ecs.source()), subnet.map(|(_, source)| source));
             assert_eq!(ecs.and_then(|ecs| ecs.address()), subnet.filter(|(_, source)| *source > 0).map(|(address, _)| address));
         }
     }
