@@ -1,6 +1,9 @@
 //! The corridor: one query in, one reply out. Every transport, `explain` and the tests come through [`answer`].
 //! It reads one immutable world; it allocates nothing, locks nothing, asks no clock and formats nothing.
 
+pub mod explain;
+mod why;
+
 use std::net::SocketAddr;
 
 use crate::geo::{Family, RegionId};
@@ -9,7 +12,7 @@ use crate::snapshot::Snapshot;
 use crate::steer::NODATA_TTL_S;
 pub use crate::steer::balance::Turns;
 pub use crate::steer::decide::Reason;
-use crate::steer::decide::{Client, Decision, NoTrace, Question, decide};
+use crate::steer::decide::{Client, Decision, NoTrace, Question, Trace, decide};
 use crate::wire::edns::OptReply;
 use crate::wire::qname::QName;
 use crate::wire::query::{self, Fault, Query};
@@ -135,6 +138,11 @@ impl Outcome {
 
 /// Answers one query from one world into `out` (at least 512 octets; a reply is never longer than `out`).
 pub fn answer(world: &Snapshot, ask: &Ask<'_>, out: &mut [u8]) -> Outcome {
+    answer_traced(world, ask, out, &mut NoTrace)
+}
+
+/// As [`answer`], and tells how a steered name was decided.
+pub fn answer_traced<T: Trace>(world: &Snapshot, ask: &Ask<'_>, out: &mut [u8], trace: &mut T) -> Outcome {
     let settings = &world.catalog.settings;
     let query = match query::parse(ask.bytes) {
         Ok(query) => query,
@@ -149,10 +157,11 @@ pub fn answer(world: &Snapshot, ask: &Ask<'_>, out: &mut [u8]) -> Outcome {
     let opt = if answers_options(&query) { opt } else { opt.map(OptReply::bare) };
     let mut qname = QName::default();
     qname.read(&query.question);
-    let mut page = Page::new(world, ask, &query, Reply::new(out, limit, &query, opt));
+    let mut page = Page::new(world, ask, &query, Reply::new(out, limit, &query, opt), trace);
     // The order of judgement: class, meta types, zone (BEHAVIOUR N10); everything before it is in `query::parse`.
     match (query.tsig, query.question.qclass, rtype::refusal(query.question.qtype)) {
         (true, ..) => page.refuse(Rcode::NOTAUTH),
+        (_, class::IN | class::CH, None) if query.question.qtype == rtype::TXT && why::is_asked(&qname) && page.why(&qname) => {}
         (_, class::CH, _) => page.chaos(&qname),
         (_, class::IN, None) => match world.catalog.zones.find(&qname, query.question.qtype) {
             Some(found) => page.found(&found),
@@ -187,7 +196,7 @@ impl<'w> Way<'w> {
 }
 
 /// A reply while it is written, with what is told of it afterwards.
-struct Page<'a, 'o> {
+struct Page<'a, 'o, T> {
     world: &'a Snapshot,
     ask: &'a Ask<'a>,
     query: &'a Query<'a>,
@@ -195,14 +204,15 @@ struct Page<'a, 'o> {
     outcome: Outcome,
     authoritative: bool,
     scope: u8,
+    trace: &'a mut T,
 }
 
-impl<'a, 'o> Page<'a, 'o> {
-    fn new(world: &'a Snapshot, ask: &'a Ask<'a>, query: &'a Query<'a>, reply: Reply<'o>) -> Page<'a, 'o> {
+impl<'a, 'o, T: Trace> Page<'a, 'o, T> {
+    fn new(world: &'a Snapshot, ask: &'a Ask<'a>, query: &'a Query<'a>, reply: Reply<'o>, trace: &'a mut T) -> Page<'a, 'o, T> {
         let mut outcome = Outcome::new(0, Class::Positive, Rcode::NOERROR);
         outcome.ecs = query.edns.as_ref().is_some_and(|edns| edns.ecs.is_some());
         outcome.cookie = query.edns.as_ref().is_some_and(|edns| edns.cookie.is_some());
-        Page { world, ask, query, reply, outcome, authoritative: false, scope: 0 }
+        Page { world, ask, query, reply, outcome, authoritative: false, scope: 0, trace }
     }
 
     fn finish(mut self) -> Outcome {
@@ -292,7 +302,9 @@ impl<'a, 'o> Page<'a, 'o> {
             seed: self.ask.seed,
             now_ms: self.ask.now_ms,
         };
-        let decision = decide(&question, &mut NoTrace);
+        self.trace.steered(&question, subnet.is_some());
+        let decision = decide(&question, self.trace);
+        self.trace.decided(&decision);
         self.outcome.steering = Some(id);
         self.outcome.reason = decision.reason;
         // Several steered names on one chain share the option: the longest scope holds for all (BEHAVIOUR S7).

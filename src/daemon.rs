@@ -15,12 +15,13 @@ use crate::api::{self, Control};
 use crate::clock::Clock;
 use crate::config::compile::{Compiled, Earlier, compile};
 use crate::config::load;
-use crate::config::model::Server;
+use crate::config::model::{Server, Test};
 use crate::diag::Diagnostics;
 use crate::health::{NodeId, TargetKey};
 use crate::keeper::{Ended, Keeper};
 use crate::metrics::Registry;
 use crate::prober::{Prober, Resolver};
+use crate::rehearsal::{expectations, summary};
 use crate::server::{self, NowMs, Running};
 use wishes::{Wish, Wishes};
 
@@ -41,23 +42,30 @@ pub enum DaemonError {
 pub struct Prepared {
     /// Settings of this server.
     pub server: Server,
-    /// The geo files, in the order of their numbers in the place table.
-    pub geo_files: Vec<PathBuf>,
     /// The compiled world.
     pub compiled: Compiled,
+    /// What some clients shall be answered; nobody has asked yet, see [`rehearse`].
+    pub tests: Vec<Test>,
     /// Warnings.
     pub warnings: Diagnostics,
 }
 
-/// Loads and compiles; exactly this is what `check` runs, what `serve` starts from and what a reload does.
+/// Loads, compiles and asks the configuration's own tests; exactly this is what `check` runs, what `serve` starts from and what a reload does.
+pub fn rehearse(path: &Path, earlier: Option<&Earlier>) -> Result<Prepared, Diagnostics> {
+    let mut prepared = prepare(path, earlier)?;
+    expectations::run(&prepared.compiled, &prepared.tests, &mut prepared.warnings);
+    if prepared.warnings.has_errors() { Err(prepared.warnings) } else { Ok(prepared) }
+}
+
+/// Loads and compiles, as tools do that look into a configuration, with failing tests too.
 pub fn prepare(path: &Path, earlier: Option<&Earlier>) -> Result<Prepared, Diagnostics> {
     let loaded = load(path);
     let mut diagnostics = loaded.diagnostics;
     let Some(model) = loaded.model else { return Err(diagnostics) };
-    let geo_files = model.geo.files.iter().map(|file| file.path.clone()).collect();
     let server = model.server.clone();
+    let tests = model.tests.clone();
     match compile(model, earlier, &mut diagnostics) {
-        Some(compiled) if !diagnostics.has_errors() => Ok(Prepared { server, geo_files, compiled, warnings: diagnostics }),
+        Some(compiled) if !diagnostics.has_errors() => Ok(Prepared { server, compiled, tests, warnings: diagnostics }),
         _ => Err(diagnostics),
     }
 }
@@ -149,7 +157,9 @@ impl Daemon {
         let registry = Registry::new();
         let control = match server.control_path() {
             None => None,
-            Some(path) => Some(api::listen(&path, keeper.health(), clock.clone()).map_err(system("open the control socket"))?),
+            Some(path) => Some(
+                api::listen(&path, keeper.health(), keeper.shared().clone(), clock.clone()).map_err(system("open the control socket"))?,
+            ),
         };
         let now: NowMs = Arc::new(move || clock.now_ms());
         let config = server::Config::new(server.listen.clone(), server.workers);
@@ -182,6 +192,7 @@ impl Daemon {
         let Prepared { server, compiled, warnings, .. } = prepared;
         log_warnings(&warnings);
         self.warn_of_restart(&server);
+        let before = Arc::clone(&self.keeper.shared().load().catalog);
         let earlier = Arc::new(Earlier::of(&compiled));
         let hosts = compiled.layout.hosts();
         self.keeper.world().install(compiled)?;
@@ -189,6 +200,12 @@ impl Daemon {
         self.resolver.set(&server.resolvers, hosts);
         let world = self.keeper.shared().load();
         tracing::info!(generation = world.generation, zones = world.catalog.zones.zones().len(), "reloaded");
+        // Some seconds over a large database, for which no signal shall wait.
+        let after = Arc::clone(&world.catalog);
+        let tell = move || tracing::info!("with everything up, by addresses: {}", summary(&before, &after));
+        if let Err(error) = std::thread::Builder::new().name("summary".into()).spawn(tell) {
+            tracing::warn!(%error, "what the reload moves cannot be told");
+        }
         Ok(())
     }
 

@@ -1,7 +1,8 @@
 //! Meridian: an authoritative DNS server for GeoDNS and global server load balancing.
 //!
 //! The modules in reading order: first the words (`name`, `number`, `diag`, `clock`), then what a query meets on its way
-//! (`wire`, `zone`, `geo`, `health`, `steer`, `answer`, `snapshot`), then what prepares that world (`config`, `keeper`, `prober`),
+//! (`wire`, `zone`, `geo`, `health`, `steer`, `answer`, `snapshot`), then what prepares that world (`config`, `keeper`, `prober`) and tries
+//! it beforehand (`rehearsal`),
 //! and last what carries it (`server`, `metrics`, `daemon`, `cli`). ARCHITECTURE.md says who may import whom.
 
 pub mod answer;
@@ -18,6 +19,7 @@ pub mod metrics;
 pub mod name;
 pub mod number;
 pub mod prober;
+pub mod rehearsal;
 pub mod server;
 pub mod snapshot;
 pub mod steer;

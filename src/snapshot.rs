@@ -2,11 +2,12 @@
 //! This room builds nothing and decides nothing.
 
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use arc_swap::{ArcSwap, Cache};
 
-use crate::geo::{PlaceTable, Point, Prefix};
+use crate::geo::{PlaceTable, Point, Prefix, SourceId};
 use crate::health::HealthView;
 use crate::name::Name;
 use crate::steer::Steering;
@@ -27,6 +28,8 @@ pub struct Catalog {
     pub steerings: Vec<Steering>,
     /// Regions in the order of the files; a `RegionId` is an index here.
     pub regions: Vec<Region>,
+    /// The geo files, in the order of their numbers in the place table.
+    pub geo_files: Vec<PathBuf>,
     /// Names of services; `Steering::service` is an index here.
     pub services: Vec<String>,
     /// How many round-robin counters a worker needs.
@@ -37,9 +40,24 @@ impl Default for Catalog {
     /// A world without zones: every question is refused.
     fn default() -> Catalog {
         let hash_floor = HashFloor::default();
-        let settings = Settings { udp_size: 1232, nsid: None, chaos: vec![], ecs_enabled: true, ecs_from: vec![], hash_floor };
+        let settings =
+            Settings { udp_size: 1232, nsid: None, chaos: vec![], ecs_enabled: true, ecs_from: vec![], explain_from: vec![], hash_floor };
         let (zones, table) = (Zones::new(vec![]), Arc::new(PlaceTable::empty()));
-        Catalog { settings, zones, table, steerings: vec![], regions: vec![], services: vec![], turn_slots: 0 }
+        Catalog { settings, zones, table, steerings: vec![], regions: vec![], geo_files: vec![], services: vec![], turn_slots: 0 }
+    }
+}
+
+impl Catalog {
+    /// Who said where a place is, for people.
+    pub fn source_text(&self, source: SourceId) -> String {
+        let file = |index: u16| self.geo_files.get(usize::from(index));
+        match source {
+            SourceId::Override => "`networks:`".into(),
+            SourceId::File(index) => file(index).map_or_else(|| "a geo file".into(), |path| path.display().to_string()),
+            SourceId::BuiltIn => "the built-in world table (one point for a registry's whole region: often 1,000 km off and more)".into(),
+            SourceId::Embedded => "nobody: the prefix is too short to hold the IPv4 address inside".into(),
+            SourceId::None => "nobody".into(),
+        }
     }
 }
 
@@ -65,11 +83,18 @@ pub struct Settings {
     pub ecs_enabled: bool,
     /// Peers whose client subnets are believed; empty = all.
     pub ecs_from: Vec<Prefix>,
+    /// Peers who may ask why (`TXT _why.NAME`).
+    pub explain_from: Vec<Prefix>,
     /// Granularity of client hashes.
     pub hash_floor: HashFloor,
 }
 
 impl Settings {
+    /// Whether this peer may ask why it is answered as it is.
+    pub fn explains_to(&self, peer: IpAddr) -> bool {
+        self.explain_from.iter().any(|prefix| prefix.contains(peer))
+    }
+
     /// Whether client subnets that this peer sends are used (BEHAVIOUR E7).
     #[inline]
     pub fn believes(&self, peer: IpAddr) -> bool {

@@ -124,7 +124,7 @@ fn the_example_of_the_design_is_read_as_it_says() {
     let us_east = &model.regions[0];
     assert_eq!((us_east.name.as_str(), us_east.weight, us_east.state), ("us-east", Weight::ONE, None));
     let endpoints = &us_east.offers[0].endpoints;
-    assert_eq!(endpoints.iter().map(|e| e.address.to_string()).collect::<Vec<_>>(), ["192.0.2.10", "192.0.2.11", "2001:db8:1::10"]);
+    assert_eq!(endpoints.iter().map(|e| e.at.to_string()).collect::<Vec<_>>(), ["192.0.2.10", "192.0.2.11", "2001:db8:1::10"]);
     assert_eq!(endpoints[1].weight, weight(2.0));
     let monitor = &us_east.offers[0].monitors[0];
     assert_eq!((monitor.port, monitor.interval_ms, monitor.timeout_ms, monitor.fall, monitor.rise), (8080, 5000, 2000, 3, 5));
@@ -292,7 +292,7 @@ fn anchors_aliases_and_merge_keys_save_typing() {
     let files = [("meridian.yaml", PLAIN_SERVER), ("regions.yaml", regions), ("example.com.zone.yaml", PLAIN_ZONE)];
     let model = model_of(load_files("merge", &files));
     let offer = &model.regions[1].offers[0];
-    assert_eq!((offer.endpoints[0].address.to_string().as_str(), offer.monitors.len()), ("192.0.2.2", 1));
+    assert_eq!((offer.endpoints[0].at.to_string().as_str(), offer.monitors.len()), ("192.0.2.2", 1));
 }
 
 /// Paths as seen from the folder of the case.

@@ -118,7 +118,7 @@ fn the_program_prints_what_is_shown() {
         for part in blocks.iter().filter(|block| block.language() == "console").flat_map(|block| block.text.split("$ ")) {
             let (command, output) = part.split_once('\n').unwrap_or_default();
             let arguments = command.strip_prefix("meridian ").or(command.strip_prefix("cargo run --release -- ")).unwrap_or_default();
-            if arguments.starts_with("explain ") || arguments.starts_with("geo ") {
+            if ["explain ", "geo ", "simulate ", "diff "].iter().any(|word| arguments.starts_with(word)) {
                 let printed = Command::new(env!("CARGO_BIN_EXE_meridian")).args(arguments.split(' ')).current_dir(root()).output().unwrap();
                 assert_eq!(String::from_utf8_lossy(&printed.stdout), output, "{}: {command}", page.display());
                 shown += 1;
@@ -136,6 +136,8 @@ fn every_key_is_documented() {
         ("configuration.md", "server", "ecs: {not_a_key: 1}"),
         ("configuration.md", "server", "hash: {not_a_key: 1}"),
         ("configuration.md", "server", "networks: {10.0.0.0/8: {not_a_key: 1}}"),
+        ("configuration.md", "server", "tests: [{not_a_key: 1}]"),
+        ("configuration.md", "server", "tests: [{name: a., client: 192.0.2.1, expect: {not_a_key: 1}}]"),
         ("regions.md", "region", "not_a_key: 1"),
         ("regions.md", "region", "location: {not_a_key: 1}"),
         ("regions.md", "service", "not_a_key: 1"),

@@ -166,6 +166,10 @@ fn h1_each_address_of_a_host_is_probed_by_itself_and_before_the_first_answer() {
     assert!(code == Some(1) && shown.contains("  resolve") && shown.contains("verdict      good: HTTP 200"), "{shown}");
     assert!(shown.contains(&format!("(Host lb.example.net:{})", backend.port())), "{shown}");
     assert!(shown.contains("verdict      failed: connection refused"), "{shown}");
+    names.fail("lb.example.net");
+    let (code, shown, _) = meridian(&folder, &["probe", "web"]);
+    assert!(code == Some(1) && shown.starts_with("r1/web/lb.example.net\n  resolve      failed: "), "{shown}");
+    names.set("lb.example.net", &["127.0.0.1", "127.0.0.2"]);
     let (_, shown, _) = meridian(&folder, &["explain", "www.example.com", "--client", "192.0.2.7"]);
     assert!(shown.contains("IN A 127.0.0.1") && shown.contains("IN A 127.0.0.2"), "{shown}");
     let (code, shown, _) = meridian(&folder, &["check"]);

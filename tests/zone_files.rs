@@ -208,9 +208,10 @@ fn c1_a_name_below_a_dname_gets_it_with_the_cname_that_it_stands_for() {
     assert_eq!(
         reply.answers(),
         [
-            &format!("old.example.com. 77 DNAME {NEW}"),
-            "WWW.old.Example.com. 77 CNAME WWW.New.example.com.",
-            "WWW.New.example.com. 300 A 192.0.2.1",
+            // Names point to the question where they are the same in any letters (RFC 4343 4.1).
+            &format!("old.Example.com. 77 DNAME {NEW}"),
+            "WWW.old.Example.com. 77 CNAME WWW.New.Example.com.",
+            "WWW.New.Example.com. 300 A 192.0.2.1",
         ]
     );
 }
@@ -231,7 +232,7 @@ fn c2_chains_through_dnames_go_on_inside_the_zone() {
     assert_eq!(last("x.wild.old.example.com"), "x.wild.New.example.com. 300 A 192.0.2.2");
     assert_eq!(last("www.twice.example.com"), "www.New.example.com. 300 A 192.0.2.1");
     assert_eq!(last("alias.example.com"), "www.New.example.com. 300 A 192.0.2.1");
-    assert_eq!(last("in.example.com"), "www.new.example.com. 300 A 192.0.2.1");
+    assert_eq!(last("in.example.com"), "www.New.example.com. 300 A 192.0.2.1");
     assert_eq!(last("www.steered.example.com"), "www.to.example.com. 60 A 192.0.2.1");
     assert_eq!(last("www.gone.example.com"), "www.gone.example.com. 300 CNAME www.example.net.");
     let (_, missing) = world.ask(&query("nobody.old.example.com", "A"));

@@ -1,5 +1,7 @@
-//! The control socket: a Unix socket by which `meridian status` and `meridian ctl` speak to the running server.
-//! It has the narrow handle of health and nothing else: it cannot touch what is configured, and it is never reachable over a network.
+//! The control socket: a Unix socket by which `meridian status`, `meridian ctl` and `meridian explain --live` speak to the running server.
+//! It has the narrow handle of health and reads the world: it cannot touch what is configured, and it is never reachable over a network.
+
+mod explain;
 
 use std::fs;
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -10,10 +12,14 @@ use std::time::Duration;
 
 use serde_json::json;
 
+use crate::answer::explain::{Asked, Explanation, explain};
 use crate::clock::Clock;
+use crate::geo::{Family, Prefix};
 use crate::health::Override;
 use crate::health::overrides::{Forced, MAX_TEXT, Selector};
 use crate::keeper::{HealthHandle, Status};
+use crate::name::Name;
+use crate::snapshot::Shared;
 
 /// Longest request: one line with a selector and two texts.
 const MAX_REQUEST: u64 = 4096;
@@ -26,7 +32,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 pub struct Control(PathBuf);
 
 /// Serves the socket at `path` on a thread of its own. A socket file that nobody listens on any more is replaced.
-pub fn listen(path: &Path, health: HealthHandle, clock: Clock) -> io::Result<Control> {
+pub fn listen(path: &Path, health: HealthHandle, world: Shared, clock: Clock) -> io::Result<Control> {
     if UnixStream::connect(path).is_ok() {
         return Err(io::Error::new(io::ErrorKind::AddrInUse, "another server listens there"));
     }
@@ -42,7 +48,7 @@ pub fn listen(path: &Path, health: HealthHandle, clock: Clock) -> io::Result<Con
     let serve = move || {
         for stream in listener.incoming() {
             // One client at a time: they are few, and each is done in milliseconds.
-            let served = stream.and_then(|stream| serve_one(&stream, &health, &clock));
+            let served = stream.and_then(|stream| serve_one(&stream, &health, &world, &clock));
             if let Err(error) = served {
                 tracing::debug!(%error, "a client of the control socket went away");
             }
@@ -73,7 +79,7 @@ pub fn ask(path: &Path, fields: &[&str]) -> Result<String, String> {
     }
 }
 
-fn serve_one(stream: &UnixStream, health: &HealthHandle, clock: &Clock) -> io::Result<()> {
+fn serve_one(stream: &UnixStream, health: &HealthHandle, world: &Shared, clock: &Clock) -> io::Result<()> {
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
     let mut line = Vec::new();
@@ -83,7 +89,7 @@ fn serve_one(stream: &UnixStream, health: &HealthHandle, clock: &Clock) -> io::R
     }
     let line = String::from_utf8_lossy(&line);
     let fields: Vec<&str> = line.split('\t').collect();
-    let (word, text) = match answer(&fields, health, clock) {
+    let (word, text) = match answer(&fields, health, world, clock) {
         Ok(text) => ("ok", text),
         Err(text) => ("error", text),
     };
@@ -91,8 +97,20 @@ fn serve_one(stream: &UnixStream, health: &HealthHandle, clock: &Clock) -> io::R
     stream.write_all(format!("{word}\n{text}\n").as_bytes())
 }
 
-fn answer(fields: &[&str], health: &HealthHandle, clock: &Clock) -> Result<String, String> {
+fn answer(fields: &[&str], health: &HealthHandle, world: &Shared, clock: &Clock) -> Result<String, String> {
     match fields {
+        ["explain", format, qtype, name, client] => {
+            let name = Name::parse(name, None).map_err(|error| error.to_string())?;
+            let client: Prefix = client.parse().map_err(|error| format!("{error}"))?;
+            let family = if *qtype == "AAAA" { Family::V6 } else { Family::V4 };
+            let asked = Asked { name, family, subnet: Some(client), peer: client.network() };
+            let world = world.load();
+            told(
+                &explain(&world, asked, clock.now_ms()),
+                *format == "json",
+                &format!("as the server has it, generation {}", world.generation),
+            )
+        }
         ["status"] => Ok(status_json(&health.status()?)),
         ["force", state, selector, until, author, reason] => {
             let state = [Override::Up, Override::Down, Override::Drain].into_iter().find(|known| known.to_string() == *state);
@@ -115,6 +133,12 @@ fn answer(fields: &[&str], health: &HealthHandle, clock: &Clock) -> Result<Strin
         },
         _ => Err("the request is unknown".to_owned()),
     }
+}
+
+/// What kind of answer it is on the first line, then the explanation. `health` says where the health is from.
+pub fn told(explanation: &Explanation<'_>, as_json: bool, health: &str) -> Result<String, String> {
+    let text = if as_json { explain::json(explanation, health)?.to_string() } else { explain::text(explanation, health)? };
+    Ok(format!("{}\n{text}", explanation.outcome.class.name()))
 }
 
 fn status_json(status: &Status) -> String {

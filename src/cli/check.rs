@@ -22,11 +22,14 @@ pub(super) struct Check {
 
 impl Check {
     pub(super) fn run(&self, out: &mut impl Write) -> Result<(), Failure> {
-        let Prepared { compiled, .. } = self.config.prepare()?;
+        let Prepared { compiled, tests, .. } = self.config.rehearse()?;
         print_zones(&compiled.catalog, out)?;
         print_names(&compiled.catalog, out)?;
         print_regions(&compiled, out)?;
         print_memory(&compiled, out)?;
+        if !tests.is_empty() {
+            writeln!(out, "tests\n  {} passed", tests.len())?;
+        }
         writeln!(out, "the configuration is good")?;
         Ok(())
     }
@@ -64,8 +67,8 @@ fn scope_class(catalog: &Catalog, family: &FamilySteering) -> String {
         (false, _) => "0, the same for every client".into(),
         (true, false) => "by place".into(),
         (true, true) => {
-            // With one ranking for all (`order: any`) only the hash tells clients apart.
-            let place = if family.plan.ranking_count() > 1 { "place and " } else { "" };
+            // Where all places rank alike (`order: any`) only the hash tells clients apart.
+            let place = if family.plan.ranks_by_place() { "place and " } else { "" };
             format!("by {place}client network, at least /{} and /{}", floor.v4, floor.v6)
         }
     }

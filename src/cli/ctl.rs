@@ -10,19 +10,20 @@ use serde_json::Value;
 use super::{ConfigArg, Failure};
 use crate::api;
 use crate::config::load;
+use crate::health::age_text as age;
 use crate::number;
 
 #[derive(Debug, Args)]
 pub(super) struct SocketArg {
     #[command(flatten)]
-    config: ConfigArg,
+    pub(super) config: ConfigArg,
     /// The control socket [default: `control` of the server file, else `control.sock` in its `state_dir`]
     #[arg(long, value_name = "PATH")]
     socket: Option<PathBuf>,
 }
 
 impl SocketArg {
-    fn path(&self) -> Result<PathBuf, Failure> {
+    pub(super) fn path(&self) -> Result<PathBuf, Failure> {
         if let Some(path) = &self.socket {
             return Ok(path.clone());
         }
@@ -174,14 +175,4 @@ fn print(status: &Value, out: &mut impl Write) -> Result<(), Failure> {
         table(&["FORCED", "STATE", "BY", "REASON"], forced.collect(), out)?;
     }
     Ok(())
-}
-
-/// `42s`, `7m`, `3h`, `5d`.
-fn age(seconds: u64) -> String {
-    match seconds {
-        0..120 => format!("{seconds}s"),
-        120..7_200 => format!("{}m", seconds / 60),
-        7_200..172_800 => format!("{}h", seconds / 3_600),
-        _ => format!("{}d", seconds / 86_400),
-    }
 }

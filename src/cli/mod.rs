@@ -3,20 +3,25 @@
 
 mod check;
 mod ctl;
+mod diff;
 mod explain;
 mod geo;
 mod probe;
+mod rehearsed;
 mod serve;
+mod simulate;
 mod zone;
 
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::config::compile::Earlier;
 use crate::config::default_path;
 use crate::daemon::{self, DaemonError, Prepared};
+use crate::diag::Diagnostics;
 
 #[derive(Debug, Parser)]
 #[command(name = "meridian", version, about = "Authoritative DNS server for GeoDNS and global server load balancing")]
@@ -33,6 +38,10 @@ enum Command {
     Check(check::Check),
     /// Say step by step what a client would be answered, and why
     Explain(explain::Explain),
+    /// Say who goes where when something is down; exit code 1 where clients are lost or a capacity is exceeded
+    Simulate(simulate::Simulate),
+    /// Say how many clients another configuration would move, from where to where
+    Diff(diff::Diff),
     /// Show what is up, since when and why; exit code 1 where a region is not available
     Status(ctl::Status),
     /// Force regions, services or endpoints up, down or to drain by hand
@@ -64,7 +73,16 @@ impl ConfigArg {
 
     /// Loads and compiles; warnings go to standard error.
     fn prepare(&self) -> Result<Prepared, Failure> {
-        let prepared = daemon::prepare(&self.path()?, None).map_err(|found| Failure::Config(found.to_string()))?;
+        self.loaded(daemon::prepare)
+    }
+
+    /// The same, and asks the tests of the configuration.
+    fn rehearse(&self) -> Result<Prepared, Failure> {
+        self.loaded(daemon::rehearse)
+    }
+
+    fn loaded(&self, load: impl Fn(&Path, Option<&Earlier>) -> Result<Prepared, Diagnostics>) -> Result<Prepared, Failure> {
+        let prepared = load(&self.path()?, None).map_err(|found| Failure::Config(found.to_string()))?;
         eprint!("{}", prepared.warnings);
         Ok(prepared)
     }
@@ -103,6 +121,8 @@ pub fn run() -> ExitCode {
         Command::Serve(serve) => serve.run(),
         Command::Check(check) => check.run(&mut out),
         Command::Explain(explain) => explain.run(&mut out),
+        Command::Simulate(simulate) => simulate.run(&mut out),
+        Command::Diff(diff) => diff.run(&mut out),
         Command::Status(status) => status.run(&mut out),
         Command::Ctl(ctl) => ctl.run(&mut out),
         Command::Probe(probe) => probe.run(&mut out),

@@ -55,20 +55,22 @@ impl Probe {
         let hosts = chosen.iter().filter_map(|(_, _, endpoint)| endpoint.at.host().cloned());
         let hosts = resolve_once(&model.server.resolvers, hosts)?;
         let resolve_us = clock.now_us();
-        let jobs = jobs(&chosen, &hosts, resolve_us)?;
+        let (jobs, unresolved) = jobs(&chosen, &hosts, resolve_us);
         let targets: Vec<TargetKey> = jobs.iter().map(|job| job.target.clone()).collect();
         let runs = run_once(&targets, &clock)?;
         if self.format == "json" {
             let probes: Vec<Value> = jobs.iter().zip(&runs).map(|(job, run)| to_json(job, run)).collect();
-            writeln!(out, "{}", json!({ "probes": probes }))?;
+            let unresolved: Vec<Value> = unresolved.iter().map(|(place, why)| json!({ "for": place, "error": why })).collect();
+            writeln!(out, "{}", json!({ "probes": probes, "unresolved": unresolved }))?;
         } else {
             jobs.iter().zip(&runs).try_for_each(|(job, run)| print(job, run, out))?;
+            unresolved.iter().try_for_each(|(place, why)| writeln!(out, "{place}\n  {:<12} failed: {why}", "resolve"))?;
         }
         let decides = |job: &Job| !job.target.monitor.observe_only;
         let failed = jobs.iter().zip(&runs).filter(|(job, run)| decides(job) && !serves(run.report.outcome)).count();
-        match failed {
+        match failed + unresolved.len() {
             0 => Ok(()),
-            failed => Err(Failure::Failed(format!("{failed} of {} probes failed", jobs.len()))),
+            failed => Err(Failure::Failed(format!("{failed} of {} probes failed", jobs.len() + unresolved.len()))),
         }
     }
 
@@ -99,9 +101,9 @@ impl Probe {
     }
 }
 
-/// What is to be probed, each target once. Errors: a host name has no address.
-fn jobs(chosen: &[Chosen<'_>], hosts: &Hosts, resolve_us: u64) -> Result<Vec<Job>, Failure> {
-    let mut jobs: Vec<Job> = Vec::new();
+/// What is to be probed, each target once, and the host names that have no address, with the reason.
+fn jobs(chosen: &[Chosen<'_>], hosts: &Hosts, resolve_us: u64) -> (Vec<Job>, Vec<(String, String)>) {
+    let (mut jobs, mut unresolved) = (Vec::new(), Vec::new());
     for (place, offer, endpoint) in chosen {
         let place = format!("{place}/{}", endpoint.at);
         match &endpoint.at {
@@ -114,7 +116,7 @@ fn jobs(chosen: &[Chosen<'_>], hosts: &Hosts, resolve_us: u64) -> Result<Vec<Job
                 let usable: Vec<&IpAddr> = addresses.iter().filter(|address| endpoint.at.may_have(Family::of(**address))).collect();
                 if usable.is_empty() {
                     let why = host.and_then(|host| host.last.as_ref()?.1.error.clone()).unwrap_or_else(|| "no answer in time".into());
-                    return Err(Failure::Failed(format!("`{name}` cannot be resolved: {why}")));
+                    unresolved.push((place.clone(), why.into()));
                 }
                 for address in usable {
                     let targets = offer.monitors.iter().map(|monitor| monitor.of_host(name).target(*address));
@@ -124,7 +126,7 @@ fn jobs(chosen: &[Chosen<'_>], hosts: &Hosts, resolve_us: u64) -> Result<Vec<Job
         }
         offer.requires.iter().for_each(|target| add(&mut jobs, target.clone(), &place, None));
     }
-    Ok(jobs)
+    (jobs, unresolved)
 }
 
 /// Equal targets are probed once (BEHAVIOUR H2), here too.

@@ -2,6 +2,7 @@
 //! It never stops at a fault: what is wrong is reported and left out, so that one mistake shows once and hides no other.
 
 mod endpoints;
+mod expectations;
 mod fences;
 mod monitors;
 mod networks;
@@ -12,6 +13,7 @@ mod server;
 mod steer;
 mod zones;
 
+pub(super) use expectations::tests;
 pub(super) use networks::networks;
 pub(super) use records::{MAX_RECORDS, refusal, unknown_type};
 pub(super) use regions::Regions;

@@ -112,6 +112,7 @@ pub fn compile(mut model: Model, earlier: Option<&Earlier>, diagnostics: &mut Di
         table: Arc::clone(&table),
         steerings,
         regions: model.regions.iter().map(region).collect(),
+        geo_files: model.geo.files.iter().map(|file| file.path.clone()).collect(),
         services: model.services,
         turn_slots: pools.turn_slots as usize,
     };
@@ -156,6 +157,7 @@ fn settings(model: &Model) -> Settings {
         chaos: chaos.into_iter().filter_map(chaos_txt).collect(),
         ecs_enabled: server.ecs.enabled,
         ecs_from: server.ecs.from.clone(),
+        explain_from: server.explain_from.clone(),
         hash_floor: server.hash,
     }
 }

@@ -46,11 +46,12 @@ fn read(path: &Path, out: &mut Diagnostics) -> Option<Model> {
         regions.refuse_programs(out);
     }
     let overrides = check::networks(&fields, &regions, out);
+    let tests = check::tests(&fields, &regions, out);
     let mut zones = Zones::new(&regions);
     each_file(&fields, "zones", "\"*.zone.yaml\"", out, |node, out| zones.add_file(node, out));
     let (zones, steerings) = zones.finish(out);
     let (regions, services) = regions.into_parts();
-    Some(Model { server: server?, geo: GeoData { files, overrides }, regions: regions?, services, steerings, zones })
+    Some(Model { server: server?, geo: GeoData { files, overrides }, regions: regions?, services, steerings, zones, tests })
 }
 
 /// Reads the files of a key that must be there, one after the other; false if any of them could not be read.

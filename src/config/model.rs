@@ -5,6 +5,7 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
+use crate::diag::Mark;
 use crate::geo::{Family, GeoFile, Override, Point, Prefix, RegionId};
 use crate::health::hosts::HostName;
 use crate::health::view::ADMIT_ALL;
@@ -15,6 +16,7 @@ use crate::steer::decide::HashFloor;
 use crate::steer::order::OrderSpec;
 use crate::steer::rule::Rule;
 use crate::steer::{Families, OnAllDown, ShareSpec, Weight};
+use crate::wire::Rcode;
 use crate::zone::Zone;
 
 /// Addresses to listen on. Each has a thread per worker and transport, and a buffer of some 350 kB per UDP thread.
@@ -42,6 +44,44 @@ pub struct Model {
     pub steerings: Vec<Steer>,
     /// Checked zones, in the order of the files.
     pub zones: Vec<Zone>,
+    /// What some clients shall be answered.
+    pub tests: Vec<Test>,
+}
+
+/// One of `tests:`.
+#[derive(Debug, Clone)]
+pub struct Test {
+    /// Where it stands.
+    pub mark: Mark,
+    /// The name that is asked for.
+    pub name: Name,
+    /// The client subnet.
+    pub client: Prefix,
+    /// A or AAAA.
+    pub family: Family,
+    /// Regions and addresses of endpoints that are taken to be down, as typed.
+    pub down: Vec<String>,
+    /// What the answer must be.
+    pub expect: Expect,
+}
+
+/// Response codes that can be expected, as `dig` prints them.
+pub const RCODES: [(&str, Rcode); 4] =
+    [("NOERROR", Rcode::NOERROR), ("NXDOMAIN", Rcode::NXDOMAIN), ("REFUSED", Rcode::REFUSED), ("YXDOMAIN", Rcode::YXDOMAIN)];
+
+/// What an answer must be; what is not given may be anything.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Expect {
+    /// It comes from one of these.
+    pub regions: Vec<RegionId>,
+    /// It comes from none of these.
+    pub not_regions: Vec<RegionId>,
+    /// Every address of it is one of these; empty = it has none.
+    pub addresses: Option<Vec<IpAddr>>,
+    /// Its response code.
+    pub rcode: Option<Rcode>,
+    /// Its ECS scope.
+    pub scope: Option<u8>,
 }
 
 /// Settings of this server.
@@ -55,6 +95,8 @@ pub struct Server {
     pub udp_size: u16,
     /// Whose client subnets are believed.
     pub ecs: EcsPolicy,
+    /// Peers who may ask why (`explain_from`; default loopback).
+    pub explain_from: Vec<Prefix>,
     /// Granularity of client hashes in prefix lengths (`hash`; default /24 and /56).
     pub hash: HashFloor,
     /// NSID of this server (RFC 5001); none = not answered.

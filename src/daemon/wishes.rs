@@ -10,7 +10,7 @@ use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
-use super::{DaemonError, Prepared, prepare};
+use super::{DaemonError, Prepared, rehearse};
 use crate::config::compile::Earlier;
 
 /// What the process is asked to do.
@@ -64,7 +64,7 @@ impl Wishes {
         }
     }
 
-    /// Loads and compiles on a thread of its own; none if the process is to end before that is done.
+    /// Loads, compiles and asks the tests on a thread of its own; none if the process is to end before that is done.
     pub(super) fn prepare(
         &mut self,
         runtime: &Runtime,
@@ -72,7 +72,7 @@ impl Wishes {
         earlier: Option<Arc<Earlier>>,
     ) -> Result<Option<Prepared>, DaemonError> {
         let path = path.to_owned();
-        let load = runtime.spawn_blocking(move || prepare(&path, earlier.as_deref()));
+        let load = runtime.spawn_blocking(move || rehearse(&path, earlier.as_deref()));
         match runtime.block_on(self.unless_stopped(load)) {
             None => Ok(None),
             Some(Ok(prepared)) => prepared.map(Some).map_err(DaemonError::Config),

@@ -30,6 +30,8 @@ pub struct HealthBook {
     notes: Vec<PoolNote>,
     /// IPv4 and IPv6.
     families: [Family; 2],
+    /// Entries that wait for a sign of life from anywhere: few, while every report may be the sign.
+    waiting: BTreeSet<usize>,
     /// What changes by the mere passing of time.
     wakes: BTreeSet<(u64, Wake)>,
     /// See [`HealthBook::hold_at_most`].
@@ -159,6 +161,7 @@ impl HealthBook {
             memories: Vec::new(),
             notes: Vec::new(),
             families: [Family::default(); 2],
+            waiting: BTreeSet::new(),
             wakes: BTreeSet::new(),
             hold_max_ms: network::DEFAULT_HOLD_MAX_MS,
             view: HealthView::default(),
@@ -190,6 +193,7 @@ impl HealthBook {
         (0..).map(PoolId).zip(shown).for_each(|(id, shown)| shown.into_iter().for_each(|health| self.view.show(id, health)));
         let mut changes = Vec::new();
         self.wakes.clear();
+        self.waiting.clear();
         (0..self.entries.len()).for_each(|at| self.settle(at, now_ms, &mut changes));
         let all: Vec<PoolId> = (0..self.layout.pools.len() as u32).map(PoolId).collect();
         self.judge_pools(&all, now_ms, &mut changes);
@@ -202,17 +206,11 @@ impl HealthBook {
     pub fn report(&mut self, node: NodeId, target: &TargetKey, report: Report, now_ms: u64) -> Vec<Change> {
         let Some(&at) = self.index.get(target) else { return Vec::new() };
         let heard = node == NodeId::LOCAL && !network::is_silent(&report);
+        let waiting = if heard { self.hear(family_of(target), now_ms) } else { Vec::new() };
         self.entries[at].take(node, report, now_ms);
         let mut changes = Vec::new();
         self.settle(at, now_ms, &mut changes);
-        if heard {
-            let family = family_of(target);
-            self.families[family] = Family { heard_ms: Some(now_ms), held_since_ms: None };
-            // Whoever waits for a sign of life from anywhere has it now.
-            let doubted = |(other, entry): (usize, &Entry)| (entry.is_doubted() && family_of(&entry.target) == family).then_some(other);
-            let waiting: Vec<usize> = self.entries.iter().enumerate().filter_map(doubted).collect();
-            waiting.into_iter().for_each(|other| self.settle(other, now_ms, &mut changes));
-        }
+        waiting.into_iter().for_each(|other| self.settle(other, now_ms, &mut changes));
         changes
     }
 
@@ -287,6 +285,15 @@ impl HealthBook {
         measured(&self.entries, &self.probes, &self.layout, id)
     }
 
+    /// Something was heard in a family: a hold of it is over. Gives back who waited for that.
+    fn hear(&mut self, family: usize, now_ms: u64) -> Vec<usize> {
+        let was = std::mem::replace(&mut self.families[family], Family { heard_ms: Some(now_ms), held_since_ms: None });
+        if was.held_since_ms.is_some() {
+            self.entries.iter_mut().filter(|entry| family_of(&entry.target) == family).for_each(Entry::forget_silence);
+        }
+        self.waiting.iter().copied().filter(|at| family_of(&self.entries[*at].target) == family).collect()
+    }
+
     /// Builds index, entries and the ways between entries, endpoints and pools for a new layout.
     fn take_entries(&mut self, layout: &Layout, now_ms: u64) {
         let mut old = std::mem::take(&mut self.index);
@@ -325,6 +332,11 @@ impl HealthBook {
             old_wake_ms.iter().for_each(|due_ms| _ = self.wakes.remove(&(*due_ms, Wake::Entry(at))));
         }
         let entry = &self.entries[at];
+        if entry.waits_for_a_sign() {
+            self.waiting.insert(at);
+        } else {
+            self.waiting.remove(&at);
+        }
         entry.wake_ms.iter().for_each(|due_ms| _ = self.wakes.insert((*due_ms, Wake::Entry(at))));
         if before != entry.measured {
             let pools = entry.pools.clone();
@@ -394,15 +406,21 @@ fn family_of(target: &TargetKey) -> usize {
 fn measured(entries: &[Entry], probes: &[Probes], layout: &Layout, id: EndpointId) -> Measured {
     let at = id.0 as usize;
     let (Some(probes), Some(endpoint)) = (probes.get(at), layout.endpoints.get(at)) else { return Measured::UP };
-    let voting = || probes.own.iter().chain(&probes.required).map(|at| &entries[*at]).filter(|entry| entry.has_say());
-    let own = probes.own.iter().map(|at| &entries[*at]).filter(|entry| entry.has_say());
-    let mut verdicts: Vec<Verdict> = own.map(|entry| entry.measured.verdict).collect();
-    let required = probes.required.iter().map(|at| entries[*at].measured.verdict).min().unwrap_or(Verdict::Up);
+    let own = || with_say(entries, &probes.own);
+    let required = || with_say(entries, &probes.required);
+    let voting = || own().chain(required());
+    let mut verdicts: Vec<Verdict> = own().map(|measured| measured.verdict).collect();
+    let worst_required = required().map(|measured| measured.verdict).min().unwrap_or(Verdict::Up);
     Measured {
-        verdict: endpoint.checks.combine.judge(&mut verdicts).min(required),
-        may_change_at_ms: voting().map(|entry| entry.measured.may_change_at_ms).min().unwrap_or(SETTLED),
-        unmeasurable: voting().count() > 0 && voting().all(|entry| entry.measured.unmeasurable),
+        verdict: endpoint.checks.combine.judge(&mut verdicts).min(worst_required),
+        may_change_at_ms: voting().map(|measured| measured.may_change_at_ms).min().unwrap_or(SETTLED),
+        unmeasurable: voting().count() > 0 && voting().all(|measured| measured.unmeasurable),
     }
+}
+
+/// The measurements of those that are not only observed.
+fn with_say(entries: &[Entry], of: &[usize]) -> impl Iterator<Item = Measured> {
+    of.iter().map(|at| &entries[*at]).filter(|entry| entry.has_say()).map(|entry| entry.measured)
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ pub mod monitor;
 mod network;
 pub mod overrides;
 pub mod report;
+mod story;
 pub mod view;
 pub mod vote;
 
@@ -16,6 +17,7 @@ pub use hosts::{Hosts, Resolution, Seat};
 pub use monitor::{Monitor, MonitorSpec, Request, TargetKey};
 pub use network::DEFAULT_HOLD_MAX_MS;
 pub use report::{Evidence, NodeId, Outcome, Report};
+pub use story::{Story, age_text};
 pub use view::{
     Checks, Combine, EndpointLayout, HealthView, Layout, Measured, MinHealthy, Override, PoolHealth, PoolKey, PoolLayout, PoolState,
     Recovery, Verdict,

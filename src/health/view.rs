@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use super::hosts::Seat;
 use super::monitor::TargetKey;
-use super::{EndpointId, PoolId};
+use super::{EndpointId, PoolId, Story};
 pub(super) use judge::pool_health;
 use judge::standing;
 
@@ -289,6 +289,8 @@ pub struct HealthView {
     pools: Box<[PoolHealth]>,
     up: Bits,
     allowed: Bits,
+    /// By pool; empty where nobody keeps them.
+    stories: Arc<[Story]>,
     /// By endpoint: the address of a host that sits there, with its identity. Empty where no endpoint is given as a host name.
     seats: Box<[Option<(IpAddr, u64)>]>,
 }
@@ -301,6 +303,7 @@ impl HealthView {
             pools: layout.pools.iter().map(|_| PoolHealth::AVAILABLE).collect(),
             up: Bits::all_set(layout.endpoints.len()),
             allowed: Bits::all_set(layout.endpoints.len()),
+            stories: Arc::default(),
             seats: seats(layout),
         };
         let of = |id: EndpointId| measured.get(id.0 as usize).copied().unwrap_or(Measured::UP);
@@ -311,6 +314,16 @@ impl HealthView {
     /// The view of `layout` with every endpoint measured up; overrides stay in force.
     pub fn all_up(layout: &Layout) -> HealthView {
         HealthView::new(layout, |_| Measured::UP)
+    }
+
+    /// The same, with how each pool came to be what it is.
+    pub fn with_stories(self, stories: Arc<[Story]>) -> HealthView {
+        HealthView { stories, ..self }
+    }
+
+    /// How a pool came to be what it is, where somebody keeps that.
+    pub fn story(&self, id: PoolId) -> Option<&Story> {
+        self.stories.get(id.0 as usize)
     }
 
     /// State, admit and next possible change of a pool.

@@ -122,7 +122,7 @@ fn take_line(memory: &mut Memory, line: &str) -> Option<()> {
             .find(|known| known.to_string() == verdict)?;
         memory.verdicts.push((u64::from_str_radix(key, 16).ok()?, verdict));
     } else if let Some(host) = line.strip_prefix("host ") {
-        let mut words = host.split(' ');
+        let mut words = host.split_whitespace();
         let name = HostName::from(words.next()?);
         memory.hosts.push((name, words.map(|word| word.parse().ok()).collect::<Option<_>>()?));
     } else {
@@ -170,6 +170,7 @@ mod tests {
         memory.overrides.force(forced("eu-*/web", Some(5000))).unwrap();
         memory.overrides.force(forced("us-east", None)).unwrap();
         memory.hosts.push(("lb.example.net".into(), vec![[192, 0, 2, 1].into(), "2001:db8::1".parse().unwrap()]));
+        memory.hosts.push(("unknown.example.net".into(), vec![]));
         memory
     }
 

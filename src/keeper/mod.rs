@@ -5,6 +5,7 @@ mod hosts;
 mod memory;
 mod state;
 mod status;
+mod stories;
 mod tally;
 mod writer;
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::hosts::{Place, TellTargets, in_force, place, places};
 use super::memory::{self, Memory};
+use super::stories::Stories;
 use super::tally::Tally;
 use super::writer::{Save, Writer};
 use crate::config::compile::{Compiled, PoolName};
@@ -46,6 +47,7 @@ pub(super) struct State {
     saved_at_ms: u64,
     catalog: Arc<Catalog>,
     pools: Vec<PoolName>,
+    stories: Stories,
     shared: Shared,
     generation: u64,
     /// Book revision of the published world; none = a new catalog waits.
@@ -90,6 +92,7 @@ impl State {
             saved_at_ms: now_ms,
             catalog: first.catalog,
             pools: first.pools,
+            stories: Stories::default(),
             shared: Shared::new(snapshot),
             generation: 1,
             published_at_ms: now_ms,
@@ -117,7 +120,7 @@ impl State {
     pub(super) fn report(&mut self, node: NodeId, target: &TargetKey, report: Report, now_ms: u64) {
         let changes = self.book.report(node, target, report, now_ms);
         self.unsaved |= !changes.is_empty();
-        self.log_all(&changes);
+        self.take(&changes);
     }
 
     /// Does what time alone has made due (ramps, hold-downs, the end of a hold), and takes new addresses of host names into the book:
@@ -125,10 +128,10 @@ impl State {
     pub(super) fn tick(&mut self, now_ms: u64) {
         if self.moved {
             let changes = self.reapply(now_ms);
-            self.log_all(&changes);
+            self.take(&changes);
         }
         let changes = self.book.tick(now_ms);
-        self.log_all(&changes);
+        self.take(&changes);
     }
 
     /// Milliseconds until [`State::tick`] or [`State::publish_if_due`] has something to do; none while nothing is foreseen.
@@ -147,7 +150,8 @@ impl State {
         self.catalog = compiled.catalog;
         self.pools = compiled.pools;
         self.published = None;
-        self.log_all(&changes);
+        self.stories.renumber(&self.book);
+        self.take(&changes);
     }
 
     /// Milliseconds until the next publication is due; none while nothing waits.
@@ -161,7 +165,8 @@ impl State {
             return;
         }
         self.generation += 1;
-        let next = Snapshot { catalog: Arc::clone(&self.catalog), health: Arc::new(self.book.view()), generation: self.generation };
+        let health = Arc::new(self.book.view().with_stories(self.stories.all(&self.book)));
+        let next = Snapshot { catalog: Arc::clone(&self.catalog), health, generation: self.generation };
         self.retired.push(self.shared.publish(Arc::new(next)));
         self.published = Some(self.book.revision());
         self.published_at_ms = now_ms;
@@ -172,9 +177,10 @@ impl State {
         self.retired.retain(|snapshot| Arc::strong_count(snapshot) > 1);
     }
 
-    /// True if every target has a verdict: nothing need be waited for.
+    /// True if every host name has an address and every target a verdict: nothing need be waited for.
     pub(super) fn knows_all(&self) -> bool {
-        self.book.targets().all(|target| self.book.target(target).is_some_and(|health| health.verdict != Verdict::Unknown))
+        self.knows_hosts()
+            && self.book.targets().all(|target| self.book.target(target).is_some_and(|health| health.verdict != Verdict::Unknown))
     }
 
     /// Puts an override in force. The error says why not.
@@ -205,7 +211,7 @@ impl State {
             pool.endpoints.clone().any(|id| selector.matches(&pool.key.region, &pool.key.service, place(&self.places, id)))
         };
         let changes = self.book.fail_back(chosen, now_ms);
-        self.log_all(&changes);
+        self.take(&changes);
         (cleared, changes.len())
     }
 
@@ -251,7 +257,7 @@ impl State {
 
     fn took_overrides(&mut self, now_ms: u64) {
         let changes = self.reapply(now_ms);
-        self.log_all(&changes);
+        self.take(&changes);
         self.unsaved = true;
     }
 
@@ -264,11 +270,12 @@ impl State {
         changes
     }
 
-    pub(super) fn log_all(&mut self, changes: &[Change]) {
+    pub(super) fn take(&mut self, changes: &[Change]) {
         for change in changes {
             self.tally.count(change);
             self.log(change);
         }
+        self.stories.hear(changes, &self.book);
     }
 
     fn log(&self, change: &Change) {
@@ -292,7 +299,7 @@ impl State {
                     }
                     PoolState::Available => tracing::info!(service, region, %family, %from, %to, "a region changed"),
                     PoolState::Down | PoolState::ForcedDown | PoolState::Vacant => {
-                        tracing::warn!(service, region, %family, %from, %to, "a region changed")
+                        tracing::warn!(service, region, %family, %from, %to, "a region changed");
                     }
                 }
             }

@@ -36,6 +36,11 @@ impl Lateness {
             && self.alarm_due_ms.compare_exchange(due_ms, next_ms, Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 
+    /// Counts anew from now on.
+    pub(super) fn reset(&self) {
+        self.by_ms.iter().for_each(|count| count.store(0, Ordering::Relaxed));
+    }
+
     /// The lateness in milliseconds that this share of all probes so far did not exceed, from 0.0 to 1.0; at most [`MAX_MS`].
     pub(super) fn quantile_ms(&self, share: f64) -> u64 {
         let counts: Vec<u64> = self.by_ms.iter().map(|count| count.load(Ordering::Relaxed)).collect();
@@ -62,6 +67,8 @@ mod tests {
         assert!(!lateness.count(5_000, 4_000), "early is not late");
         lateness.count(0, 1 << 40);
         assert_eq!(lateness.quantile_ms(1.0), MAX_MS as u64);
+        lateness.reset();
+        assert_eq!(lateness.quantile_ms(1.0), 0);
     }
 
     #[test]

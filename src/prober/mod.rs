@@ -82,14 +82,15 @@ impl Prober {
         targets: impl IntoIterator<Item = TargetKey>,
         reports: impl Fn(TargetKey, Report) + Send + Sync + 'static,
     ) -> Prober {
+        let setup = Setup::new(&clock);
         let in_flight = Semaphore::new(MAX_PROBES_IN_FLIGHT);
-        let shared = Shared { clock: clock.clone(), in_flight, lateness: Lateness::new(), reports: Box::new(reports) };
+        let shared = Shared { clock, in_flight, lateness: Lateness::new(), reports: Box::new(reports) };
         // Nothing is ever sent: the channel is there to be closed by its last sender.
         let (first_report, first_round) = mpsc::channel(1);
         let mut prober = Prober {
             runtime: runtime.clone(),
             shared: Arc::new(shared),
-            setup: Setup::new(&clock),
+            setup,
             rng: Rng::new(seed),
             tasks: BTreeMap::new(),
             first_round,
@@ -128,6 +129,11 @@ impl Prober {
     /// By how many milliseconds at most this share of all probes so far (0.0 to 1.0) began later than planned; up to about a second.
     pub fn lateness_ms(&self, share: f64) -> u64 {
         self.shared.lateness.quantile_ms(share)
+    }
+
+    /// Counts lateness anew from now on.
+    pub fn reset_lateness(&self) {
+        self.shared.lateness.reset();
     }
 
     fn add(&mut self, targets: impl IntoIterator<Item = TargetKey>, first_report: Option<&mpsc::Sender<()>>) {

@@ -134,6 +134,9 @@ impl Drop for Resolver {
     }
 }
 
+/// The addresses of one family and the seconds that they live, or what went wrong.
+type Answer = Result<(Vec<IpAddr>, u32), Box<str>>;
+
 /// Resolves one host for ever.
 async fn watch(host: HostName, stub: Stub, turns: Arc<Semaphore>, tell: Tell, mut first: Option<mpsc::Sender<()>>) {
     loop {
@@ -176,16 +179,17 @@ fn addresses(records: impl Iterator<Item = (Option<IpAddr>, u32)>) -> (Vec<IpAdd
 }
 
 /// "There is none of this type" is an answer; everything else is a failure.
-fn nothing(error: &NetError) -> Result<(Vec<IpAddr>, u32), Box<str>> {
-    match error.is_no_records_found() && !error.is_nx_domain() {
-        true => Ok((Vec::new(), MAX_TTL_S)),
-        false => Err(Evidence::text(&error.to_string())),
+fn nothing(error: &NetError) -> Answer {
+    match error {
+        error if error.is_nx_domain() => Err("the name does not exist".into()),
+        error if error.is_no_records_found() => Ok((Vec::new(), MAX_TTL_S)),
+        error => Err(Evidence::text(&error.to_string())),
     }
 }
 
 /// What both answers come to. A name without any address is more likely a slip of its owner than the end of a service: as with a
 /// failure, the last addresses stay and the probes decide.
-fn judge(found: [Result<(Vec<IpAddr>, u32), Box<str>>; 2]) -> Resolution {
+fn judge(found: [Answer; 2]) -> Resolution {
     let is_empty = found.iter().all(|answer| answer.as_ref().is_ok_and(|(addresses, _)| addresses.is_empty()));
     if is_empty {
         return Resolution { next_s: RETRY_S, error: Some("the name has no address".into()), ..Resolution::default() };

@@ -215,14 +215,20 @@ pub enum Considered {
 
 /// Listens to a decision step by step; the hot path listens with [`NoTrace`], of which nothing is left in the program.
 pub trait Trace {
+    /// A steered name is asked for; `by_subnet`: the client is the client subnet of the query, else the peer.
+    fn steered(&mut self, _question: &Question<'_>, _by_subnet: bool) {}
     /// The client was located: the leaf that gives the scope and the place that gives the ranking.
     fn located(&mut self, _client: Leaf, _place: PlaceId) {}
+    /// The network that is hashed wherever clients are: an address in it and its length.
+    fn hashed(&mut self, _address: IpAddr, _length: u8) {}
     /// A standard is applied.
     fn standard(&mut self, _standard: Standard) {}
     /// A region was looked at.
     fn considered(&mut self, _entry: Entry, _considered: Considered) {}
     /// A region was chosen.
     fn chosen(&mut self, _entry: Entry) {}
+    /// The decision is made.
+    fn decided(&mut self, _decision: &Decision<'_>) {}
 }
 
 /// Listens to nothing.
@@ -235,6 +241,7 @@ impl Trace for NoTrace {}
 pub fn decide<'w, T: Trace>(question: &Question<'w>, trace: &mut T) -> Decision<'w> {
     let (leaf, place, hashed) = locate(question);
     trace.located(leaf, place);
+    trace.hashed(hashed.0, floor_length(question.hash_floor, hashed.0, hashed.1));
     let client = client_hash(question, hashed);
     let scope = scope(question.family, question.hash_floor, question.client.address, leaf);
     let standards: &[Standard] = match question.steering.on_all_down {

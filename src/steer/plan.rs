@@ -60,6 +60,21 @@ pub enum Why {
     Standby,
 }
 
+impl fmt::Display for Why {
+    /// For people; rules count from 1.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Why::Order => f.write_str("by order"),
+            Why::Pinned => f.write_str("first by `networks:`"),
+            Why::Preferred(rule) => write!(f, "preferred by rule {}", rule + 1),
+            Why::Inside(rule) => write!(f, "inside the fence of rule {}", rule + 1),
+            Why::Outside(rule) => write!(f, "outside the fence of rule {}", rule + 1),
+            Why::Listed => f.write_str("as listed"),
+            Why::Standby => f.write_str("standby (weight 0)"),
+        }
+    }
+}
+
 /// One region of a ranking.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Entry {
@@ -87,6 +102,7 @@ pub struct Plan {
     by_place: Box<[u32]>,
     /// By range; empty where no answer depends on the client.
     scopes: Box<[u8]>,
+    ranks_by_place: bool,
     has_shared_bands: bool,
 }
 
@@ -127,7 +143,8 @@ impl Plan {
         }
         let orders = rankings.distinct_orders();
         // An answer that is the same for every client has scope 0 (BEHAVIOUR S4), and whether the peer stands in for one does not matter.
-        let tells_clients_apart = key.hashes_clients || orders.iter().any(|order| *order > 0);
+        let ranks_by_place = orders.iter().any(|order| *order > 0);
+        let tells_clients_apart = key.hashes_clients || ranks_by_place;
         let scope_key = |place: PlaceId| (orders[by_place[place.0 as usize] as usize], table.kind(place));
         let scopes = if tells_clients_apart { table.scopes(scope_key) } else { Box::default() };
         let has_shared_bands = rankings.interned.keys().any(|ranking| ranking.head.windows(2).any(|pair| pair[0].band == pair[1].band));
@@ -138,6 +155,7 @@ impl Plan {
             tails: tails.list.into(),
             by_place: by_place.into(),
             scopes,
+            ranks_by_place,
             has_shared_bands,
         })
     }
@@ -161,6 +179,11 @@ impl Plan {
     /// Whether the place of a client, or its own network, enters the answer.
     pub fn tells_clients_apart(&self) -> bool {
         !self.scopes.is_empty()
+    }
+
+    /// Whether the place of a client enters the answer: with `order: any` all places may rank alike.
+    pub fn ranks_by_place(&self) -> bool {
+        self.ranks_by_place
     }
 
     /// How many different rankings there are.

@@ -1,6 +1,7 @@
 //! The DNS wire format: what a query says (`query`, `qname`, `edns`) and how a reply is written (`reply`, `ready`, `compress`), with the numbers of both.
 //! This room never decides what to answer and knows nothing of zones, places or health.
 
+pub mod ask;
 mod compress;
 pub mod edns;
 pub mod qname;

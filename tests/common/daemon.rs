@@ -1,4 +1,5 @@
 //! Other people's servers as child processes: on a free port of loopback, from a folder of their own, ended with the test.
+//! What is asked of them, and what they must answer, is for the tests.
 
 use std::io::{BufRead, BufReader};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
@@ -8,7 +9,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
 use super::folder::Folder;
-use super::{PATIENCE, skip_without};
+use super::{PATIENCE, signal, skip_without};
 
 /// How long a server may take to end when it was asked to.
 const FAREWELL: Duration = Duration::from_secs(5);
@@ -23,7 +24,7 @@ const SYSTEM_FOLDERS: [&str; 3] = ["/usr/sbin", "/usr/local/sbin", "/sbin"];
 pub(crate) struct Recipe<'a> {
     /// The program, as its package installs it.
     pub(crate) program: &'a str,
-    /// Its arguments; `@CONFIG@` is the path of the configuration.
+    /// Its arguments; `@CONFIG@` is the path of the configuration, `@FOLDER@` that of the folder.
     pub(crate) arguments: &'a [&'a str],
     /// Its configuration, with `@ADDRESS@`, `@PORT@` and `@FOLDER@`, in which there is an empty folder `db`.
     pub(crate) config: &'a str,
@@ -63,6 +64,11 @@ impl Daemon {
         self.address
     }
 
+    /// Sends a signal; `STOP` makes it hang with all its connections open, `CONT` wakes it again.
+    pub(crate) fn signal(&self, name: &str) {
+        assert!(signal(self.child.id(), name), "cannot send SIG{name}");
+    }
+
     /// What it has logged since the last call.
     pub(crate) fn log(&self) -> Vec<String> {
         self.log.try_iter().collect()
@@ -77,7 +83,8 @@ impl Daemon {
         let config = recipe.config.replace("@ADDRESS@", &address.ip().to_string()).replace("@PORT@", &address.port().to_string());
         folder.write("server.conf", &config.replace("@FOLDER@", path));
         let config_path = folder.join("server.conf");
-        let arguments = recipe.arguments.iter().map(|argument| argument.replace("@CONFIG@", config_path.to_str().unwrap()));
+        let config_path = config_path.to_str().unwrap();
+        let arguments = recipe.arguments.iter().map(|argument| argument.replace("@CONFIG@", config_path).replace("@FOLDER@", path));
         let mut command = Command::new(program);
         command.args(arguments).current_dir(folder.path()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
@@ -106,20 +113,16 @@ impl Daemon {
 impl Drop for Daemon {
     fn drop(&mut self) {
         // Asked first: servers with several processes end their own children then.
-        let asked = Command::new("sh").arg("-c").arg(format!("kill -TERM {}", self.child.id())).status();
+        signal(self.child.id(), "TERM");
         let deadline = Instant::now() + FAREWELL;
-        while asked.is_ok() {
-            if self.log.recv_timeout(deadline.saturating_duration_since(Instant::now())).is_err() {
-                break;
-            }
-        }
+        while self.log.recv_timeout(deadline.saturating_duration_since(Instant::now())).is_ok() {}
         _ = self.child.kill();
         _ = self.child.wait();
     }
 }
 
-/// The path of a program.
-fn find(program: &str) -> Option<PathBuf> {
+/// The path of a program, none where it is not installed.
+pub(crate) fn find(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let folders = std::env::split_paths(&path).chain(SYSTEM_FOLDERS.iter().map(PathBuf::from));
     folders.map(|folder| folder.join(program)).find(|candidate| candidate.is_file())

@@ -12,10 +12,14 @@ pub(crate) mod readers;
 pub(crate) mod server;
 pub(crate) mod world;
 
-use std::time::Duration;
+use std::process::Command;
+use std::time::{Duration, Instant};
 
 /// Long enough for a busy machine: no test waits for it unless it fails.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Between two looks at something that is waited for.
+const PAUSE: Duration = Duration::from_millis(5);
 
 /// Set where all tools are installed (`.ci/run`), so that a test that does not find its own fails.
 const NEED_TOOLS: &str = "MERIDIAN_TESTS_NEED_TOOLS";
@@ -24,4 +28,20 @@ const NEED_TOOLS: &str = "MERIDIAN_TESTS_NEED_TOOLS";
 pub(crate) fn skip_without(program: &str) {
     assert!(std::env::var_os(NEED_TOOLS).is_none(), "`{program}` is not installed, and {NEED_TOOLS} is set");
     eprintln!("skipped: `{program}` is not installed");
+}
+
+/// Sends a signal to a process that a test has started; false if there is none.
+pub(crate) fn signal(process: u32, name: &str) -> bool {
+    Command::new("sh").arg("-c").arg(format!("kill -{name} {process}")).status().is_ok_and(|status| status.success())
+}
+
+/// Asks again and again until it is so; `describe` says what was seen instead when it never is.
+#[track_caller]
+pub(crate) fn wait_until(is_so: impl Fn() -> bool, describe: impl Fn() -> String) {
+    let start = Instant::now();
+    while !is_so() {
+        assert!(start.elapsed() < PATIENCE, "{}", describe());
+        // Probes share the machine with whoever asks.
+        std::thread::sleep(PAUSE);
+    }
 }

@@ -6,9 +6,9 @@ use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use super::PATIENCE;
+use super::{PATIENCE, signal};
 
 /// The binary under test.
 const BINARY: &str = env!("CARGO_BIN_EXE_meridian");
@@ -43,7 +43,13 @@ impl Server {
 
     /// Starts it without waiting for anything.
     pub(crate) fn launch(server_file: &Path) -> Server {
+        Server::launch_with(server_file, &[])
+    }
+
+    /// The same, with more in its environment.
+    pub(crate) fn launch_with(server_file: &Path, environment: &[(&str, &Path)]) -> Server {
         let mut command = Command::new(BINARY);
+        command.envs(environment.iter().copied());
         command.arg("serve").arg("--config").arg(server_file).env("MERIDIAN_LOG", "info");
         // A proxy of the environment must not matter to probes (BEHAVIOUR H3); with this one they would all fail.
         command.env("http_proxy", "http://127.0.0.1:9").env("HTTP_PROXY", "http://127.0.0.1:9");
@@ -106,8 +112,7 @@ impl Server {
 
     /// Sends a signal: `HUP`, `TERM`, `INT`.
     pub(crate) fn signal(&self, name: &str) {
-        let sent = Command::new("sh").arg("-c").arg(format!("kill -{name} {}", self.child.id())).status().unwrap();
-        assert!(sent.success(), "cannot send SIG{name}");
+        assert!(signal(self.child.id(), name), "cannot send SIG{name}");
     }
 
     /// Waits for the end, however it comes; gives the exit status and the whole log.
@@ -146,4 +151,14 @@ impl Drop for Server {
 /// Runs the binary to its end with these arguments.
 pub(crate) fn run(arguments: &[&str]) -> Output {
     Command::new(BINARY).args(arguments).stdin(Stdio::null()).output().unwrap()
+}
+
+/// How long after `start` a line of the log was written, by its own time stamp.
+pub(crate) fn logged_after(start: SystemTime, line: &str) -> Duration {
+    const DAY_US: u64 = 86_400_000_000;
+    // 2026-11-20T18:57:00.137484Z
+    let part = |range: std::ops::Range<usize>| line[range].parse::<u64>().unwrap();
+    let logged_us = (part(11..13) * 3_600 + part(14..16) * 60 + part(17..19)) * 1_000_000 + part(20..26);
+    let start_us = start.duration_since(UNIX_EPOCH).unwrap().as_micros() as u64 % DAY_US;
+    Duration::from_micros((logged_us + DAY_US - start_us) % DAY_US)
 }

@@ -2,15 +2,18 @@
 
 use std::collections::HashMap;
 use std::io::Write;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
 
 use super::share::{COUNTED, Counts, sizes};
 use crate::cli::{ConfigArg, Failure};
+use crate::config::compile::Compiled;
 use crate::daemon::Prepared;
 use crate::geo::{Family, Kind, PlaceId};
 use crate::name::Name;
+use crate::rehearsal::{Audience, Down, compare, map};
 use crate::snapshot::Catalog;
 use crate::steer::plan::Plan;
 use crate::steer::{FamilySteering, Steering};
@@ -23,6 +26,9 @@ pub(in crate::cli) struct Coverage {
     /// How to print it
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
+    /// Draw a map of it: of the first name, or of the one that is asked for
+    #[arg(long, value_name = "FILE.svg")]
+    map: Option<PathBuf>,
     #[command(flatten)]
     config: ConfigArg,
 }
@@ -48,6 +54,9 @@ impl Coverage {
         let Prepared { compiled, .. } = self.config.prepare()?;
         let steerings = self.wanted(&compiled.catalog.steerings)?;
         let rows = rows(&compiled.catalog, &steerings);
+        if let Some(path) = &self.map {
+            draw(&compiled, &steerings, path)?;
+        }
         match self.format {
             Format::Text => print_text(&rows, out),
             Format::Csv => print_csv(&rows, out),
@@ -61,6 +70,19 @@ impl Coverage {
         let found: Vec<&Steering> = all.iter().filter(|steering| steering.owner == name).collect();
         if found.is_empty() { Err(Failure::Usage(format!("no steered name is `{name}`"))) } else { Ok(found) }
     }
+}
+
+/// Everything up, and compared with itself: where clients are, and who is first for them.
+fn draw(compiled: &Compiled, steerings: &[&Steering], path: &Path) -> Result<(), Failure> {
+    let world = Down::default().world(compiled);
+    let table = &*compiled.catalog.table;
+    let groups = Audience::Addresses.groups([table, table]);
+    let steering = steerings.first().ok_or_else(|| Failure::Usage("no name is steered".into()))?;
+    let families = [Family::V4, Family::V6].into_iter().filter(|family| steering.family(*family).is_some());
+    let comparison = families.flat_map(|family| compare(&world, &world, &groups, family, Some(&steering.owner))).next();
+    let comparison = comparison.ok_or_else(|| Failure::Usage("no region has addresses for it".into()))?;
+    let svg = map::draw(&compiled.catalog.regions, &comparison, "everything up, by addresses");
+    std::fs::write(path, svg).map_err(|error| Failure::Failed(format!("`{}`: {error}", path.display())))
 }
 
 fn rows<'c>(catalog: &'c Catalog, steerings: &[&'c Steering]) -> Vec<Row<'c>> {

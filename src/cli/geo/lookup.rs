@@ -5,7 +5,6 @@ use std::net::IpAddr;
 
 use clap::Args;
 
-use super::source_text;
 use crate::cli::{ConfigArg, Failure};
 use crate::daemon::Prepared;
 use crate::geo::{Family, Leaf};
@@ -23,7 +22,7 @@ pub(in crate::cli) struct Lookup {
 
 impl Lookup {
     pub(super) fn run(&self, out: &mut impl Write) -> Result<(), Failure> {
-        let Prepared { compiled, geo_files, .. } = self.config.prepare()?;
+        let Prepared { compiled, .. } = self.config.prepare()?;
         let catalog = &*compiled.catalog;
         let table = &catalog.table;
         let leaf = table.locate(self.address, Family::of(self.address).bits());
@@ -31,7 +30,7 @@ impl Lookup {
         writeln!(out, "address  {}", self.address)?;
         writeln!(out, "network  {}{}", table.prefix_of(leaf.range), if leaf.shift > 0 { " (the IPv4 address inside)" } else { "" })?;
         writeln!(out, "place    {place}")?;
-        writeln!(out, "source   {}", source_text(place.source, &geo_files))?;
+        writeln!(out, "source   {}", catalog.source_text(place.source))?;
         if let Some(region) = place.pin.and_then(|pin| catalog.regions.get(usize::from(pin.0))) {
             writeln!(out, "region   {} first, by `networks:`", region.name)?;
         }

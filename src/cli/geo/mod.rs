@@ -7,12 +7,10 @@ mod share;
 mod stats;
 
 use std::io::Write;
-use std::path::PathBuf;
 
 use clap::Subcommand;
 
 use super::Failure;
-use crate::geo::SourceId;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Geo {
@@ -31,16 +29,5 @@ impl Geo {
             Geo::Stats(stats) => stats.run(out),
             Geo::Coverage(coverage) => coverage.run(out),
         }
-    }
-}
-
-/// Who said where a place is.
-pub(super) fn source_text(source: SourceId, geo_files: &[PathBuf]) -> String {
-    match source {
-        SourceId::Override => "`networks:`".into(),
-        SourceId::File(index) => geo_files.get(usize::from(index)).map_or_else(|| "a geo file".into(), |path| path.display().to_string()),
-        SourceId::BuiltIn => "the built-in world table (one point for a registry's whole region: often 1,000 km off and more)".into(),
-        SourceId::Embedded => "nobody: the prefix is too short to hold the IPv4 address inside".into(),
-        SourceId::None => "nobody".into(),
     }
 }

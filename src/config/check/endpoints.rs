@@ -166,6 +166,9 @@ fn refuse_address(text: &str, field: &Field<'_>, out: &mut Diagnostics) {
     if let Ok(socket) = text.parse::<std::net::SocketAddr>() {
         let hint = format!("write `{}`; the probed port goes into the monitor", socket.ip());
         out.error_hint(field.mark(), format!("`{text}` has a port, which DNS cannot answer"), hint);
+    } else if let Some(host) = text.rsplit_once(':').and_then(|(host, port)| host_name(host).filter(|_| port.parse::<u16>().is_ok())) {
+        let hint = format!("write `{host}`; the probed port goes into the monitor");
+        out.error_hint(field.mark(), format!("`{text}` has a port, which DNS cannot answer"), hint);
     } else if text.contains('/') {
         out.error_hint(field.mark(), format!("`{text}` is not one address"), "list the addresses of the servers");
     } else if has_letters {

@@ -1,7 +1,7 @@
 //! The server file: what this server listens on, how it treats clients, which geo files it reads.
 //! It leaves `regions`, `zones` and `networks` to their own files.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 
 use super::prefix;
@@ -9,9 +9,9 @@ use crate::config::files;
 use crate::config::model::{EcsPolicy, MAX_LISTEN, MAX_WORKERS, Server};
 use crate::config::spec::{Field, Fields};
 use crate::diag::Diagnostics;
-use crate::geo::GeoFile;
 use crate::geo::build::MAX_SOURCES;
 use crate::geo::source::paths::{FIELDS, Paths};
+use crate::geo::{GeoFile, Prefix};
 use crate::health::DEFAULT_HOLD_MAX_MS;
 use crate::steer::decide::HashFloor;
 use crate::wire::edns::MAX_NSID_OCTETS;
@@ -19,7 +19,7 @@ use crate::wire::{MAX_UDP_OCTETS, MIN_UDP_OCTETS};
 use crate::zone::rrset::MAX_STRING_OCTETS;
 
 /// Every key of the server file.
-pub(in crate::config) const SERVER_KEYS: [&str; 17] = [
+pub(in crate::config) const SERVER_KEYS: [&str; 19] = [
     "version",
     "listen",
     "geodb",
@@ -29,12 +29,14 @@ pub(in crate::config) const SERVER_KEYS: [&str; 17] = [
     "workers",
     "udp_size",
     "ecs",
+    "explain_from",
     "hash",
     "nsid",
     "version_text",
     "state_dir",
     "exec_probes",
     "control",
+    "tests",
     "resolvers",
     "hold_max",
 ];
@@ -54,8 +56,11 @@ const DNS_PORT: u16 = 53;
 /// Largest UDP reply when none is given: fits the smallest IPv6 path in one piece (DNS Flag Day 2020).
 const DEFAULT_UDP_OCTETS: u16 = 1232;
 
-/// Networks of resolvers whose client subnets are believed: each query with the option is compared with them.
-const MAX_ECS_NETWORKS: usize = 1024;
+/// Networks of resolvers whose client subnets are believed, or of peers who may ask why: each such query is compared with them.
+const MAX_NETWORKS: usize = 1024;
+
+/// Who may ask why by default: whoever is on this machine.
+const LOOPBACK: [(IpAddr, u8); 2] = [(IpAddr::V4(Ipv4Addr::new(127, 0, 0, 0)), 8), (IpAddr::V6(Ipv6Addr::LOCALHOST), 128)];
 
 /// What `version.bind` says when nothing is configured.
 const DEFAULT_VERSION_TEXT: &str = concat!("meridian ", env!("CARGO_PKG_VERSION"));
@@ -70,6 +75,7 @@ pub(in crate::config) fn server(fields: &Fields<'_>, out: &mut Diagnostics) -> O
         .and_then(|field| field.whole(MIN_UDP_OCTETS as u64..=MAX_UDP_OCTETS as u64, out))
         .unwrap_or(DEFAULT_UDP_OCTETS);
     let ecs = fields.get("ecs").and_then(|field| ecs(&field, out)).unwrap_or(EcsPolicy { enabled: true, from: Vec::new() });
+    let explain_from = fields.get("explain_from").map_or_else(loopback, |field| explain_from(&field, out));
     let hash = fields.get("hash").and_then(|field| hash(&field, out)).unwrap_or_default();
     let nsid = fields.get("nsid").and_then(|field| bounded_text(&field, MAX_NSID_OCTETS, out)).map(|text| text.as_bytes().to_vec());
     let version_text = match fields.get("version_text") {
@@ -88,6 +94,7 @@ pub(in crate::config) fn server(fields: &Fields<'_>, out: &mut Diagnostics) -> O
         workers,
         udp_size,
         ecs,
+        explain_from,
         hash,
         nsid,
         version_text,
@@ -223,12 +230,26 @@ fn ecs(field: &Field<'_>, out: &mut Diagnostics) -> Option<EcsPolicy> {
     }
     let fields = field.fields("`true`, `false`, or a map with `enabled` and `from`", &["enabled", "from"], out)?;
     let enabled = fields.get("enabled").is_none_or(|field| field.flag(out).unwrap_or(true));
-    let from = fields.get("from").map(|field| field.filled_list("one or more networks", out)).unwrap_or_default();
-    if from.len() > MAX_ECS_NETWORKS {
-        out.error(field.mark(), format!("`from` has {} networks, at most {MAX_ECS_NETWORKS} are allowed", from.len()));
-        return None;
+    Some(EcsPolicy { enabled, from: fields.get("from").map(|field| networks(&field, out)).unwrap_or_default() })
+}
+
+/// Networks, or `none`.
+fn explain_from(field: &Field<'_>, out: &mut Diagnostics) -> Vec<Prefix> {
+    if field.scalar() == Some("none") { Vec::new() } else { networks(field, out) }
+}
+
+fn loopback() -> Vec<Prefix> {
+    LOOPBACK.iter().map(|(address, length)| Prefix::masked(*address, *length)).collect()
+}
+
+/// One network or a list of them.
+fn networks(field: &Field<'_>, out: &mut Diagnostics) -> Vec<Prefix> {
+    let list = field.filled_list("one or more networks", out);
+    if list.len() > MAX_NETWORKS {
+        out.error(field.mark(), format!("`{}` has {} networks, at most {MAX_NETWORKS} are allowed", field.key, list.len()));
+        return Vec::new();
     }
-    Some(EcsPolicy { enabled, from: from.iter().filter_map(|item| prefix(item, out)).collect() })
+    list.iter().filter_map(|item| prefix(item, out)).collect()
 }
 
 fn hash(field: &Field<'_>, out: &mut Diagnostics) -> Option<HashFloor> {

@@ -82,8 +82,17 @@ impl Entry {
         !self.target.monitor.observe_only
     }
 
-    pub(super) fn is_doubted(&self) -> bool {
-        matches!(self.flag, Some(Flag::Doubted))
+    /// True while its silence may be our own: it waits for a sign of life from anywhere.
+    pub(super) fn waits_for_a_sign(&self) -> bool {
+        matches!(self.flag, Some(Flag::Doubted | Flag::Held))
+    }
+
+    /// The silence was ours: what it counted is void, also for targets that had not been silent for long enough to be held. Probes that
+    /// are still under way may have begun in it; they alone turn nothing.
+    pub(super) fn forget_silence(&mut self) {
+        if self.silence.take().is_some() {
+            self.votes.insert(NodeId::LOCAL, Vote::of(self.measured.verdict));
+        }
     }
 
     pub(super) fn reported_since(&self, start_ms: u64) -> bool {
@@ -114,19 +123,17 @@ impl Entry {
 
     /// Counts a report; what is served follows from `settle`.
     pub(super) fn take(&mut self, node: NodeId, report: Report, now_ms: u64) {
-        let vote = self.votes.entry(node).or_default();
         if node == NodeId::LOCAL {
             let well = matches!(report.outcome, Outcome::Success | Outcome::Degraded);
-            if well && matches!(self.flag, Some(Flag::Held | Flag::Doubted)) {
-                // The silence was ours: what it counted is void.
-                *vote = Vote::of(self.measured.verdict);
+            if well && self.waits_for_a_sign() {
+                self.forget_silence();
             }
             self.silence = network::is_silent(&report).then(|| Silence::longer(self.silence, report.took_ms, now_ms));
             let is_fault = report.outcome == Outcome::ProberFault;
             self.faults += u64::from(is_fault);
             self.faults_since_ms = if is_fault { self.faults_since_ms.or(Some(now_ms)) } else { None };
         }
-        let outcomes = vote.count(report.outcome, &self.target.monitor);
+        let outcomes = self.votes.entry(node).or_default().count(report.outcome, &self.target.monitor);
         if outcomes > 0 {
             self.outcomes = outcomes;
         }
@@ -148,10 +155,13 @@ impl Entry {
         let target = self.target.clone();
         let monitor: &Monitor = &target.monitor;
         let voted = judge(self.votes.values());
-        if self.voted.serves() && self.voted != Verdict::Unknown && !voted.serves() {
-            self.damper.fell(&monitor.damping, now_ms);
+        // A silence that may be our own is no fall.
+        if matches!(trust, None | Some(Trust::Works)) {
+            if self.voted.serves() && self.voted != Verdict::Unknown && !voted.serves() {
+                self.damper.fell(&monitor.damping, now_ms);
+            }
+            self.voted = voted;
         }
-        self.voted = voted;
         let shown = self.measured.verdict;
         let damped = self.damper.judge(&monitor.damping, voted, shown, self.since_ms, now_ms);
         let flag = match damped.verdict {

@@ -275,19 +275,30 @@ impl Deref for TargetKey {
 }
 
 impl fmt::Display for TargetKey {
-    /// As a URL: `http://192.0.2.10:8080/health`, with ` (Host www.example.com)` where one is set, or `tcp://192.0.2.10:25`.
+    /// As a URL: `http://192.0.2.10:8080/health`, with ` (Host www.example.com)` where one is set, `tls://192.0.2.10:443 (SNI www.example.com)`,
+    /// or `tcp://192.0.2.10:25`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let named = |f: &mut fmt::Formatter<'_>, what: &str, name: Option<&str>| match name {
+            Some(name) => write!(f, " ({what} {name})"),
+            None => Ok(()),
+        };
         match &self.monitor.request {
             Request::Tcp => write!(f, "tcp://{}", self.socket),
-            Request::Tls(_) => write!(f, "tls://{}", self.socket),
+            Request::Tls(request) => {
+                write!(f, "tls://{}", self.socket)?;
+                named(f, "SNI", request.tls.sni.as_deref())
+            }
             Request::Dns(question) => write!(f, "dns://{}/{} {}", self.socket, question.name, question.rtype),
-            Request::Grpc(check) => write!(f, "grpc://{}/{}", self.socket, check.service),
+            Request::Grpc(check) => {
+                write!(f, "grpc://{}/{}", self.socket, check.service)?;
+                named(f, "SNI", check.tls.as_ref().and_then(|tls| tls.sni.as_deref()))
+            }
             Request::Icmp => write!(f, "icmp://{}", self.socket.ip()),
             Request::Exec(command) => write!(f, "exec:{} for {}", command.join(" "), self.socket.ip()),
             Request::Http(request) => {
                 let scheme = if request.tls.is_some() { "https" } else { "http" };
                 write!(f, "{scheme}://{}{}", self.socket, request.path)?;
-                request.host.iter().try_for_each(|host| write!(f, " (Host {host})"))
+                named(f, "Host", request.host.as_deref())
             }
         }
     }

@@ -154,7 +154,7 @@ fn the_application_checks_of_the_guide_are_read() {
 #[test]
 fn every_kind_has_its_defaults_and_says_what_it_probes() {
     for (yaml, shown) in [
-        ("tls: {sni: a.example, days_left: {degraded: 21, fail: 7}}", "tls://192.0.2.1:443"),
+        ("tls: {sni: a.example, days_left: {degraded: 21, fail: 7}}", "tls://192.0.2.1:443 (SNI a.example)"),
         ("dns: {query: www.Example.com}", "dns://192.0.2.1:53/www.Example.com. A"),
         ("dns: {query: a, type: aaaa, rcode: nxdomain, port: 5353}", "dns://192.0.2.1:5353/a. AAAA"),
         ("grpc: {port: 50051, service: shop.Cart}", "grpc://192.0.2.1:50051/shop.Cart"),

@@ -154,9 +154,21 @@ fn h5_when_every_target_falls_silent_at_once_the_states_are_held_and_flagged() {
     assert_eq!(told, ["14000 0 [Held]", "14500 1 [Held]", "15000 2 [Held]"]);
     assert!((0..3).all(|id| book.view().endpoint_up(EndpointId(id))));
     assert_eq!(book.view().pool(POOL).may_change_at_ms, 74_000, "T1: when the hold ends");
-    // It is back at 40 s: what answers is up as before, without `rise`.
-    let told = story(&mut book, &targets, &[(40_000, 0, '+'), (40_500, 1, '+'), (41_000, 2, '-')]);
-    assert_eq!(told, ["40000 0 []", "40500 1 []", "41000 2 down", "41000 2 []", "41000 pool 2 down"]);
+    // It is back at 40 s: what answers is up as before, without `rise`; what was counted in the silence is void, for all of them.
+    let told = story(&mut book, &targets, &[(40_000, 0, '+'), (40_010, 1, '?'), (40_500, 1, '+'), (41_000, 2, '-'), (42_000, 2, '-')]);
+    assert_eq!(told, ["40000 0 []", "40000 1 []", "40000 2 []", "42000 2 down", "42000 pool 2 down"]);
+}
+
+#[test]
+fn h5_our_own_outages_are_no_flapping_of_the_targets() {
+    let flap = Flap { half_life_ms: 600_000, suppress_milli: 2_000, reuse_milli: 1_000 };
+    let (mut book, targets) = regions(2, |monitor| monitor.damping.flap = Some(flap), Recovery::default());
+    for start_ms in [10_000, 30_000, 50_000, 70_000] {
+        let cut = [(start_ms, 0, '?'), (start_ms + 500, 1, '?'), (start_ms + 1_000, 0, '?'), (start_ms + 5_000, 0, '+')];
+        let told = story(&mut book, &targets, &cut);
+        assert!(!told.iter().any(|line| line.contains("Suppressed") || line.contains("down")), "{told:?}");
+    }
+    assert!((0..2).all(|id| book.view().endpoint_up(EndpointId(id))));
 }
 
 #[test]
@@ -236,7 +248,7 @@ fn several_monitors_and_required_checks_decide_together() {
     one.endpoints[0].checks = Checks {
         targets: [&all[0], &all[1], &all[2], &observed].into_iter().cloned().collect(),
         combine: Combine::AtLeast(2),
-        requires: Box::new([all[3].clone()]),
+        requires: Box::new([all[3].clone(), observed.clone()]),
     };
     let mut book = HealthBook::new(Arc::new(one), 0);
     assert_eq!(book.targets().count(), 5);

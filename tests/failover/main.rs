@@ -3,7 +3,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on stops here")]
 
+#[path = "../common/mod.rs"]
 mod common;
+mod load;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, TcpListener, UdpSocket};
@@ -57,15 +59,15 @@ fn address_v6(index: usize) -> IpAddr {
     format!("2001:db8:{}::10", index + 1).parse().unwrap()
 }
 
-/// The region file for back ends on these ports.
-fn regions(ports: &[u16]) -> String {
+/// The region file for back ends on these ports; `more` are further lines of each service.
+fn regions(ports: &[u16], more: &str) -> String {
     let region = |(index, (name, latitude, longitude, ..)): (usize, &(&str, f64, f64, &str, &str))| {
         let monitor = format!(
             "{{http: {{path: /health, port: {}}}, address: 127.0.0.1, interval: {INTERVAL_MS}ms, timeout: {TIMEOUT_MS}ms, fall: {FALL}, rise: {RISE}}}",
             ports[index]
         );
         format!(
-            "  {name}:\n    location: {{latitude: {latitude}, longitude: {longitude}}}\n    services:\n      web:\n        endpoints: [{}, \"{}\"]\n        monitor: {monitor}\n",
+            "  {name}:\n    location: {{latitude: {latitude}, longitude: {longitude}}}\n    services:\n      web:\n        endpoints: [{}, \"{}\"]\n        monitor: {monitor}\n{more}",
             address(index),
             address_v6(index)
         )
@@ -74,7 +76,11 @@ fn regions(ports: &[u16]) -> String {
 }
 
 fn config(ports: &[u16]) -> Folder {
-    Folder::with("failover", &[("meridian.yaml", SERVER), ("regions.yaml", &regions(ports)), ("example.com.zone.yaml", ZONE)])
+    config_with(ports, "", ZONE)
+}
+
+fn config_with(ports: &[u16], more: &str, zone: &str) -> Folder {
+    Folder::with("failover", &[("meridian.yaml", SERVER), ("regions.yaml", &regions(ports, more)), ("example.com.zone.yaml", zone)])
 }
 
 /// Five back ends and the server that watches them.
@@ -87,9 +93,14 @@ struct Fleet {
 
 impl Fleet {
     fn start() -> Fleet {
+        Fleet::start_with("", ZONE)
+    }
+
+    /// With further lines in each service, and a zone of its own.
+    fn start_with(more: &str, zone: &str) -> Fleet {
         let backends: Vec<Backend> = REGIONS.iter().map(|_| Backend::start()).collect();
         let ports: Vec<u16> = backends.iter().map(Backend::port).collect();
-        let folder = config(&ports);
+        let folder = config_with(&ports, more, zone);
         let server = Server::start(&folder.join("meridian.yaml"));
         let client = Udp::to(server.address());
         Fleet { backends, folder, server, client }
@@ -308,7 +319,7 @@ fn r1_a_reload_serves_the_new_and_keeps_the_health_of_what_it_has_probed() {
     let elsewhere = Backend::start();
     let mut ports: Vec<u16> = fleet.backends.iter().map(Backend::port).collect();
     ports[1] = elsewhere.port();
-    fleet.folder.write("regions.yaml", &regions(&ports));
+    fleet.folder.write("regions.yaml", &regions(&ports, ""));
     fleet.server.signal("HUP");
     fleet.wait_for(&at_home());
 }

@@ -1,0 +1,153 @@
+//! `meridian diff`: how many clients another configuration would move, from where to where; for reviews and for CI.
+//! Both configurations are loaded as `serve` loads them; no server is asked or touched.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use clap::{Args, ValueEnum};
+use serde_json::json;
+
+use super::Failure;
+use super::rehearsed::{AudienceArg, moves_json, names_text, parse_name, percent, print_moves, source_json};
+use crate::daemon::{self, Prepared};
+use crate::geo::Family;
+use crate::name::Name;
+use crate::rehearsal::{Comparison, Down, compare};
+use crate::snapshot::Snapshot;
+
+#[derive(Debug, Args)]
+pub(super) struct Diff {
+    /// The server file as it is
+    old: PathBuf,
+    /// The server file as it shall be
+    new: PathBuf,
+    /// Exit with 1 if more clients of any name move
+    #[arg(long, value_name = "PERCENT", value_parser = parse_percent)]
+    max_move: Option<f64>,
+    /// Only this steered name, as `check` prints it
+    #[arg(long)]
+    name: Option<String>,
+    #[command(flatten)]
+    audience: AudienceArg,
+    /// How to print it
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    Text,
+    Json,
+}
+
+/// `5%` or `5`.
+fn parse_percent(text: &str) -> Result<f64, String> {
+    let number = text.trim_end_matches('%').trim().parse::<f64>();
+    number.ok().filter(|percent| (0.0..=100.0).contains(percent)).ok_or_else(|| format!("`{text}` is not a share such as 5%"))
+}
+
+/// What one type of all names comes to.
+struct Compared {
+    rtype: &'static str,
+    comparisons: Vec<Comparison>,
+}
+
+impl Diff {
+    pub(super) fn run(&self, out: &mut impl Write) -> Result<(), Failure> {
+        let only = self.name.as_deref().map(parse_name).transpose()?;
+        let audience = self.audience.read()?;
+        let (old, new) = (load(&self.old)?, load(&self.new)?);
+        let groups = audience.groups([&old.catalog.table, &new.catalog.table]);
+        let compared: Vec<Compared> = [(Family::V4, "A"), (Family::V6, "AAAA")]
+            .into_iter()
+            .map(|(family, rtype)| Compared { rtype, comparisons: compare(&old, &new, &groups, family, only.as_ref()) })
+            .collect();
+        let [gone, come] = [[&old, &new], [&new, &old]].map(|worlds| names_only_in(worlds, only.as_ref()));
+        match self.format {
+            Format::Text => print(&compared, &gone, &come, &audience.text(), out)?,
+            Format::Json => print_json(&compared, &gone, &come, &audience.text(), out)?,
+        }
+        self.verdict(&compared)
+    }
+
+    fn verdict(&self, compared: &[Compared]) -> Result<(), Failure> {
+        let Some(limit) = self.max_move else { return Ok(()) };
+        let all = compared.iter().flat_map(|compared| compared.comparisons.iter().map(|comparison| (compared.rtype, comparison)));
+        let worst = all.max_by(|(_, one), (_, other)| one.percent(one.moved()).total_cmp(&other.percent(other.moved())));
+        match worst.filter(|(_, comparison)| comparison.percent(comparison.moved()) > limit) {
+            None => Ok(()),
+            Some((rtype, comparison)) => Err(Failure::Failed(format!(
+                "{} of the clients of {} {rtype} move, more than {limit} %",
+                percent(comparison, comparison.moved()),
+                names_text(comparison),
+            ))),
+        }
+    }
+}
+
+/// A configuration with everything up that it does not force by hand.
+fn load(path: &Path) -> Result<Snapshot, Failure> {
+    let Prepared { compiled, warnings, .. } = daemon::prepare(path, None).map_err(|found| Failure::Config(found.to_string()))?;
+    eprint!("{warnings}");
+    Ok(Down::default().world(&compiled))
+}
+
+fn names_only_in([one, other]: [&Snapshot; 2], only: Option<&Name>) -> Vec<String> {
+    let owners = one.catalog.steerings.iter().map(|steering| &steering.owner);
+    let wanted = owners.filter(|owner| only.is_none_or(|only| only == *owner));
+    wanted.filter(|owner| other.catalog.steerings.iter().all(|steering| steering.owner != **owner)).map(ToString::to_string).collect()
+}
+
+fn print(compared: &[Compared], gone: &[String], come: &[String], clients: &str, out: &mut impl Write) -> Result<(), Failure> {
+    writeln!(out, "clients   {clients}")?;
+    let mut same = 0;
+    for Compared { rtype, comparisons } in compared {
+        for comparison in comparisons {
+            if comparison.moves.is_empty() {
+                same += comparison.names.len();
+                continue;
+            }
+            writeln!(out, "\n{} {rtype}", names_text(comparison))?;
+            print_moves(comparison, out)?;
+            let countries = comparison.countries.iter().take(10).map(|(country, weight)| {
+                let country = if country.is_empty() { "unknown" } else { country };
+                format!("{country} {}", percent(comparison, *weight))
+            });
+            writeln!(out, "  by country           {}", countries.collect::<Vec<_>>().join(", "))?;
+            for mover in &comparison.movers {
+                let way = format!("{} -> {}", mover.way.0, mover.way.1);
+                writeln!(out, "  {:<40} {:>9}  {} and others: {}", way, percent(comparison, mover.weight), mover.network, mover.place)?;
+            }
+        }
+    }
+    let mut list = |label: &str, names: &[String]| -> Result<(), Failure> {
+        if names.is_empty() { Ok(()) } else { Ok(writeln!(out, "{label} {}", names.join(" "))?) }
+    };
+    list("no longer steered:", gone)?;
+    list("newly steered:", come)?;
+    writeln!(out, "{same} answers (name and type) stay as they are for every client")?;
+    Ok(())
+}
+
+fn print_json(compared: &[Compared], gone: &[String], come: &[String], clients: &str, out: &mut impl Write) -> Result<(), Failure> {
+    let names = compared.iter().flat_map(|Compared { rtype, comparisons }| {
+        comparisons.iter().map(move |comparison| {
+            let countries = comparison.countries.iter().map(|(country, weight)| json!({ "country": country, "percent": comparison.percent(*weight) }));
+            let movers = comparison.movers.iter().map(|mover| {
+                json!({
+                    "place": mover.place, "country": mover.country, "network": mover.network.to_string(), "percent": comparison.percent(mover.weight),
+                    "from": source_json(&mover.way.0), "to": source_json(&mover.way.1),
+                })
+            });
+            json!({
+                "names": comparison.names.iter().map(ToString::to_string).collect::<Vec<_>>(), "type": rtype,
+                "moved_percent": comparison.percent(comparison.moved()),
+                "mean_extra_km": comparison.mean_extra_km(), "p95_extra_km": comparison.p95_extra_km(),
+                "moves": moves_json(comparison), "countries": countries.collect::<Vec<_>>(), "movers": movers.collect::<Vec<_>>(),
+            })
+        })
+    });
+    let whole = json!({ "clients": clients, "names": names.collect::<Vec<_>>(), "no_longer_steered": gone, "newly_steered": come });
+    writeln!(out, "{whole:#}")?;
+    Ok(())
+}
