@@ -414,7 +414,7 @@ impl<'w> Tally<'w> {
             }
         }
         let table = &sides[1].world.catalog.table;
-        let mut movers: Vec<(&(PlaceId, [Served; 2]), &(f64, Group))> = self.movers.iter().collect();
+        let mut movers: Vec<_> = self.movers.iter().collect();
         movers.sort_by(|(a, (one, _)), (b, (other, _))| other.total_cmp(one).then(a.0.0.cmp(&b.0.0)));
         let mut countries: BTreeMap<String, f64> = BTreeMap::new();
         for ((place, served), (weight, largest)) in movers {
