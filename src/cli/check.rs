@@ -153,18 +153,22 @@ fn kib(octets: usize) -> String {
 mod tests {
     use super::*;
 
+    /// What is said of the A records of each name.
+    fn scopes_of(server_file: &str) -> Vec<String> {
+        let mut out = Vec::new();
+        Check { config: ConfigArg { config: Some(server_file.into()) } }.run(&mut out).unwrap();
+        let shown = String::from_utf8(out).unwrap();
+        let of_ipv4 = shown.lines().filter(|line| line.starts_with("    A "));
+        of_ipv4.filter_map(|line| line.split_once("scope: ")).map(|(_, scope)| scope.to_owned()).collect()
+    }
+
     #[test]
     fn s5_names_say_what_their_scope_depends_on() {
-        let mut out = Vec::new();
-        Check { config: ConfigArg { config: Some("zones/meridian.yaml".into()) } }.run(&mut out).unwrap();
-        let shown = String::from_utf8(out).unwrap();
-        let scopes: Vec<&str> = shown
-            .lines()
-            .filter(|line| line.starts_with("    A "))
-            .filter_map(|line| line.split_once("scope: "))
-            .map(|(_, scope)| scope)
-            .collect();
-        // Nearest; `order: any` with a hash; `order: priority`; nearest.
-        assert_eq!(scopes, ["by place", "by client network, at least /24 and /56", "0, the same for every client", "by place"]);
+        // Nearest; `order: any` with a hash, beside a network that is pinned to a region; `order: priority`; nearest.
+        let pinned = ["by place", "by place and client network, at least /24 and /56", "0, the same for every client", "by place"];
+        assert_eq!(scopes_of("zones/meridian.yaml"), pinned);
+        // `order: any` with nothing pinned, shared by hash and at random.
+        let alike = scopes_of("examples/weighted-and-sticky/meridian.yaml");
+        assert_eq!([&alike[0], &alike[2]], ["by client network, at least /24 and /48", "0, the same for every client"]);
     }
 }
