@@ -51,8 +51,8 @@ fn ten_thousand_explanations_say_what_is_answered() {
                 let is_down = |address: IpAddr| {
                     mixed(
                         health ^ address.to_string().bytes().fold(0, |sum: u64, octet| sum.wrapping_mul(31).wrapping_add(u64::from(octet))),
-                    ) % 3
-                        == 0
+                    )
+                    .is_multiple_of(3)
                 };
                 let down: Vec<IpAddr> = endpoints.iter().map(|endpoint| endpoint.address).filter(|address| is_down(*address)).collect();
                 world.measure(|endpoint| down.contains(&endpoint.address));
