@@ -266,13 +266,14 @@ impl Heard {
     }
 
     fn all_down(&self, world: &Snapshot, steering: &Steering, family: &FamilySteering) -> Option<&'static str> {
-        let all_shut = || family.candidates.iter().all(|candidate| !world.health.pool(candidate.pool).state.is_open());
+        let all = |is: fn(PoolState) -> bool| family.candidates.iter().all(|candidate| is(world.health.pool(candidate.pool).state));
         match (self.chosen, self.standard) {
+            (None, _) if all(|state| state == PoolState::ForcedDown) => Some("no data: every region is forced down"),
             (None, _) if steering.on_all_down == OnAllDown::Nodata => Some("no data, as configured"),
             (None, _) if steering.on_all_down == OnAllDown::Fallback => Some("what `on_all_down` names as `fallback`"),
-            (None, _) if all_shut() => Some("no data: every region is forced down, or has no address of its host names"),
             (None, _) if steering.on_all_down == OnAllDown::Servfail => Some("a failure of the server, as configured"),
             (None, _) if steering.on_all_down == OnAllDown::Refuse => Some("refused, as configured"),
+            (None, _) if all(|state| !state.is_open()) => Some("no data: every region is forced down, or has no address of its host names"),
             (None, _) => Some("every region inside the hard fence is forced down: its fallback addresses"),
             (Some(_), Some(Standard::LastGood)) => Some("what was up last"),
             (Some(_), Some(Standard::AnyUp)) => Some("fail open: any region with any endpoint up"),

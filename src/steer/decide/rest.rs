@@ -2,6 +2,7 @@
 //! It makes no choice of its own where regions are: that is `decide`'s.
 
 use super::{Choice, Decision, Endpoints, Next, Question, Reason, Seen, Standard, Trace, answered, at, sharer};
+use crate::health::PoolState;
 use crate::steer::hash::mix;
 use crate::steer::{Candidate, Fallback, NODATA_TTL_S, OnAllDown};
 
@@ -37,10 +38,9 @@ pub(super) fn nothing<'w>(question: &Question<'w>, seen: &Seen) -> Decision<'w> 
         scope: 0,
         reason: Reason::NoData,
     };
-    let is_shut = |candidate: &Candidate| !question.health.pool(candidate.pool).state.is_open();
-    // All of it is down on purpose: that is no failure to report (BEHAVIOUR P2).
-    let on_purpose = question.family.candidates.iter().all(is_shut);
-    if on_purpose && steering.on_all_down != OnAllDown::Fallback {
+    // All of it is down on purpose: that is no failure to report or to mend (BEHAVIOUR P2).
+    let is_forced_down = |candidate: &Candidate| question.health.pool(candidate.pool).state == PoolState::ForcedDown;
+    if question.family.candidates.iter().all(is_forced_down) {
         return nobody;
     }
     let ttl_s = steering.ttl_s.min(steering.fail_open_ttl_s);
