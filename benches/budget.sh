@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Counts the instructions of one answer of each kind with callgrind and fails where one is above benches/budget.txt by more than 3 %.
-# `benches/budget.sh --bless` writes the figures instead. Counts do not depend on how busy the machine is, only on the toolchain.
+# `benches/budget.sh --bless` writes the figures instead. Counts do not depend on how busy the machine is, only on the toolchain: with
+# another than the one that budget.txt names, the figures are shown and nothing fails.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -33,6 +34,13 @@ count() {
     echo $((${total:-0} / COUNT))
 }
 
+toolchain="# toolchain: $(rustc --version), $(valgrind --version), $(uname -m)"
+holds=1
+if ! grep -qxF "$toolchain" "$BUDGET"; then
+    holds=0
+    echo "shown, not held: the budget was counted with another toolchain than ${toolchain#\# toolchain: }"
+fi
+
 failed=0
 figures=()
 for kind in steered shared static wildcard missing; do
@@ -48,12 +56,12 @@ for kind in steered shared static wildcard missing; do
         verdict="not held yet, see --bless"
     elif [[ "${1:-}" != --bless ]] && ((now * 100 > allowed * (100 + SLACK_PERCENT))); then
         verdict="over the budget"
-        failed=1
+        failed=$holds
     fi
     printf '%-10s %6d instructions, budget %6s: %s\n' "$kind" "$now" "${allowed:-none}" "$verdict"
 done
 if [[ "${1:-}" == --bless ]]; then
-    { grep '^#' "$BUDGET"; printf '%s\n' "${figures[@]}"; } > "$BUDGET.new"
+    { grep '^#' "$BUDGET" | grep -v '^# toolchain:'; printf '%s\n' "$toolchain" "${figures[@]}"; } > "$BUDGET.new"
     mv "$BUDGET.new" "$BUDGET"
 fi
 exit "$failed"
