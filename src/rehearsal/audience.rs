@@ -32,7 +32,7 @@ pub struct Group {
 }
 
 impl Group {
-    /// The first addresses of its parts of `floor` bits, at most [`MAX_PARTS`] of them, evenly spread, and the weight of each.
+    /// The first addresses of its parts of `floor` bits, at most `MAX_PARTS` of them, evenly spread, and the weight of each.
     pub fn parts(&self, floor: u8) -> impl Iterator<Item = (IpAddr, f64)> + use<> {
         let bits = floor.saturating_sub(self.network.length()).min(31);
         let count = (1u32 << bits).min(MAX_PARTS);

@@ -16,7 +16,7 @@ use crate::health::monitor::TargetKey;
 pub struct Layout {
     /// Index = [`PoolId`].
     pub pools: Vec<PoolLayout>,
-    /// Index = [`EndpointId`].
+    /// Index = [`EndpointId`](crate::health::EndpointId).
     pub endpoints: Vec<EndpointLayout>,
 }
 
