@@ -8,6 +8,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use super::overflow::PoolOverflow;
 use super::{EndpointId, PoolId, Story};
 use judge::standing;
 pub(super) use judge::{pool_health, region_health};
@@ -153,6 +154,8 @@ pub struct HealthView {
     scores: Box<[u32]>,
     /// By pool; empty where nobody keeps them.
     stories: Arc<[Story]>,
+    /// By pool: what it sheds of its clients; empty where nothing has a capacity.
+    overflow: Box<[PoolOverflow]>,
     /// By endpoint: the address of a host that sits there, with its identity. Empty where no endpoint is given as a host name.
     seats: Box<[Option<(IpAddr, u64)>]>,
 }
@@ -167,6 +170,7 @@ impl HealthView {
             allowed: Bits::all_set(layout.endpoints.len()),
             scores: if layout.pools.iter().any(|pool| pool.scored) { vec![0; layout.endpoints.len()].into() } else { Box::default() },
             stories: Arc::default(),
+            overflow: Box::default(),
             seats: seats(layout),
         };
         let of = |id: EndpointId| measured.get(id.0 as usize).copied().unwrap_or(Measured::UP);
@@ -182,6 +186,24 @@ impl HealthView {
     /// The same, with how each pool came to be what it is.
     pub fn with_stories(self, stories: Arc<[Story]>) -> HealthView {
         HealthView { stories, ..self }
+    }
+
+    /// The same, with what pools shed for lack of capacity ([`Overflow::view`](super::Overflow::view)).
+    pub fn with_overflow(self, overflow: Box<[PoolOverflow]>) -> HealthView {
+        HealthView { overflow, ..self }
+    }
+
+    /// What a pool sheds for lack of capacity.
+    pub fn overflow(&self, id: PoolId) -> PoolOverflow {
+        self.overflow.get(id.0 as usize).copied().unwrap_or(PoolOverflow::NONE)
+    }
+
+    /// The share of its clients that a pool takes just now, of 1024, for people: what it admits while it recovers or is not well, less what
+    /// it sheds.
+    pub fn taken(&self, id: PoolId) -> u16 {
+        let kept = u32::from(ADMIT_ALL - self.overflow(id).shed.min(ADMIT_ALL));
+        // At most `admit`.
+        (u32::from(self.pool(id).admit) * kept / u32::from(ADMIT_ALL)) as u16
     }
 
     /// How a pool came to be what it is, where somebody keeps that.

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use super::state::State;
 use super::tally::Tally;
 use crate::health::hosts::Host;
+use crate::health::overflow::Standing;
 use crate::health::overrides::Forced;
+use crate::health::view::ADMIT_ALL;
 use crate::health::{EndpointId, PoolId, Report, TargetKey};
 
 /// Everything at one moment.
@@ -18,6 +20,8 @@ pub struct Status {
     pub pools: Vec<PoolRow>,
     /// One row a distinct target.
     pub targets: Vec<TargetRow>,
+    /// One row a capacity.
+    pub capacities: Vec<CapacityRow>,
     /// One row a host name.
     pub hosts: Vec<HostRow>,
     /// In force by hand.
@@ -47,6 +51,23 @@ pub struct PoolRow {
     pub admit_percent: u32,
     /// It is well again and waits for an operator.
     pub waits: bool,
+}
+
+/// One capacity.
+#[derive(Debug, Clone)]
+pub struct CapacityRow {
+    /// `REGION`, or `REGION/SERVICE`.
+    pub region: String,
+    /// The load and its age in seconds; none where it is not known.
+    pub load: Option<(f64, u64)>,
+    /// From here on clients are shed, while others have room.
+    pub soft: f64,
+    /// What is borne at most, while others bear less.
+    pub hard: f64,
+    /// What is borne at present before clients are shed.
+    pub limit: f64,
+    /// The share of its clients that it sheds, in percent.
+    pub shed_percent: f64,
 }
 
 /// One target.
@@ -89,7 +110,7 @@ impl State {
     /// The rows.
     pub(super) fn status(&self, now_ms: u64) -> Status {
         let age_s = |then_ms: u64| now_ms.saturating_sub(then_ms) / 1000;
-        let view = self.book().view();
+        let view = self.book().view().with_overflow(self.loads.view());
         let layout = Arc::clone(self.book().layout());
         let pools = (0..).map(PoolId).zip(&self.book().layout().pools).map(|(id, pool)| {
             let (health, standing) = (view.pool(id), self.book().pool(id));
@@ -101,7 +122,7 @@ impl State {
                 since_s: standing.map_or(0, |standing| age_s(standing.since_ms)),
                 up: pool.endpoints.clone().filter(|id| view.endpoint_up(EndpointId(*id))).count(),
                 endpoints: pool.endpoints.clone().filter(|id| !layout.endpoints[*id as usize].is_vacant()).count(),
-                admit_percent: u32::from(health.admit) * 100 / 1024,
+                admit_percent: u32::from(view.taken(id)) * 100 / u32::from(ADMIT_ALL),
                 waits: standing.is_some_and(|standing| standing.waits),
             }
         });
@@ -124,11 +145,18 @@ impl State {
             generation: self.generation(),
             pools: pools.collect(),
             targets: targets.collect(),
+            capacities: self.loads.standings(now_ms).map(capacity_row).collect(),
             hosts: self.hosts.iter().map(|(name, host)| host_row(name, host, now_ms)).collect(),
             tally: self.tally,
             overrides: self.overrides().iter().cloned().collect(),
         }
     }
+}
+
+fn capacity_row(standing: Standing) -> CapacityRow {
+    let Standing { key, load, soft, hard, limit, shed } = standing;
+    let load = load.map(|(load, age_ms)| (load, age_ms / 1000));
+    CapacityRow { region: key.to_string(), load, soft, hard, limit, shed_percent: f64::from(shed) * 100.0 / f64::from(ADMIT_ALL) }
 }
 
 /// When a target is probed again at the latest: jitter only shortens the gap (BEHAVIOUR H2).

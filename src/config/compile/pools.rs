@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use super::PoolName;
+use super::capacities::Capacities;
 use crate::config::model::{At, Endpoint, Model, Offer, Region, ServiceId, Steer};
 use crate::geo::{Family, RegionId};
 use crate::health::hosts::MAX_HOST_ADDRESSES;
@@ -51,6 +52,7 @@ pub(super) struct Pools {
     pub(super) layout: Layout,
     pub(super) names: Vec<PoolName>,
     known: HashMap<PoolKey, (PoolId, Arc<[steer::Endpoint]>)>,
+    pub(super) capacities: Capacities,
     pub(super) turn_slots: u32,
     /// See [`Pools::keep_records`].
     pub(super) records: Vec<Box<[Rrset]>>,

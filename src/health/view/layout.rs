@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::{ADMIT_ALL, Verdict};
 use crate::health::PoolId;
+use crate::health::capacity::{CapacityLayout, Sharing};
 use crate::health::guard::Guard;
 use crate::health::hosts::Seat;
 use crate::health::monitor::TargetKey;
@@ -18,6 +19,10 @@ pub struct Layout {
     pub pools: Vec<PoolLayout>,
     /// Index = [`EndpointId`](crate::health::EndpointId).
     pub endpoints: Vec<EndpointLayout>,
+    /// What regions can bear.
+    pub capacities: Vec<CapacityLayout>,
+    /// The services of which any region has a capacity.
+    pub sharing: Vec<Sharing>,
 }
 
 impl Layout {

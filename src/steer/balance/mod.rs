@@ -276,7 +276,7 @@ mod tests {
     fn least_response_time_draws_by_weight_over_score_and_never_only_the_fastest() {
         let endpoints = [endpoint(0, 1000), endpoint(1, 1000), endpoint(2, 2000), endpoint(3, 1000)];
         let all = crate::health::PoolLayout { endpoints: 0..4, scored: true, ..Default::default() };
-        let layout = crate::health::Layout { pools: vec![all], endpoints: vec![Default::default(); 4] };
+        let layout = crate::health::Layout { pools: vec![all], endpoints: vec![Default::default(); 4], ..Default::default() };
         let scores = [Some(10), Some(40), Some(40), None];
         let health = HealthView::new(&layout, |id| Measured { score: scores[id.0 as usize], ..Measured::UP });
         // 1/10, 1/40, 2/40, and the unknown one as the slowest: 4 + 1 + 2 + 1 parts.
