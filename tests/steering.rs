@@ -24,6 +24,8 @@
 //! - `moved`: of these clients exactly those of the lost region get another, and all others keep theirs;
 //! - `after`: time passes, and every probe finds what is named down and the rest up; a question that begins with `now`, or `share now`, is asked in
 //!   the state that follows, all others in a world of their own;
+//! - `drawn`: of many answers in a row each endpoint comes first in so many percent, to three points;
+//! - `active`, in a line that begins with `after`: endpoints that say how much they work on, as `ADDRESS=NUMBER`, separated by commas;
 //! - `load`: loads of regions or `REGION/SERVICE`, told once and valid for an hour; what is shed follows with time;
 //! - `counted`: how often each reason and each region was counted for the answers of the lines above, by the server's own counters
 //!   (`MERIDIAN_BLESS=1` writes these lines anew; read the difference before committing it).
@@ -183,14 +185,24 @@ impl Scenario {
     fn pass_time(&mut self, mut step: Words<'_>) {
         let seconds: u64 = step.take("after").and_then(|text| text.strip_suffix('s')?.parse().ok()).expect("after SECONDSs");
         let down = list(step.take("down"));
+        let active = list(step.take("active"));
+        let active: BTreeMap<&str, u32> =
+            active.iter().filter_map(|word| word.split_once('=')).map(|(of, n)| (of, n.parse().unwrap())).collect();
         assert!(step.0.is_empty(), "what is `{}`?", step.0.join(" "));
         self.now_ms += seconds * 1000;
         let layout = Arc::clone(&self.world.compiled.layout);
+        // However many pools want to know.
+        let mut probed = BTreeSet::new();
         for (endpoint, known) in layout.endpoints.iter().zip(self.world.endpoints()) {
             let is_down = down.iter().any(|down| *down == known.region || *down == known.address.to_string());
             let (outcome, evidence) = if is_down { (Probed::Failure, Evidence::Refused) } else { (Probed::Success, Evidence::Connected) };
-            for target in endpoint.targets() {
-                let report = Report { outcome, evidence: evidence.clone(), took_ms: 1 };
+            for target in endpoint.targets().filter(|target| probed.insert((*target).clone())) {
+                let report = Report {
+                    outcome,
+                    evidence: evidence.clone(),
+                    took_ms: 0,
+                    active: active.get(known.address.to_string().as_str()).copied(),
+                };
                 self.book.report(NodeId::LOCAL, target, report, self.now_ms);
             }
         }
@@ -227,6 +239,7 @@ impl Scenario {
         let (question, answer) = line.split_once("->").unwrap_or((line, ""));
         let (question, answer) = (Words(question.split_whitespace().collect()), Words(answer.split_whitespace().collect()));
         match question.0[0] {
+            "drawn" => self.check_draws(question, answer),
             "share" => self.check_shares(question, answer),
             "moved" => self.check_moves(question),
             "counted" => same(&self.counted(), &answer.0.join(" "), "counters"),
@@ -358,6 +371,25 @@ impl Scenario {
         let near = wanted.iter().all(|(region, percent)| (shares.get(region).unwrap_or(&0.0) - percent).abs() <= SHARE_TOLERANCE);
         let nobody_else = shares.keys().all(|region| wanted.contains_key(region));
         if near && nobody_else { Ok(()) } else { Err(format!("shares are {shares:.1?}")) }
+    }
+
+    fn check_draws(&mut self, mut question: Words<'_>, mut answer: Words<'_>) -> Result<(), String> {
+        question.0.remove(0);
+        let asked = Asked::read(question);
+        let mut counts: BTreeMap<IpAddr, u32> = BTreeMap::new();
+        for _ in 0..CLIENTS {
+            let first = self.ask(&asked).1.addresses()[0];
+            *counts.entry(first).or_default() += 1;
+        }
+        let percent = |count: u32| f64::from(count) * 100.0 / f64::from(CLIENTS);
+        let mut wanted: BTreeMap<IpAddr, f64> = BTreeMap::new();
+        while !answer.0.is_empty() {
+            wanted.insert(answer.next().parse().unwrap(), answer.next().parse().unwrap());
+        }
+        let near =
+            |(address, share): (&IpAddr, &f64)| (percent(counts.get(address).copied().unwrap_or(0)) - share).abs() <= SHARE_TOLERANCE;
+        let nobody_else = counts.keys().all(|address| wanted.contains_key(address));
+        if wanted.iter().all(near) && nobody_else { Ok(()) } else { Err(format!("of {CLIENTS} answers {counts:?}")) }
     }
 
     fn check_moves(&mut self, mut question: Words<'_>) -> Result<(), String> {

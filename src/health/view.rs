@@ -9,6 +9,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::overflow::PoolOverflow;
+use super::score::Scores;
 use super::{EndpointId, PoolId, Story};
 use judge::standing;
 pub(super) use judge::{pool_health, region_health};
@@ -83,15 +84,15 @@ pub struct Measured {
     pub may_change_at_ms: u64,
     /// For so long only the prober's own faults came that the other family is believed instead (H5).
     pub unmeasurable: bool,
-    /// How long probes take: milliseconds plus one, smoothed; none where that is not kept (see [`PoolLayout::scored`]).
-    pub score: Option<u32>,
+    /// How quick and how busy it is; none where nobody wants to know (see [`PoolLayout::scored`]).
+    pub scores: Scores,
 }
 
 impl Measured {
     /// Up, and nothing is pending.
-    pub const UP: Measured = Measured { verdict: Verdict::Up, may_change_at_ms: SETTLED, unmeasurable: false, score: None };
+    pub const UP: Measured = Measured { verdict: Verdict::Up, may_change_at_ms: SETTLED, unmeasurable: false, scores: Scores::NONE };
     /// Down, and nothing is pending.
-    pub const DOWN: Measured = Measured { verdict: Verdict::Down, may_change_at_ms: SETTLED, unmeasurable: false, score: None };
+    pub const DOWN: Measured = Measured { verdict: Verdict::Down, may_change_at_ms: SETTLED, unmeasurable: false, scores: Scores::NONE };
 }
 
 /// Whether a pool may be chosen.
@@ -168,7 +169,11 @@ impl HealthView {
             pools: layout.pools.iter().map(|_| PoolHealth::AVAILABLE).collect(),
             up: Bits::all_set(layout.endpoints.len()),
             allowed: Bits::all_set(layout.endpoints.len()),
-            scores: if layout.pools.iter().any(|pool| pool.scored) { vec![0; layout.endpoints.len()].into() } else { Box::default() },
+            scores: if layout.pools.iter().any(|pool| pool.scored.is_some()) {
+                vec![0; layout.endpoints.len()].into()
+            } else {
+                Box::default()
+            },
             stories: Arc::default(),
             overflow: Box::default(),
             seats: seats(layout),
@@ -240,7 +245,7 @@ impl HealthView {
         self.seats.get(id.0 as usize).copied().flatten()
     }
 
-    /// How long the endpoint's probes take: milliseconds plus one, smoothed; none where nothing is known.
+    /// How slow or how busy the endpoint is, by what its name goes by ([`ScoredBy`](super::score::ScoredBy)); none where nothing is known.
     pub fn endpoint_score(&self, id: EndpointId) -> Option<u32> {
         self.scores.get(id.0 as usize).copied().filter(|score| *score > 0)
     }
@@ -259,8 +264,8 @@ impl HealthView {
                 let (serving, allowed) = standing(layout, pool, endpoint, measured(EndpointId(endpoint)).verdict);
                 self.up.set(endpoint, serving);
                 self.allowed.set(endpoint, allowed);
-                if let Some(score) = self.scores.get_mut(endpoint as usize).filter(|_| pool.scored) {
-                    *score = measured(EndpointId(endpoint)).score.unwrap_or(0);
+                if let Some((score, by)) = self.scores.get_mut(endpoint as usize).zip(pool.scored) {
+                    *score = measured(EndpointId(endpoint)).scores.by(by).unwrap_or(0);
                 }
             }
             let note = notes.get(id.0 as usize).copied().unwrap_or_default();

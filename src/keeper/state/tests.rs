@@ -23,7 +23,7 @@ fn state() -> (State, Vec<TargetKey>) {
 }
 
 fn report(state: &mut State, target: &TargetKey, outcome: Outcome, now_ms: u64) {
-    state.report(NodeId::LOCAL, target, Report { outcome, evidence: Evidence::Refused, took_ms: 1 }, now_ms);
+    state.report(NodeId::LOCAL, target, Report { outcome, evidence: Evidence::Refused, took_ms: 1, active: None }, now_ms);
 }
 
 fn pool_state(state: &State) -> PoolState {
