@@ -4,10 +4,11 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use serde_json::json;
 
 use super::Failure;
+use super::args::Format;
 use super::rehearsed::{AudienceArg, moves_json, names_text, parse_name, percent, print_moves, source_json};
 use crate::daemon::{self, Prepared};
 use crate::geo::Family;
@@ -32,12 +33,6 @@ pub(super) struct Diff {
     /// How to print it
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Format {
-    Text,
-    Json,
 }
 
 /// `5%` or `5`.

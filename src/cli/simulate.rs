@@ -5,14 +5,15 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use serde_json::{Value, json};
 
+use super::args::{Format, QType};
 use super::rehearsed::{AudienceArg, Progress, names_text, parse_name, percent, source_json};
 use super::{ConfigArg, Failure};
 use crate::config::compile::Compiled;
 use crate::daemon::Prepared;
-use crate::geo::{Family, RegionId};
+use crate::geo::RegionId;
 use crate::rehearsal::compare::Source;
 use crate::rehearsal::{Comparer, Comparison, Down, map};
 
@@ -43,18 +44,6 @@ pub(super) struct Simulate {
     map: Option<PathBuf>,
     #[command(flatten)]
     config: ConfigArg,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum QType {
-    A,
-    Aaaa,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Format {
-    Text,
-    Json,
 }
 
 /// `REGION=0.9`.
@@ -92,7 +81,7 @@ impl Simulate {
             progress.show(done, count);
             outages.push(Outage {
                 down: text,
-                comparisons: comparer.compare([&before, &down.world(&compiled)], self.family(), only.as_ref()),
+                comparisons: comparer.compare([&before, &down.world(&compiled)], self.qtype.family(), only.as_ref()),
             });
         }
         progress.clear();
@@ -121,13 +110,6 @@ impl Simulate {
         let regions = (0..).map(RegionId).zip(&compiled.catalog.regions);
         let besides = |name: &str| self.down.iter().map(String::as_str).chain([name]).collect::<Vec<_>>().join(", ");
         Ok(regions.map(|(id, region)| (besides(&region.name), given.clone().and(id))).collect())
-    }
-
-    fn family(&self) -> Family {
-        match self.qtype {
-            QType::A => Family::V4,
-            QType::Aaaa => Family::V6,
-        }
     }
 
     /// How full each region becomes of which it was said how full it is: its clients grow, and the rest with them.
