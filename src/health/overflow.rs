@@ -121,8 +121,10 @@ impl Overflow {
         };
         let account = |new: &CapacityLayout| {
             let soft = thousandths(new.capacity.soft_milli);
-            let fresh = Account { limit: soft, step_at_ms: now_ms + new.period_ms, ..Account::default() };
-            old(&new.key).map_or(fresh, |known| Account { step_at_ms: known.step_at_ms.min(fresh.step_at_ms), ..known })
+            // Answers are counted from now on, so that their rate is known a period later.
+            let first_ms = if new.capacity.source == LoadSource::Pushed { now_ms + new.period_ms } else { now_ms };
+            let fresh = Account { limit: soft, step_at_ms: first_ms, ..Account::default() };
+            old(&new.key).map_or(fresh, |known| Account { step_at_ms: known.step_at_ms.min(now_ms + new.period_ms), ..known })
         };
         let accounts = layout.capacities.iter().map(account).collect();
         if layout.sharing.len() != self.spills.len() {

@@ -31,9 +31,31 @@ impl Scores {
         }
     }
 
+    /// Without the one that nobody goes by: what nobody reads need not be told.
+    pub fn only(self, wanted: Wanted) -> Scores {
+        Scores { time: self.time.filter(|_| wanted.time), active: self.active.filter(|_| wanted.active) }
+    }
+
     /// Of two targets that stand for one endpoint the worse scores.
     pub fn worse(self, other: Scores) -> Scores {
         Scores { time: self.time.max(other.time), active: self.active.max(other.active) }
+    }
+}
+
+/// Which scores of a target anybody goes by.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Wanted {
+    time: bool,
+    active: bool,
+}
+
+impl Wanted {
+    /// One more wants to know.
+    pub fn add(&mut self, by: ScoredBy) {
+        match by {
+            ScoredBy::Time => self.time = true,
+            ScoredBy::Active => self.active = true,
+        }
     }
 }
 
@@ -129,6 +151,9 @@ mod tests {
         );
         let (quick, idle) = (Scores { time: Some(1), active: Some(9) }, Scores { time: Some(5), active: None });
         assert_eq!(quick.worse(idle), Scores { time: Some(5), active: Some(9) });
+        let mut wanted = Wanted::default();
+        wanted.add(ScoredBy::Active);
+        assert_eq!((quick.only(wanted), idle.only(Wanted::default())), (Scores { time: None, active: Some(9) }, Scores::NONE));
         assert_eq!((quick.by(ScoredBy::Time), quick.by(ScoredBy::Active)), (Some(1), Some(9)));
     }
 }

@@ -10,7 +10,7 @@ use crate::health::damp::Damper;
 use crate::health::monitor::{Monitor, TargetKey};
 use crate::health::network::{self, Silence, Trust};
 use crate::health::report::{NodeId, Outcome, Report};
-use crate::health::score::{Scores, Told};
+use crate::health::score::{Scores, Told, Wanted};
 use crate::health::view::{Measured, PoolLayout, SETTLED, Verdict};
 use crate::health::vote::Vote;
 
@@ -40,9 +40,9 @@ pub(super) struct Entry {
     /// The pools with an endpoint that this target stands for, ascending.
     pub(super) pools: Vec<PoolId>,
     pub(super) regions: BTreeSet<Arc<str>>,
-    /// How quick and how busy it is, and whether any pool wants to know.
+    /// How quick and how busy it is, and which of it any pool wants to know.
     told: Told,
-    scored: bool,
+    scored: Wanted,
 }
 
 impl Entry {
@@ -66,7 +66,7 @@ impl Entry {
             pools: Vec::new(),
             regions: BTreeSet::new(),
             told: Told::default(),
-            scored: false,
+            scored: Wanted::default(),
         }
     }
 
@@ -74,11 +74,11 @@ impl Entry {
         self.pools.clear();
         self.regions.clear();
         self.wake_ms = None;
-        self.scored = false;
+        self.scored = Wanted::default();
     }
 
     pub(super) fn enter_pool(&mut self, id: PoolId, pool: &PoolLayout) {
-        self.scored |= pool.scored.is_some();
+        pool.scored.iter().for_each(|by| self.scored.add(*by));
         if self.pools.last() != Some(&id) {
             self.pools.push(id);
             self.regions.insert(Arc::clone(&pool.key.region));
@@ -190,7 +190,7 @@ impl Entry {
         let flag = if unmeasurable { flag.or(Some(Flag::Unmeasurable)) } else { flag };
         self.wake_ms = until_ms.into_iter().chain(lost_at_ms.filter(|_| !unmeasurable)).min().map(|due_ms| due_ms.max(now_ms + 1));
         let may_change_at_ms = self.vote_may_turn_at_ms(monitor).min(until_ms.unwrap_or(SETTLED));
-        let scores = if self.scored { self.told.scores() } else { Scores::NONE };
+        let scores = self.told.scores().only(self.scored);
         self.measured = Measured { verdict, may_change_at_ms, unmeasurable, scores };
         if verdict != shown {
             self.since_ms = now_ms;

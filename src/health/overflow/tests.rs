@@ -178,11 +178,12 @@ fn answers_are_counted_over_the_period_and_weighed() {
     let mut overflow = Overflow::default();
     overflow.reconcile(layout(&[(100, 125, false), (100, 125, false)], LoadSource::Answers { each_milli: 2000 }, 0), 0);
     let answers = |total: u64| move |service: &str, region: &str| if (service, region) == ("web", "r0") { total } else { 0 };
+    // The first count is where counting begins, at once.
+    assert_eq!(overflow.next_step_ms(), Some(0));
+    assert_eq!(overflow.step(0, answers(7000), |_| true), []);
     assert_eq!(overflow.next_step_ms(), Some(PERIOD_MS));
-    // The first count is where counting begins.
-    assert_eq!(overflow.step(PERIOD_MS, answers(7000), |_| true), []);
     // 3000 answers in 30 s, each of which counts twice: 200, the double of the limit.
-    let changes = overflow.step(2 * PERIOD_MS, answers(10_000), |_| true);
+    let changes = overflow.step(PERIOD_MS, answers(10_000), |_| true);
     assert_eq!(changes.len(), 1);
     assert_eq!((changes[0].load, changes[0].from, changes[0].to), (Some(200.0), 0, STEP));
     assert_eq!(overflow.view()[0], PoolOverflow { shed: STEP, takes_overflow: true });
