@@ -14,7 +14,7 @@ use tokens::{Token, tokens};
 
 /// Who may import whom: a room may import the rooms of every layer above its own line, and none of its own line.
 const LAYERS: [&[&str]; 9] = [
-    &["name", "number", "diag", "clock"],
+    &["name", "number", "random", "diag", "clock"],
     &["wire", "geo", "health"],
     &["zone", "steer"],
     &["snapshot", "answer"],

@@ -9,6 +9,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 
 use common::message::{Query, ecs_octets, masked, query};
+use common::random::Random;
 use common::world::{PEER, World};
 use geo::{Distance, HaversineMeasure};
 use maxminddb::{Reader, WithinOptions, geoip2};
@@ -107,7 +108,7 @@ fn s1_a_scope_is_the_largest_that_is_right() {
     let sources = city().map(|path| format!("geodb: {}\n{NETWORKS}", path.display()));
     for server in sources.into_iter().chain([NETWORKS.to_owned()]) {
         let world = world(&server);
-        let mut random = Random(11);
+        let mut random = Random::new(11);
         for name in ["www", "ruled"] {
             for family in [Family::V4, Family::V6] {
                 for _ in 0..500 {
@@ -124,7 +125,7 @@ fn s1_a_scope_is_the_largest_that_is_right() {
 fn s4_what_does_not_depend_on_the_client_has_scope_0() {
     // No `region:` here: a pinned client has another order even under `any` and `priority`.
     let world = world("networks: {10.1.0.0/16: {latitude: 53, longitude: -6}}\n");
-    let mut random = Random(3);
+    let mut random = Random::new(3);
     for name in ["any", "listed", "fixed", "no.such"] {
         for _ in 0..200 {
             for family in [Family::V4, Family::V6] {
@@ -138,7 +139,7 @@ fn s4_what_does_not_depend_on_the_client_has_scope_0() {
 #[test]
 fn s5_a_hashed_client_has_at_least_the_hash_floor() {
     let world = world(NETWORKS);
-    let mut random = Random(5);
+    let mut random = Random::new(5);
     for name in ["shared", "sticky"] {
         for _ in 0..500 {
             let (v4, v6) = (random.client(&world, Family::V4), random.client(&world, Family::V6));
@@ -230,7 +231,7 @@ fn the_built_in_world_table_puts_clients_on_their_continents() {
 
 /// Draws clients, takes their scopes, draws others inside, and compares them in several states of health.
 fn everyone_inside_a_scope_agrees(world: &mut World) {
-    let mut random = Random(7);
+    let mut random = Random::new(7);
     let mut pairs: Vec<(&str, IpAddr, IpAddr, u8)> = Vec::new();
     for name in NAMES {
         for family in [Family::V4, Family::V6] {
@@ -372,18 +373,18 @@ fn world_with(server: &str, files: &[(&str, &str)]) -> World {
     World::of("scope", &all)
 }
 
-/// SplitMix64 (Steele, Lea, Flood 2014).
-struct Random(u64);
+/// Draws of clients.
+trait Clients {
+    fn address(&mut self, family: Family) -> IpAddr;
 
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut x = self.0;
-        x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        x ^ (x >> 31)
-    }
+    /// An address: half of them out of ranges drawn alike, so that small networks are met too; some with IPv4 inside IPv6.
+    fn client(&mut self, world: &World, family: Family) -> IpAddr;
 
+    /// An address in the block of this length around an address.
+    fn inside(&mut self, around: IpAddr, length: u8) -> IpAddr;
+}
+
+impl Clients for Random {
     fn address(&mut self, family: Family) -> IpAddr {
         match family {
             Family::V4 => IpAddr::V4(Ipv4Addr::from_bits(self.next() as u32)),
@@ -391,7 +392,6 @@ impl Random {
         }
     }
 
-    /// An address: half of them out of ranges drawn alike, so that small networks are met too; some with IPv4 inside IPv6.
     fn client(&mut self, world: &World, family: Family) -> IpAddr {
         let table = &world.compiled.catalog.table;
         match (self.next() % 8, family) {
@@ -411,7 +411,6 @@ impl Random {
         }
     }
 
-    /// An address in the block of this length around an address.
     fn inside(&mut self, around: IpAddr, length: u8) -> IpAddr {
         match (masked(around, length), self.address(Family::of(around))) {
             (IpAddr::V4(network), IpAddr::V4(random)) => {
@@ -429,7 +428,7 @@ impl Random {
 #[test]
 fn the_draws_meet_every_kind_of_place() {
     let world = world(NETWORKS);
-    let mut random = Random(1);
+    let mut random = Random::new(1);
     let mut kinds = std::collections::BTreeSet::new();
     for _ in 0..2_000 {
         for family in [Family::V4, Family::V6] {

@@ -10,6 +10,7 @@ use std::net::IpAddr;
 
 use common::folder::Folder;
 use common::message::{Query, query};
+use common::random::{Draws, Random};
 use common::world::{PEER, World};
 use meridian::answer::{Outcome, Reason, Transport};
 use meridian::config::compile::Earlier;
@@ -36,30 +37,6 @@ const FORCED: u64 = 5;
 
 const COUNTRIES: [&str; 5] = ["DE", "FR", "US", "JP", "BR"];
 
-/// A generator of Weyl steps through a mixer: good enough for tests, the same on every machine.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let x = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        x ^ (x >> 31)
-    }
-
-    fn below(&mut self, limit: u64) -> u64 {
-        self.next() % limit
-    }
-
-    fn of<'t>(&mut self, texts: &[&'t str]) -> &'t str {
-        texts[self.below(texts.len() as u64) as usize]
-    }
-
-    fn chance(&mut self, percent: u64) -> bool {
-        self.below(100) < percent
-    }
-}
-
 /// A configuration and what of it the tests must know.
 struct Drawn {
     folder: Folder,
@@ -71,7 +48,7 @@ fn drawn(random: &mut Random) -> Drawn {
     for n in 1..=REGIONS {
         let (latitude, longitude) = (random.below(120) as i64 - 60, random.below(360) as i64 - 180);
         let state = if n == FORCED { "state: down, " } else { "" };
-        let weight = random.of(&["1", "1", "2", "0.5", "0"]);
+        let weight = random.pick(&["1", "1", "2", "0.5", "0"]);
         _ = writeln!(
             regions,
             "  r{n}: {{location: {{latitude: {latitude}, longitude: {longitude}}}, {state}weight: {weight}, services: {{web: [192.0.2.{n}, 198.51.100.{n}, \"2001:db8::{n}\"]}}}}"
@@ -82,7 +59,7 @@ fn drawn(random: &mut Random) -> Drawn {
     for n in 0..24 {
         let (latitude, longitude) = (random.below(120) as i64 - 60, random.below(360) as i64 - 180);
         let prefix = if n < 16 { format!("10.{n}.0.0/16") } else { format!("10.{}.{}.0/24", n - 16, random.below(256)) };
-        _ = writeln!(server, "  {prefix}: {{latitude: {latitude}, longitude: {longitude}, country: {}}}", random.of(&COUNTRIES));
+        _ = writeln!(server, "  {prefix}: {{latitude: {latitude}, longitude: {longitude}, country: {}}}", random.pick(&COUNTRIES));
     }
     let mut latencies = "network,country,region,milliseconds\n".to_owned();
     for n in 0..20 {
@@ -90,32 +67,32 @@ fn drawn(random: &mut Random) -> Drawn {
         _ = writeln!(latencies, "10.{}.{n}.0/24,,r{region},{}", random.below(16), random.below(200));
         _ = writeln!(latencies, ",{},r{region},{}", COUNTRIES[(n / REGIONS) as usize], random.below(200));
     }
-    let fenced = random.chance(50);
+    let fenced = random.below(100) < 50;
     let zone = format!("zone: example.com\nns: ns.example.net.\nrecords:\n  www: {{steer: {}}}\n", steer(random, fenced));
     let files = [("meridian.yaml", &server), ("regions.yaml", &regions), ("zone.yaml", &zone), ("latencies.csv", &latencies)];
     Drawn { folder: Folder::with("steered", &files.map(|(name, text)| (name, text.as_str()))), fenced }
 }
 
 fn steer(random: &mut Random, fenced: bool) -> String {
-    let order = random.of(&["nearest", "priority", "latency", "any", "tiers"]);
+    let order = random.pick(&["nearest", "priority", "latency", "any", "tiers"]);
     let mut steer = "{service: web".to_owned();
     match order {
         "tiers" => steer += ", order: priority, regions: [[r1, r4], [r2, r3, r5], r6]",
         _ => _ = write!(steer, ", order: {order}"),
     }
-    if random.chance(40) && order != "tiers" {
+    if random.below(100) < 40 && order != "tiers" {
         steer += if order == "latency" { ", spread: 15ms" } else { ", spread: 3000km" };
     }
-    _ = write!(steer, ", share: {}", random.of(&["hash", "hash", "random"]));
-    _ = write!(steer, ", balance: {}", random.of(&["round-robin", "weighted", "sticky", "random", "least-response-time"]));
-    _ = write!(steer, ", min_healthy: {}", random.of(&["1", "2", "50%", "100%"]));
-    if random.chance(30) {
+    _ = write!(steer, ", share: {}", random.pick(&["hash", "hash", "random"]));
+    _ = write!(steer, ", balance: {}", random.pick(&["round-robin", "weighted", "sticky", "random", "least-response-time"]));
+    _ = write!(steer, ", min_healthy: {}", random.pick(&["1", "2", "50%", "100%"]));
+    if random.below(100) < 30 {
         steer += ", trickle: 20%, weights: {r4: 0}";
     }
     let all_down = if fenced {
-        random.of(&["open", "last-good", "{fallback: [203.0.113.9, \"2001:db8:9::9\"]}"])
+        random.pick(&["open", "last-good", "{fallback: [203.0.113.9, \"2001:db8:9::9\"]}"])
     } else {
-        random.of(&["open", "last-good", "nodata", "servfail", "refuse", "{fallback: [203.0.113.9, \"2001:db8:9::9\"]}"])
+        random.pick(&["open", "last-good", "nodata", "servfail", "refuse", "{fallback: [203.0.113.9, \"2001:db8:9::9\"]}"])
     };
     _ = write!(steer, ", on_all_down: {all_down}, rules: [");
     if fenced {
@@ -126,15 +103,15 @@ fn steer(random: &mut Random, fenced: bool) -> String {
         "{when: {area: north}, only: [r2, r6]}",
         "{when: {country: [US, JP], not: {network: 10.2.0.0/15}}, prefer: r6}",
     ];
-    _ = write!(steer, "{}]}}", random.of(&rules));
+    _ = write!(steer, "{}]}}", random.pick(&rules));
     steer
 }
 
 /// Client networks: those that rules and tables speak of, and others.
 fn client(random: &mut Random) -> (IpAddr, u8) {
     let [_, b, c, d] = (random.next() as u32).to_be_bytes();
-    let length = [16, 20, 24, 24, 24, 32][random.below(6) as usize];
-    let first = if random.chance(80) { 10 } else { 80 };
+    let length = [16, 20, 24, 24, 24, 32][random.below(6)];
+    let first = if random.below(100) < 80 { 10 } else { 80 };
     let address = u32::from_be_bytes([first, b % 20, c, d]) & u32::MAX << (32 - u32::from(length));
     (IpAddr::from(address.to_be_bytes()), length)
 }
@@ -148,7 +125,7 @@ fn down(random: &mut Random, state: u64) -> Vec<u64> {
     match state {
         0 => Vec::new(),
         1 => (1..=REGIONS).collect(),
-        _ => (1..=REGIONS).filter(|_| random.chance(50)).collect(),
+        _ => (1..=REGIONS).filter(|_| random.below(100) < 50).collect(),
     }
 }
 
@@ -170,7 +147,7 @@ fn region_of(address: IpAddr) -> Option<u64> {
 #[test]
 fn the_same_files_answer_the_same_on_every_node_after_a_restart_and_after_a_reload() {
     for seed in 0..CONFIGURATIONS {
-        let mut random = Random(seed);
+        let mut random = Random::new(seed);
         let Drawn { folder, .. } = drawn(&mut random);
         let path = folder.join("meridian.yaml");
         let mut nodes = [World::load(&path), World::load(&path)];
@@ -180,7 +157,7 @@ fn the_same_files_answer_the_same_on_every_node_after_a_restart_and_after_a_relo
             let down = down(&mut random, state);
             nodes.iter_mut().chain([&mut reloaded]).for_each(|world| set_down(world, &down));
             for _ in 0..CLIENTS / 4 {
-                let question = asked(client(&mut random), ["A", "AAAA"][random.below(2) as usize]).octets();
+                let question = asked(client(&mut random), ["A", "AAAA"][random.below(2)]).octets();
                 let [one, other] = nodes.each_ref().map(|world| world.ask_octets(PEER, Transport::Tcp, &question).1);
                 assert!(one == other, "seed {seed}, down {down:?}: two nodes differ");
                 assert!(
@@ -195,7 +172,7 @@ fn the_same_files_answer_the_same_on_every_node_after_a_restart_and_after_a_relo
 #[test]
 fn s6_nobody_is_sent_over_a_hard_fence_or_to_what_is_forced_down_and_nothing_is_empty_for_some_alone() {
     for seed in 0..CONFIGURATIONS {
-        let mut random = Random(seed);
+        let mut random = Random::new(seed);
         let Drawn { folder, fenced } = drawn(&mut random);
         let mut world = World::load(&folder.join("meridian.yaml"));
         for state in 0..STATES {
@@ -228,7 +205,7 @@ fn s6_nobody_is_sent_over_a_hard_fence_or_to_what_is_forced_down_and_nothing_is_
 #[test]
 fn s1_everyone_inside_a_scope_is_answered_from_the_same_region_whatever_is_down() {
     for seed in 0..CONFIGURATIONS {
-        let mut random = Random(seed);
+        let mut random = Random::new(seed);
         let Drawn { folder, .. } = drawn(&mut random);
         let mut world = World::load(&folder.join("meridian.yaml"));
         for state in 0..STATES {

@@ -14,10 +14,11 @@ use std::process::Command;
 use std::time::Instant;
 
 use meridian::geo::{Family, Inputs, PlaceTable, Point, RegionId, build, read_file};
+use meridian::random::Random;
 use meridian::steer::Weight;
 use meridian::steer::order::OrderSpec;
 use meridian::steer::plan::{Plan, PlanKey};
-use world::{Random, World};
+use world::World;
 
 /// Look-ups of one measurement.
 const LOOKUPS: usize = 4_000_000;
@@ -114,7 +115,7 @@ fn load(path: &Path, regions: usize) {
 }
 
 fn lookups(table: &PlaceTable, family: Family) {
-    let mut random = Random(7);
+    let mut random = Random::new(7);
     let ranges: Vec<IpAddr> = table.ranges(family).map(|(_, prefix, _)| prefix.network()).collect();
     let addresses: Vec<IpAddr> = (0..LOOKUPS).map(|_| beside(ranges[random.below(ranges.len())], &mut random)).collect();
     drop(ranges);
@@ -144,7 +145,7 @@ fn beside(address: IpAddr, random: &mut Random) -> IpAddr {
 }
 
 fn plan(table: &PlaceTable, regions: usize) {
-    let mut random = Random(9);
+    let mut random = Random::new(9);
     let mut coordinate = |limit: f64| (random.below(200_001) as f64 / 100_000.0 - 1.0) * limit;
     let point = |latitude, longitude| Point::new(latitude, longitude).unwrap_or_else(|error| panic!("{error}"));
     let candidates = (0..regions).map(|index| (RegionId(index as u16), point(coordinate(60.0), coordinate(180.0)), Weight::ONE)).collect();

@@ -3,6 +3,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use meridian::random::Random;
+
 /// What is said of a network.
 pub(crate) struct Record {
     pub(crate) latitude: f64,
@@ -42,33 +44,10 @@ const COUNTRIES: [(&str, &str, f64, f64); 12] = [
 /// Allocations of registries in IPv6: first group, and how much of the networks of the family lies there.
 const V6_BLOCKS: [(u16, usize); 7] = [(0x2001, 18), (0x2400, 14), (0x2600, 18), (0x2800, 8), (0x2804, 8), (0x2a00, 24), (0x2a02, 10)];
 
-/// SplitMix64 (Steele, Lea, Flood 2014).
-pub(crate) struct Random(pub(crate) u64);
-
-impl Random {
-    pub(crate) fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut x = self.0;
-        x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        x ^ (x >> 31)
-    }
-
-    pub(crate) fn below(&mut self, limit: usize) -> usize {
-        (self.next() % limit as u64) as usize
-    }
-
-    /// From -1 to 1, dense around 0.
-    fn around(&mut self) -> f64 {
-        let part = |random: &mut Random| random.below(2_000_001) as f64 / 1_000_000.0 - 1.0;
-        (part(self) + part(self) + part(self)) / 3.0
-    }
-}
-
 impl World {
     /// A world of `networks` networks, give or take a few, over `records` records.
     pub(crate) fn new(networks: usize, records: usize) -> World {
-        let mut random = Random(4);
+        let mut random = Random::new(4);
         let records: Vec<Record> = (0..records).map(|index| record(index, &mut random)).collect();
         let v6 = networks / V6_SHARE;
         World { v4: v4(networks - v6, records.len(), &mut random), v6: v6_networks(v6, records.len(), &mut random), records }
@@ -82,13 +61,19 @@ impl World {
     }
 }
 
+/// From -1 to 1, dense around 0.
+fn around(random: &mut Random) -> f64 {
+    let mut part = || random.below(2_000_001) as f64 / 1_000_000.0 - 1.0;
+    (part() + part() + part()) / 3.0
+}
+
 fn record(index: usize, random: &mut Random) -> Record {
     let (country, continent, latitude, longitude) = COUNTRIES[random.below(100).min(random.below(COUNTRIES.len()))];
     // Four decimals, as the vendors have them.
     let degrees = |value: f64| (value * 10_000.0).round() / 10_000.0;
     Record {
-        latitude: degrees(latitude + 9.0 * random.around()),
-        longitude: degrees(longitude + 18.0 * random.around()),
+        latitude: degrees(latitude + 9.0 * around(random)),
+        longitude: degrees(longitude + 18.0 * around(random)),
         continent,
         country,
         subdivision: format!("{:02}", random.below(50)),

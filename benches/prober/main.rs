@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use clap::{Parser, ValueEnum};
 use meridian::clock::Clock;
 use meridian::health::{Monitor, MonitorSpec, Outcome, TargetKey};
 use meridian::prober::Prober;
@@ -22,28 +23,44 @@ use meridian::prober::Prober;
 /// From the start of one probe to the next, in milliseconds: the default of a monitor.
 const INTERVAL_MS: u32 = 5_000;
 
+/// Between two looks at memory and descriptors: a sample of what the probes take while they run, so the bench's own look stays small.
+const SAMPLE_EVERY: Duration = Duration::from_millis(500);
+
 /// What the bench was asked for.
+#[derive(Parser)]
 struct Wish {
+    /// How many targets are probed; few unless told, so that `cargo bench` only looks whether it still runs
+    #[arg(long, default_value_t = 200)]
     targets: u32,
+    /// How many of them accept and never answer
+    #[arg(long, default_value_t = 2)]
     hanging: u32,
+    /// How long to look
+    #[arg(long, default_value_t = 6)]
     seconds: u64,
-    kind: String,
+    /// How they are probed
+    #[arg(long, value_enum, default_value_t = Kind::Http)]
+    kind: Kind,
+    /// Only serve the targets: how the bench starts its other half
+    #[arg(long)]
+    serve: bool,
+    /// What `cargo bench` adds
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Kind {
+    Http,
+    Https,
+    Tcp,
 }
 
 fn main() {
-    let words: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
-    if words.first().is_some_and(|word| word == "--serve") {
+    let wish = Wish::parse();
+    if wish.serve {
         servers::serve();
     }
-    let value = |name: &str| words.iter().position(|word| word == name).and_then(|at| words.get(at + 1));
-    let number = |name: &str, default: u32| value(name).map_or(default, |text| text.parse().unwrap());
-    let wish = Wish {
-        // Without arguments (`cargo bench`) only a look whether it still runs.
-        targets: number("--targets", 200),
-        hanging: number("--hanging", 2),
-        seconds: u64::from(number("--seconds", 6)),
-        kind: value("--kind").map_or_else(|| "http".to_owned(), String::clone),
-    };
     let _ = meridian::server::raise_descriptor_limit();
     let (mut server, ports) = start_servers();
     measure(&wish, ports);
@@ -66,11 +83,10 @@ fn start_servers() -> (Child, [u16; 3]) {
 
 /// Targets on addresses of their own in 127.0.0.0/8, which all lead to the same listeners.
 fn targets(wish: &Wish, [http, https, silent]: [u16; 3]) -> Vec<TargetKey> {
-    let (yaml, port) = match wish.kind.as_str() {
-        "http" => ("http: {path: /health, json: {/ok: true}}", http),
-        "https" => ("https: {path: /health, verify: false, json: {/ok: true}}", https),
-        "tcp" => ("tcp: 1", http),
-        kind => panic!("no such kind: {kind}"),
+    let (yaml, port) = match wish.kind {
+        Kind::Http => ("http: {path: /health, json: {/ok: true}}", http),
+        Kind::Https => ("https: {path: /health, verify: false, json: {/ok: true}}", https),
+        Kind::Tcp => ("tcp: 1", http),
     };
     let spec: MonitorSpec = serde_saphyr::from_str(yaml).unwrap();
     let monitor = spec.check(&mut |_| Err("no files here".to_owned())).unwrap();
@@ -103,7 +119,7 @@ fn measure(wish: &Wish, ports: [u16; 3]) {
     let mut first_round_ms = None;
     let (mut descriptors, mut resident_kib, mut time_waits) = (0, 0, 0);
     while start.elapsed() < Duration::from_secs(wish.seconds) {
-        std::thread::sleep(Duration::from_millis(500));
+        std::thread::sleep(SAMPLE_EVERY);
         if first_round_ms.is_none() && start.elapsed() > Duration::from_millis(2 * u64::from(INTERVAL_MS)) {
             first_round_ms = Some(prober.lateness_ms(0.99));
             prober.reset_lateness();
@@ -115,7 +131,7 @@ fn measure(wish: &Wish, ports: [u16; 3]) {
     let cpu_s = usage::cpu_s();
     let [good, failed, faults] = [0, 1, 2].map(|cell: usize| counts[cell].load(Ordering::Relaxed));
     let [median_ms, p99_ms, worst_ms] = [0.5, 0.99, 1.0].map(|share| prober.lateness_ms(share));
-    println!("targets        {} ({}), {} of them hanging, every {INTERVAL_MS} ms", wish.targets, wish.kind, wish.hanging);
+    println!("targets        {} ({:?}), {} of them hanging, every {INTERVAL_MS} ms", wish.targets, wish.kind, wish.hanging);
     println!("set up         {started_ms} ms");
     println!("probes         {good} good, {failed} failed, {faults} prober faults in {} s", wish.seconds);
     println!(

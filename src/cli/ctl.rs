@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use serde_json::Value;
 
+use super::args::Format;
 use super::{ConfigArg, Failure};
 use crate::api;
 use crate::config::load;
@@ -39,9 +40,9 @@ impl SocketArg {
 pub(super) struct Status {
     #[command(flatten)]
     socket: SocketArg,
-    /// `table` or `json`
-    #[arg(long, default_value = "table", value_parser = ["table", "json"])]
-    format: String,
+    /// How to print it
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
 }
 
 /// Force regions, services or endpoints by hand: REGION, REGION/SERVICE or REGION/SERVICE/ADDRESS, with `*` in any part
@@ -107,7 +108,7 @@ impl Status {
     pub(super) fn run(&self, out: &mut impl Write) -> Result<(), Failure> {
         let text = api::ask(&self.socket.path()?, &["status"]).map_err(Failure::Failed)?;
         let status: Value = serde_json::from_str(&text).map_err(|error| Failure::Failed(error.to_string()))?;
-        if self.format == "json" {
+        if self.format == Format::Json {
             writeln!(out, "{}", text.trim_end())?;
         } else {
             print(&status, out)?;

@@ -4,10 +4,11 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use serde_json::json;
 
 use super::Failure;
+use super::args::Format;
 use super::rehearsed::{
     AudienceArg, Progress, moves_json, names_text, parse_name, percent, print_moves, sample_json, sample_text, source_json,
 };
@@ -34,12 +35,6 @@ pub(super) struct Diff {
     /// How to print it
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Format {
-    Text,
-    Json,
 }
 
 /// `5%` or `5`.

@@ -4,9 +4,10 @@
 use std::io::Write;
 use std::net::IpAddr;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 
 use super::Failure;
+use super::args::{Format, QType};
 use super::ctl::SocketArg;
 use crate::answer::Class;
 use crate::answer::explain::{Asked, explain};
@@ -41,18 +42,6 @@ pub(super) struct Explain {
     socket: SocketArg,
 }
 
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum QType {
-    A,
-    Aaaa,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Format {
-    Text,
-    Json,
-}
-
 impl Explain {
     pub(super) fn run(&self, out: &mut impl Write) -> Result<(), Failure> {
         let name = Name::parse(&self.name, None).map_err(|error| Failure::Usage(format!("`{}` is not a name: {error}", self.name)))?;
@@ -68,7 +57,7 @@ impl Explain {
 
     /// Asks the running server.
     fn ask(&self, name: &Name, client: Prefix) -> Result<String, Failure> {
-        let (qtype, format) = match (self.family(), self.format) {
+        let (qtype, format) = match (self.qtype.family(), self.format) {
             (Family::V4, Format::Text) => ("A", "text"),
             (Family::V4, Format::Json) => ("A", "json"),
             (Family::V6, Format::Text) => ("AAAA", "text"),
@@ -87,16 +76,9 @@ impl Explain {
             hosts => resolve_once(&server.resolvers, hosts)?,
         };
         let world = Down::parse(&compiled, &self.down).map_err(Failure::Usage)?.world_with(&compiled, &hosts);
-        let asked = Asked { name, family: self.family(), subnet: Some(client), peer: client.network() };
+        let asked = Asked { name, family: self.qtype.family(), subnet: Some(client), peer: client.network() };
         let explanation = explain(&world, asked, 0);
         api::told(&explanation, self.format == Format::Json, &self.assumption()).map_err(Failure::Failed)
-    }
-
-    fn family(&self) -> Family {
-        match self.qtype {
-            QType::A => Family::V4,
-            QType::Aaaa => Family::V6,
-        }
     }
 
     fn assumption(&self) -> String {

@@ -1,6 +1,7 @@
 //! The command line: one file per subcommand. It prints; what it prints is worked out by the rooms that `serve` uses.
 //! Exit codes: 0 ok, 1 failed, 2 usage, 3 configuration refused.
 
+mod args;
 mod check;
 mod ctl;
 mod diff;

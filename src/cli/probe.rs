@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use clap::Args;
 use serde_json::{Value, json};
 
+use super::args::Format;
 use super::{ConfigArg, Failure};
 use crate::clock::Clock;
 use crate::config::load;
@@ -23,9 +24,9 @@ pub(super) struct Probe {
     whom: String,
     #[command(flatten)]
     config: ConfigArg,
-    /// `table` or `json`
-    #[arg(long, default_value = "table", value_parser = ["table", "json"])]
-    format: String,
+    /// How to print it
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
 }
 
 /// One thing to probe, and all places that it is probed for.
@@ -58,7 +59,7 @@ impl Probe {
         let (jobs, unresolved) = jobs(&chosen, &hosts, resolve_us);
         let targets: Vec<TargetKey> = jobs.iter().map(|job| job.target.clone()).collect();
         let runs = run_once(&targets, &clock)?;
-        if self.format == "json" {
+        if self.format == Format::Json {
             let probes: Vec<Value> = jobs.iter().zip(&runs).map(|(job, run)| to_json(job, run)).collect();
             let unresolved: Vec<Value> = unresolved.iter().map(|(place, why)| json!({ "for": place, "error": why })).collect();
             writeln!(out, "{}", json!({ "probes": probes, "unresolved": unresolved }))?;

@@ -5,14 +5,15 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use serde_json::{Value, json};
 
+use super::args::{Format, QType};
 use super::rehearsed::{AudienceArg, Progress, names_text, parse_name, percent, sample_json, sample_text, source_json};
 use super::{ConfigArg, Failure};
 use crate::config::compile::Compiled;
 use crate::daemon::Prepared;
-use crate::geo::{Family, RegionId};
+use crate::geo::RegionId;
 use crate::rehearsal::compare::Source;
 use crate::rehearsal::{Comparer, Comparison, Down, map};
 
@@ -45,18 +46,6 @@ pub(super) struct Simulate {
     config: ConfigArg,
 }
 
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum QType {
-    A,
-    Aaaa,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Format {
-    Text,
-    Json,
-}
-
 /// `REGION=0.9`.
 fn parse_load(text: &str) -> Result<(String, f64), String> {
     let (region, part) = text.split_once('=').ok_or("write REGION=PART, such as eu-west=0.9")?;
@@ -87,7 +76,7 @@ impl Simulate {
         let mut outages = Vec::new();
         for (text, down) in downs {
             let after = down.world(&compiled);
-            let comparisons = comparer.compare([&before, &after], self.family(), only.as_ref(), || progress.step());
+            let comparisons = comparer.compare([&before, &after], self.qtype.family(), only.as_ref(), || progress.step());
             outages.push(Outage { down: text, comparisons });
         }
         progress.clear();
@@ -116,13 +105,6 @@ impl Simulate {
         let regions = (0..).map(RegionId).zip(&compiled.catalog.regions);
         let besides = |name: &str| self.down.iter().map(String::as_str).chain([name]).collect::<Vec<_>>().join(", ");
         Ok(regions.map(|(id, region)| (besides(&region.name), given.clone().and(id))).collect())
-    }
-
-    fn family(&self) -> Family {
-        match self.qtype {
-            QType::A => Family::V4,
-            QType::Aaaa => Family::V6,
-        }
     }
 
     /// How full each region becomes of which it was said how full it is: its clients grow, and the rest with them.

@@ -29,11 +29,12 @@ use tokio::task::AbortHandle;
 use crate::clock::Clock;
 use crate::health::monitor::TargetKey;
 use crate::health::report::Report;
+use crate::random::Random;
 use lateness::Lateness;
 pub use once::{Run, run_once};
 use probe::{Finding, Probe, Setup};
 pub use resolve::{Resolver, resolve_once};
-use schedule::{Pace, Rng};
+use schedule::Pace;
 pub use steps::{Assertion, Phase, Record};
 
 /// At most this many probes run at once, so that descriptors are bounded. 10,000 targets that all hang for 2 s every 5 s are 4,000 at once;
@@ -59,7 +60,7 @@ pub struct Prober {
     runtime: Handle,
     shared: Arc<Shared>,
     setup: Setup,
-    rng: Rng,
+    random: Random,
     tasks: BTreeMap<TargetKey, Task>,
     /// Closes when every target of the start has reported once.
     first_round: mpsc::Receiver<()>,
@@ -91,7 +92,7 @@ impl Prober {
             runtime: runtime.clone(),
             shared: Arc::new(shared),
             setup,
-            rng: Rng::new(seed),
+            random: Random::new(seed),
             tasks: BTreeMap::new(),
             first_round,
             first_round_ms: 0,
@@ -143,7 +144,7 @@ impl Prober {
             }
             let probe = self.setup.probe(&target);
             let broken = matches!(probe, Probe::Broken(_));
-            let pace = Pace::new(target.monitor.interval_ms, self.rng.split());
+            let pace = Pace::new(target.monitor.interval_ms, self.random.split());
             let watch = schedule::watch(target.clone(), probe, pace, Arc::clone(&self.shared), first_report.cloned());
             let abort = self.runtime.spawn(watch).abort_handle();
             self.tasks.insert(target, Task { abort, broken });

@@ -147,6 +147,7 @@ async fn watch(host: HostName, stub: Stub, turns: Arc<Semaphore>, tell: Tell, mu
         let next_s = resolution.next_s;
         tell(&host, resolution);
         drop(first.take());
+        // The records' own TTL, or the pause before another try.
         tokio::time::sleep(Duration::from_secs(u64::from(next_s))).await;
     }
 }

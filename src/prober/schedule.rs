@@ -11,6 +11,7 @@ use super::probe::Probe;
 use super::steps::Steps;
 use crate::health::monitor::{JITTER_DIVISOR, TargetKey};
 use crate::health::vote::Vote;
+use crate::random::Random;
 
 /// The first probes of a new set of targets start within this time, so that a thousand of them are no burst, yet within the second that
 /// the first round has beyond the longest timeout.
@@ -56,59 +57,36 @@ pub(super) async fn watch(
 #[derive(Debug)]
 pub(super) struct Pace {
     interval_ms: u32,
-    rng: Rng,
+    random: Random,
     given: u32,
 }
 
 impl Pace {
-    pub(super) fn new(interval_ms: u32, rng: Rng) -> Pace {
-        Pace { interval_ms, rng, given: 0 }
+    pub(super) fn new(interval_ms: u32, random: Random) -> Pace {
+        Pace { interval_ms, random, given: 0 }
     }
 
     /// A number for the packets of one run.
     pub(super) fn number(&mut self) -> u16 {
         // The high bits are the best mixed; the cast keeps sixteen of them.
-        (self.rng.next() >> 48) as u16
+        (self.random.next() >> 48) as u16
     }
 
     /// Milliseconds to the first start, then to each next one. The second gap is anything from half the interval, which
     /// spreads the targets over it; the others are the interval less the jitter.
     fn next_ms(&mut self) -> u32 {
         let gap_ms = match self.given {
-            0 => self.rng.below(FIRST_SPREAD_MS.min(self.interval_ms)),
-            1 => self.interval_ms - self.rng.below(self.interval_ms / 2 + 1),
-            _ => self.interval_ms - self.rng.below(self.interval_ms / JITTER_DIVISOR + 1),
+            0 => self.below(FIRST_SPREAD_MS.min(self.interval_ms)),
+            1 => self.interval_ms - self.below(self.interval_ms / 2 + 1),
+            _ => self.interval_ms - self.below(self.interval_ms / JITTER_DIVISOR + 1),
         };
         self.given = self.given.saturating_add(1);
         gap_ms
     }
-}
 
-/// A small generator (SplitMix64, Steele, Lea and Flood 2014): good enough to spread probes, seeded so that tests repeat.
-#[derive(Debug, Clone)]
-pub(super) struct Rng(u64);
-
-impl Rng {
-    pub(super) fn new(seed: u64) -> Rng {
-        Rng(seed)
-    }
-
-    /// A generator with a stream of its own.
-    pub(super) fn split(&mut self) -> Rng {
-        Rng(self.next())
-    }
-
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        mixed ^ (mixed >> 31)
-    }
-
-    /// From 0 to `bound` - 1; 0 for a bound of 0.
-    fn below(&mut self, bound: u32) -> u32 {
-        // The high half of a 32 x 32 bit product is under `bound`, so the cast loses nothing.
-        ((u64::from(bound) * (self.next() >> 32)) >> 32) as u32
+    fn below(&mut self, bound_ms: u32) -> u32 {
+        // Under `bound_ms`, so the cast loses nothing.
+        self.random.below(bound_ms as usize) as u32
     }
 }
 
@@ -119,7 +97,7 @@ mod tests {
     #[test]
     fn h2_jitter_only_shortens_and_by_a_tenth_at_most() {
         for interval_ms in [100, 1000, 5000, 3_600_000] {
-            let mut pace = Pace::new(interval_ms, Rng::new(7));
+            let mut pace = Pace::new(interval_ms, Random::new(7));
             assert!(pace.next_ms() < FIRST_SPREAD_MS);
             let second_ms = pace.next_ms();
             assert!((interval_ms / 2..=interval_ms).contains(&second_ms), "{second_ms}");
@@ -135,7 +113,7 @@ mod tests {
         // A target dies just after a probe started that it still answered: `fall` further starts, the last of which ends by timeout.
         let (interval_ms, timeout_ms, fall) = (5000_u64, 2000_u64, 3_u64);
         for seed in 0..200 {
-            let mut pace = Pace::new(5000, Rng::new(seed));
+            let mut pace = Pace::new(5000, Random::new(seed));
             let mut starts_ms = vec![u64::from(pace.next_ms())];
             (0..50).for_each(|_| starts_ms.push(starts_ms[starts_ms.len() - 1] + u64::from(pace.next_ms())));
             for window in starts_ms.windows(fall as usize + 1) {
@@ -146,7 +124,7 @@ mod tests {
 
     #[test]
     fn h2_starts_are_spread() {
-        let mut seeds = Rng::new(1);
+        let mut seeds = Random::new(1);
         let mut tenths = [0_u32; 10];
         for _ in 0..10_000 {
             let mut pace = Pace::new(5000, seeds.split());
@@ -157,12 +135,12 @@ mod tests {
 
     #[test]
     fn equal_seeds_give_equal_paces_and_split_ones_differ() {
-        let gaps = |rng: Rng| {
-            let mut pace = Pace::new(3_600_000, rng);
+        let gaps = |random: Random| {
+            let mut pace = Pace::new(3_600_000, random);
             (0..8).map(|_| pace.next_ms()).collect::<Vec<_>>()
         };
-        let mut rng = Rng::new(3);
-        let (one, other) = (rng.split(), rng.split());
+        let mut random = Random::new(3);
+        let (one, other) = (random.split(), random.split());
         assert_eq!(gaps(one.clone()), gaps(one.clone()));
         assert_ne!(gaps(one), gaps(other));
     }

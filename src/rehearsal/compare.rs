@@ -170,32 +170,37 @@ impl Cell {
 /// The cells, found by their places.
 struct Cells {
     list: Vec<Cell>,
-    /// By place of the first table: the cell in which it was met last. Where both tables are the same there is only this one.
+    /// By place of the first table: the cell in which it was met last, the only one where both tables are the same.
     last: Vec<u32>,
+    is_same: bool,
     index: HashMap<[PlaceId; 2], u32>,
 }
 
 impl Cells {
-    fn new(places: usize) -> Cells {
-        Cells { list: Vec::new(), last: vec![u32::MAX; places], index: HashMap::new() }
+    fn new(tables: [&PlaceTable; 2]) -> Cells {
+        let is_same = tables[0].generation() == tables[1].generation();
+        Cells { list: Vec::new(), last: vec![u32::MAX; tables[0].place_count()], is_same, index: HashMap::new() }
     }
 
-    fn find(&self, places: [PlaceId; 2]) -> Option<u32> {
+    fn find(&self, leaves: [Leaf; 2]) -> Option<usize> {
+        let places = leaves.map(|leaf| leaf.place);
         let last = self.last[places[0].0 as usize];
-        let is_it = self.list.get(last as usize).is_some_and(|cell| cell.places() == places);
-        if is_it { Some(last) } else { self.index.get(&places).copied() }
+        let is_it = || self.is_same || self.list[last as usize].places() == places;
+        let found = if last != u32::MAX && is_it() { Some(last) } else { self.index.get(&places).copied() };
+        found.map(|at| at as usize)
     }
 
     fn add(&mut self, leaves: [Leaf; 2], group: &Group) {
-        let places = leaves.map(|leaf| leaf.place);
-        let at = self.find(places).unwrap_or_else(|| {
+        let at = self.find(leaves).unwrap_or_else(|| {
             self.list.push(Cell { leaves, weight: 0.0, largest: *group });
-            let at = self.list.len() as u32 - 1;
-            self.index.insert(places, at);
+            let at = self.list.len() - 1;
+            if !self.is_same {
+                self.index.insert(leaves.map(|leaf| leaf.place), at as u32);
+            }
             at
         });
-        self.last[places[0].0 as usize] = at;
-        let cell = &mut self.list[at as usize];
+        self.last[leaves[0].place.0 as usize] = at as u32;
+        let cell = &mut self.list[at];
         cell.weight += group.weight;
         if group.weight > cell.largest.weight {
             (cell.largest, cell.leaves) = (*group, leaves);
@@ -206,7 +211,7 @@ impl Cells {
 impl<'w> Comparer<'w> {
     /// Finds the places of everybody in each table.
     pub fn new(tables: [&'w PlaceTable; 2], audience: &'w Audience) -> Comparer<'w> {
-        let mut cells = Cells::new(tables[0].place_count());
+        let mut cells = Cells::new(tables);
         audience.each(tables, |leaves, group| cells.add(leaves, group));
         Comparer { tables, audience, cells, is_coarse: false, is_drawn: false }
     }
@@ -244,65 +249,63 @@ impl<'w> Comparer<'w> {
 
     fn name(&self, mut sides: [Side<'_>; 2]) -> Comparison {
         let mut flows = Vec::with_capacity(self.cells.list.len());
-        let mut is_hashed = false;
-        for Cell { leaves, weight, largest } in &self.cells.list {
+        let mut hashed: Vec<Option<Vec<Hashed>>> = vec![None; self.cells.list.len()];
+        for (Cell { leaves, weight, largest }, hashed) in self.cells.list.iter().zip(&mut hashed) {
             let address = largest.network.network();
             let answers = [0, 1].map(|at| sides[at].answer(leaves[at], address));
             let served = match answers {
                 [Answer::Same(one), Answer::Same(other)] => [one, other],
                 _ if self.is_coarse => [0, 1].map(|at| sides[at].served(leaves[at], address)),
                 _ => {
-                    is_hashed = true;
+                    *hashed = Some(Vec::new());
                     continue;
                 }
             };
             flows.push(Flow { places: leaves.map(|leaf| leaf.place), served, weight: *weight, largest: *largest });
         }
-        let sample = is_hashed.then(|| self.ask_hashed(&mut sides, &mut flows));
+        let sample = hashed.iter().any(Option::is_some).then(|| self.ask_hashed(&sides, &mut hashed));
+        for (cell, hashed) in self.cells.list.iter().zip(hashed) {
+            let flow = |Hashed { served, weight, largest }| Flow { places: cell.places(), served, weight, largest };
+            flows.extend(hashed.into_iter().flatten().map(flow));
+        }
         Comparison { sample, ..sums::sum(&sides, &flows, self.is_drawn) }
     }
 
-    /// Those whose own network matters, network by network.
-    fn ask_hashed(&self, sides: &mut [Side<'_>; 2], flows: &mut Vec<Flow>) -> Sample {
+    /// Those whose own network matters, network by network: all of the cells that have a list.
+    fn ask_hashed(&self, sides: &[Side<'_>; 2], hashed: &mut [Option<Vec<Hashed>>]) -> Sample {
         let floors = [0, 1].map(|at| sides[at].hash_floor());
         let finest = HashFloor { v4: floors[0].v4.max(floors[1].v4), v6: floors[0].v6.max(floors[1].v6) };
-        let is_hashed = |sides: &mut [Side<'_>; 2], leaves: [Leaf; 2], group: &Group| {
-            (0..2).any(|at| sides[at].answer(leaves[at], group.network.network()) == Answer::Hashed)
-        };
         let mut census = Census::new(finest);
         self.audience.each(self.tables, |leaves, group| {
-            if is_hashed(sides, leaves, group) {
+            if self.cells.find(leaves).is_some_and(|cell| hashed[cell].is_some()) {
                 census.add(group);
             }
         });
         let sample = census.sample();
-        let mut hashed: HashMap<(u32, [Served; 2]), (f64, Group)> = HashMap::new();
-        let mut here: Vec<([Served; 2], f64)> = Vec::new();
         self.audience.each(self.tables, |leaves, group| {
-            let Some(cell) = self.cells.find(leaves.map(|leaf| leaf.place)).filter(|_| is_hashed(sides, leaves, group)) else { return };
-            here.clear();
+            let Some(known) = self.cells.find(leaves).and_then(|cell| hashed[cell].as_mut()) else { return };
             for (address, weight) in group.parts(sample) {
                 let served = [0, 1].map(|at| sides[at].served(leaves[at], address));
-                match here.iter_mut().find(|(known, _)| *known == served) {
-                    Some((_, sum)) => *sum += weight,
-                    None => here.push((served, weight)),
-                }
-            }
-            for (served, weight) in &here {
-                let (sum, largest) = hashed.entry((cell, *served)).or_insert((0.0, *group));
-                *sum += weight;
-                if group.weight > largest.weight {
-                    *largest = *group;
+                let at = known.iter().position(|known| known.served == served).unwrap_or_else(|| {
+                    known.push(Hashed { served, weight: 0.0, largest: *group });
+                    known.len() - 1
+                });
+                known[at].weight += weight;
+                if group.weight > known[at].largest.weight {
+                    known[at].largest = *group;
                 }
             }
         });
-        let mut hashed: Vec<_> = hashed.into_iter().collect();
-        hashed.sort_by_key(|(key, _)| *key);
-        let places = |cell: u32| self.cells.list[cell as usize].places();
-        let flow = |((cell, served), (weight, largest))| Flow { places: places(cell), served, weight, largest };
-        flows.extend(hashed.into_iter().map(flow));
         sample
     }
+}
+
+/// Of the clients of a cell those who are served alike.
+#[derive(Debug, Clone)]
+struct Hashed {
+    served: [Served; 2],
+    weight: f64,
+    largest: Group,
 }
 
 /// Compares all names that both worlds steer for a family, or the one that is asked for.

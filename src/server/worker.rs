@@ -9,6 +9,7 @@ use std::sync::Arc;
 use super::udp::BATCH;
 use crate::answer::{Ask, Transport, Turns, answer};
 use crate::metrics::{Counters, Grid, Registry};
+use crate::random::Random;
 use crate::snapshot::{Catalog, Reader, Shared, Snapshot};
 use crate::wire::qname::QName;
 
@@ -25,7 +26,8 @@ pub struct Worker {
     registry: Arc<Registry>,
     counters: Arc<Counters>,
     grid: Arc<Grid>,
-    seed: Seed,
+    /// Of numbers that differ from query to query: for spreading load, never for secrets.
+    seed: Random,
     now: NowMs,
     now_ms: u64,
     /// Where names are read ahead: kept, as clearing it would take longer than reading one.
@@ -45,7 +47,7 @@ impl Worker {
             registry: Arc::clone(registry),
             reader,
             world,
-            seed: Seed::random(),
+            seed: any_seed(),
             now: Arc::clone(now),
             now_ms: now(),
             early: Box::default(),
@@ -115,24 +117,9 @@ fn turns_for(catalog: &Catalog) -> Turns {
     Turns::new(catalog.turn_slots)
 }
 
-/// Splitmix64 (Steele, Lea, Flood 2014): a new seed per query for a few cycles. For spreading load, never for secrets.
-#[derive(Debug)]
-struct Seed(u64);
-
-impl Seed {
-    /// Starts anywhere, so that workers and restarts do not repeat each other. The source is the standard library's
-    /// keys for hash tables.
-    fn random() -> Seed {
-        Seed(RandomState::new().hash_one(0u8))
-    }
-
-    #[inline]
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
+/// Starts anywhere, so that workers and restarts do not repeat each other. The source is the standard library's keys for hash tables.
+fn any_seed() -> Random {
+    Random::new(RandomState::new().hash_one(0u8))
 }
 
 #[cfg(test)]
@@ -200,7 +187,7 @@ mod tests {
 
     #[test]
     fn seeds_do_not_repeat() {
-        let mut seeds = [Seed::random(), Seed::random()];
+        let mut seeds = [any_seed(), any_seed()];
         let drawn: std::collections::HashSet<_> = (0..10_000).flat_map(|_| [seeds[0].next(), seeds[1].next()]).collect();
         assert_eq!(drawn.len(), 20_000);
     }

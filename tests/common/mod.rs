@@ -8,6 +8,7 @@ pub(crate) mod client;
 pub(crate) mod daemon;
 pub(crate) mod folder;
 pub(crate) mod message;
+pub(crate) mod random;
 pub(crate) mod readers;
 pub(crate) mod server;
 pub(crate) mod world;
@@ -41,7 +42,8 @@ pub(crate) fn wait_until(is_so: impl Fn() -> bool, describe: impl Fn() -> String
     let start = Instant::now();
     while !is_so() {
         assert!(start.elapsed() < PATIENCE, "{}", describe());
-        // Probes share the machine with whoever asks.
+        // The state of another process or another machine's answer makes no event here, so one can only look again; and it shares the
+        // machine with whoever looks.
         std::thread::sleep(PAUSE);
     }
 }

@@ -7,6 +7,7 @@ use meridian::name::Name;
 use meridian::wire::rtype;
 
 use super::seen;
+use crate::common::random::{Draws, Random};
 
 /// Types that every owner is asked for, besides its own.
 const COMMON: [u16; 7] = [rtype::A, rtype::AAAA, rtype::NS, rtype::TXT, rtype::CNAME, rtype::DS, rtype::ANY];
@@ -124,7 +125,7 @@ pub(crate) fn owners(files: &[(&str, &str)]) -> Vec<(Name, u16)> {
 
 /// So many different questions.
 pub(crate) fn questions(owners: &[(Name, u16)], count: usize) -> Vec<Question> {
-    let mut dice = Dice(std::env::var(SEED_VARIABLE).map_or(SEED, |seed| seed.parse().unwrap()));
+    let mut dice = Dice(Random::new(std::env::var(SEED_VARIABLE).map_or(SEED, |seed| seed.parse().unwrap())));
     let mut questions: Vec<Question> = Vec::new();
     let plain =
         |name: &Name, qtype| Question { name: name.as_wire().to_vec(), qtype, class: 1, rd: false, udp_size: Some(1232), tcp: false };
@@ -138,11 +139,11 @@ pub(crate) fn questions(owners: &[(Name, u16)], count: usize) -> Vec<Question> {
         let (name, own_type) = dice.name(owners);
         let question = Question {
             name: dice.case(name.as_wire()),
-            qtype: if dice.one_in(3) { own_type } else { dice.of(&TYPES) },
-            class: if dice.one_in(50) { dice.of(&[3, 4, 254, 255, 2]) } else { 1 },
-            rd: dice.one_in(2),
-            udp_size: dice.of(&SIZES),
-            tcp: dice.one_in(6),
+            qtype: if dice.0.one_in(3) { own_type } else { dice.0.pick(&TYPES) },
+            class: if dice.0.one_in(50) { dice.0.pick(&[3, 4, 254, 255, 2]) } else { 1 },
+            rd: dice.0.one_in(2),
+            udp_size: dice.0.pick(&SIZES),
+            tcp: dice.0.one_in(6),
         };
         if !questions.contains(&question) {
             questions.push(question);
@@ -151,33 +152,14 @@ pub(crate) fn questions(owners: &[(Name, u16)], count: usize) -> Vec<Question> {
     questions
 }
 
-/// Splitmix64 with a fixed seed.
-struct Dice(u64);
+/// Draws of names near our own.
+struct Dice(Random);
 
 impl Dice {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    fn below(&mut self, end: usize) -> usize {
-        (self.next() % end as u64) as usize
-    }
-
-    fn one_in(&mut self, chances: usize) -> bool {
-        self.below(chances) == 0
-    }
-
-    fn of<T: Copy>(&mut self, list: &[T]) -> T {
-        list[self.below(list.len())]
-    }
-
     /// A name near the owners, and a type that one of them has.
     fn name(&mut self, owners: &[(Name, u16)]) -> (Name, u16) {
-        let (owner, rtype) = owners[self.below(owners.len())].clone();
-        let name = match self.below(12) {
+        let (owner, rtype) = owners[self.0.below(owners.len())].clone();
+        let name = match self.0.below(12) {
             0..=3 => Some(owner.clone()),
             4 | 5 => self.child(&owner, owners),
             6 => self.child(&owner, owners).and_then(|child| self.child(&child, owners)),
@@ -191,9 +173,9 @@ impl Dice {
     }
 
     fn child(&mut self, parent: &Name, owners: &[(Name, u16)]) -> Option<Name> {
-        let label = match self.below(4) {
+        let label = match self.0.below(4) {
             0 => b"*".to_vec(),
-            1 => owners[self.below(owners.len())].0.labels().next()?.to_vec(),
+            1 => owners[self.0.below(owners.len())].0.labels().next()?.to_vec(),
             2 => b"www".to_vec(),
             _ => self.label(),
         };
@@ -202,15 +184,15 @@ impl Dice {
 
     /// One to six octets of any value.
     fn label(&mut self) -> Vec<u8> {
-        let any = self.one_in(3);
-        (0..=self.below(6)).map(|_| if any { self.next() as u8 } else { b'a' + self.below(26) as u8 }).collect()
+        let any = self.0.one_in(3);
+        (0..=self.0.below(6)).map(|_| if any { self.0.next() as u8 } else { b'a' + self.0.below(26) as u8 }).collect()
     }
 
     /// The name with one octet of its first label changed: next to it in the canonical order, or in the same slot of a bad hash.
     fn neighbour(&mut self, owner: &Name) -> Option<Name> {
         let mut label = owner.labels().next()?.to_vec();
-        let at = self.below(label.len());
-        label[at] = label[at].wrapping_add(if self.one_in(2) { 1 } else { 0xff });
+        let at = self.0.below(label.len());
+        label[at] = label[at].wrapping_add(if self.0.one_in(2) { 1 } else { 0xff });
         owner.parent()?.prepend(&label).ok()
     }
 
@@ -218,16 +200,16 @@ impl Dice {
     fn elsewhere(&mut self) -> Option<Name> {
         let names =
             [".", "test.", "www.test.", "example.com.", "www.example.test.net.", "xexample.test.", "other.test.", "www.other.test."];
-        let name = Name::parse(self.of(&names), None).ok()?;
-        if self.one_in(3) { name.prepend(&self.label()).ok() } else { Some(name) }
+        let name = Name::parse(self.0.pick(&names), None).ok()?;
+        if self.0.one_in(3) { name.prepend(&self.label()).ok() } else { Some(name) }
     }
 
     /// The letters in another case, now and then.
     fn case(&mut self, name: &[u8]) -> Vec<u8> {
-        if !self.one_in(3) {
+        if !self.0.one_in(3) {
             return name.to_vec();
         }
         // Length octets are below all letters.
-        name.iter().map(|octet| if octet.is_ascii_alphabetic() && self.one_in(2) { octet ^ 0x20 } else { *octet }).collect()
+        name.iter().map(|octet| if octet.is_ascii_alphabetic() && self.0.one_in(2) { octet ^ 0x20 } else { *octet }).collect()
     }
 }

@@ -72,7 +72,7 @@ impl Load {
             let (client, mut seen, start) = (Udp::to(server), Vec::new(), Instant::now());
             while !told.load(Ordering::SeqCst) {
                 for (question, query) in questions.iter().enumerate() {
-                    // Late ones are not made up for: a burst would be another load.
+                    // The pause is the load's own pace, not a wait for something. Late ones are not made up for: a burst would be another load.
                     thread::sleep((GAP * seen.len() as u32).saturating_sub(start.elapsed()).min(GAP));
                     let asked = SystemTime::now();
                     let reply = client.ask(query);

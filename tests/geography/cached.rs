@@ -8,8 +8,9 @@ use crate::common::client::udp;
 use crate::common::daemon::{Daemon, Recipe};
 use crate::common::folder::Folder;
 use crate::common::message::{Query, query};
+use crate::common::random::{Draws, Random};
 use crate::common::server::Server;
-use crate::worlds::{Random, World, client};
+use crate::worlds::{World, client};
 
 /// The resolver of the other tests with a resolver, with this zone behind it.
 const UNBOUND: &str = include_str!("../cases/resolver/unbound.conf");
@@ -43,7 +44,7 @@ fn s1_what_a_resolver_has_cached_by_our_scopes_is_what_we_answer() {
         Recipe { program: "unbound", arguments: &["-d", "-c", "@CONFIG@"], config: &config, files: &[], ready: "start of service" };
     let Some(unbound) = Daemon::start(&recipe) else { return };
 
-    let mut random = Random(7);
+    let mut random = Random::new(7);
     let questions: Vec<Query> = clients(&world, &mut random)
         .into_iter()
         .flat_map(|(address, length)| names(&world).map(move |name| query(&name, "A").ecs(address, length)))

@@ -9,10 +9,11 @@ use meridian::geo::Family;
 
 use crate::common::folder::Folder;
 use crate::common::message::query;
+use crate::common::random::{Draws, Random};
 use crate::common::world::World as Loaded;
 use crate::judge::{Judge, Kind, embedded};
 use crate::scopes::load;
-use crate::worlds::{Random, World, client};
+use crate::worlds::{World, client};
 
 const ZONE: &str = "zone: example.com\nns: [ns.example.net.]\nrecords:\n  any: {steer: {service: web, order: any}}\n  near: {steer: {service: web, spread: 20000km}}\n";
 
@@ -68,7 +69,7 @@ fn the_order_of_the_region_file_moves_no_client_but_for_ties_and_unknown_places(
     let mut compared = 0;
     for seed in 2000..2030 {
         let world = World::new(seed);
-        let mut random = Random(seed);
+        let mut random = Random::new(seed);
         let mut order: Vec<usize> = (0..world.regions.len()).collect();
         (0..order.len()).for_each(|at| order.swap(at, random.below(world.regions.len())));
         let (here, there) = (load(&world), shuffled(&world, &order));

@@ -5,9 +5,10 @@ use std::net::IpAddr;
 use meridian::geo::Family;
 
 use crate::common::message::{Reply, query};
+use crate::common::random::{Draws, Random};
 use crate::common::world::PEER;
 use crate::scopes::load;
-use crate::worlds::{Random, World, client};
+use crate::worlds::{World, client};
 
 const WORLDS: u64 = 120;
 
@@ -26,7 +27,7 @@ fn s6_no_negative_answer_depends_on_the_client_or_has_a_scope() {
     for seed in 1000..1000 + WORLDS {
         let world = World::new(seed);
         let mut loaded = load(&world);
-        let mut random = Random(seed);
+        let mut random = Random::new(seed);
         let prefixes = world.prefixes();
         for _ in 0..STATES {
             // None, a half, three quarters, or all of the endpoints.
@@ -69,7 +70,7 @@ fn s6_no_negative_answer_depends_on_the_client_or_has_a_scope() {
 
 /// A number for a text, in this state of the world.
 fn draw(state: u64, text: &str) -> u64 {
-    text.bytes().fold(Random(state), |random, octet| Random(random.0 ^ Random(u64::from(octet)).next())).next()
+    text.bytes().fold(state, |drawn, octet| Random::new(drawn ^ Random::new(octet.into()).next()).next())
 }
 
 /// Asks as one of many: with a client subnet of any length, with one that says nothing, without one, from any peer.

@@ -6,9 +6,10 @@ use meridian::answer::{Outcome, Reason, Transport};
 use meridian::geo::{Family, Prefix};
 
 use crate::common::message::{ecs_octets, query};
+use crate::common::random::{Draws, Random};
 use crate::common::world::{PEER, World as Loaded};
 use crate::judge::{Judge, Kind, embedded};
-use crate::worlds::{Random, World, client};
+use crate::worlds::{World, client};
 
 /// Worlds, each with four names.
 const WORLDS: u64 = 100;
@@ -30,7 +31,7 @@ fn s1_s2_the_scope_of_a_million_addresses_is_right_and_the_largest() {
             if !judge.is_offered() {
                 continue;
             }
-            let mut random = Random(seed * 31 + name.label.len() as u64);
+            let mut random = Random::new(seed * 31 + name.label.len() as u64);
             let prefixes = world.prefixes();
             for _ in 0..ADDRESSES / (WORLDS as usize * world.names.len()) {
                 let family = random.pick(&[Family::V4, Family::V6]);

@@ -6,42 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use meridian::geo::{Family, Prefix};
 
-/// SplitMix64 (Steele, Lea, Flood 2014).
-pub(crate) struct Random(pub(crate) u64);
-
-impl Random {
-    pub(crate) fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut x = self.0;
-        x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        x ^ (x >> 31)
-    }
-
-    pub(crate) fn below(&mut self, limit: usize) -> usize {
-        (self.next() % limit as u64) as usize
-    }
-
-    /// True once in `of` draws.
-    pub(crate) fn one_in(&mut self, of: usize) -> bool {
-        self.below(of) == 0
-    }
-
-    pub(crate) fn pick<T: Clone>(&mut self, list: &[T]) -> T {
-        list[self.below(list.len())].clone()
-    }
-
-    /// Some of a list, at least one, in an order of its own.
-    fn some<T: Clone>(&mut self, list: &[T]) -> Vec<T> {
-        let mut left = list.to_vec();
-        let count = 1 + self.below(left.len());
-        (0..count).map(|_| left.swap_remove(self.below(left.len()))).collect()
-    }
-
-    fn wide(&mut self) -> u128 {
-        u128::from(self.next()) << 64 | u128::from(self.next())
-    }
-}
+use crate::common::random::{Draws, Random};
 
 /// Latitude and longitude in hundredths of a degree.
 pub(crate) type Spot = (i32, i32);
@@ -141,7 +106,7 @@ const TRUNKS: [(&str, bool); 12] = [
 impl World {
     /// A world with its names.
     pub(crate) fn new(seed: u64) -> World {
-        let mut random = Random(seed);
+        let mut random = Random::new(seed);
         let count = 2 + random.below(11);
         let regions: Vec<Region> = (0..count).map(|_| region(&mut random)).collect();
         let files = (0..1 + random.below(3)).map(|_| file(&mut random)).collect();
@@ -224,7 +189,7 @@ pub(crate) fn inside(around: IpAddr, length: u8, random: &mut Random) -> IpAddr 
             IpAddr::V4(Ipv4Addr::from_bits(first.to_bits() | random.next() as u32 & (first.to_bits() ^ last.to_bits())))
         }
         (IpAddr::V6(first), IpAddr::V6(last)) => {
-            IpAddr::V6(Ipv6Addr::from_bits(first.to_bits() | random.wide() & (first.to_bits() ^ last.to_bits())))
+            IpAddr::V6(Ipv6Addr::from_bits(first.to_bits() | wide(random) & (first.to_bits() ^ last.to_bits())))
         }
         _ => unreachable!("one family"),
     }
@@ -331,14 +296,14 @@ fn name(label: &str, regions: &[Region], random: &mut Random) -> Name {
 fn rule(regions: &[Region], random: &mut Random) -> Rule {
     let mut when = When::default();
     match random.below(5) {
-        0 => when.asns = random.some(&SYSTEMS),
-        1 => when.countries = random.some(&COUNTRIES),
-        2 => when.continents = random.some(&CONTINENTS),
-        3 => (when.continents, when.networks) = (random.some(&CONTINENTS), vec![prefix(random), prefix(random)]),
+        0 => when.asns = some(random, &SYSTEMS),
+        1 => when.countries = some(random, &COUNTRIES),
+        2 => when.continents = some(random, &CONTINENTS),
+        3 => (when.continents, when.networks) = (some(random, &CONTINENTS), vec![prefix(random), prefix(random)]),
         _ => when.networks = (0..1 + random.below(3)).map(|_| prefix(random)).collect(),
     }
     let all: Vec<usize> = (0..regions.len()).collect();
-    let chosen = random.some(&all);
+    let chosen = some(random, &all);
     let action = random.pick(&[Action::Prefer, Action::Only, Action::Fence]);
     // A hard fence must hold what the name has elsewhere.
     let lacks = |family: usize| {
@@ -386,4 +351,15 @@ fn csv(rows: &[(Prefix, Said)]) -> String {
 /// Hundredths as text: `-12.34`.
 fn degrees(hundredths: i32) -> String {
     format!("{:.2}", f64::from(hundredths) / 100.0)
+}
+
+/// Some of a list, at least one, in an order of its own.
+fn some<T: Clone>(random: &mut Random, list: &[T]) -> Vec<T> {
+    let mut left = list.to_vec();
+    let count = 1 + random.below(left.len());
+    (0..count).map(|_| left.swap_remove(random.below(left.len()))).collect()
+}
+
+fn wide(random: &mut Random) -> u128 {
+    u128::from(random.next()) << 64 | u128::from(random.next())
 }

@@ -182,6 +182,7 @@ fn h5_a_hold_is_released_when_its_time_is_over() {
     let held = logged_after(start, &fleet.server.wait_for(0, "held: every target is silent"));
     while start.elapsed().unwrap() + NOTICED < held + HOLD_MAX {
         assert_eq!((fleet.answer(), fleet.changes(0).iter().any(|line| line.contains("to=down"))), ("near", false));
+        // How often one looks while the server's own time runs; nothing waits for this pause to be long enough.
         std::thread::sleep(Duration::from_millis(100));
     }
     for name in NAMES {

@@ -142,6 +142,7 @@ fn head(stream: &mut TcpStream, field: &str) -> std::io::Result<()> {
     write!(stream, "HTTP/1.1 200 OK\r\n{field}Connection: close\r\n\r\n")
 }
 
+/// Slowness is this server's rudeness, so it sleeps: over `slow_ms` where that is set, yet within the timeout.
 fn slow(stream: &mut TcpStream) -> std::io::Result<()> {
     thread::sleep(2 * PAUSE);
     stream.write_all(GOOD.as_bytes())
@@ -154,7 +155,7 @@ fn wait_for_end(stream: &mut TcpStream) -> std::io::Result<()> {
     }
 }
 
-/// Closing with nothing to linger for is a reset.
+/// Closing with nothing to linger for is a reset; after a pause, so that the probe is waiting for its answer by then.
 fn reset(stream: &mut TcpStream) -> std::io::Result<()> {
     thread::sleep(PAUSE);
     SockRef::from(&*stream).set_linger(Some(Duration::ZERO))
@@ -179,6 +180,7 @@ fn for_ever_after(stream: &mut TcpStream, start: &str, octets: &[u8]) -> std::io
     for_ever(stream, octets)
 }
 
+/// One octet at a time, with a pause between two: the rudeness that a deadline for the whole must end.
 fn drip(stream: &mut TcpStream, start: &str) -> std::io::Result<()> {
     stream.write_all(start.as_bytes())?;
     loop {
