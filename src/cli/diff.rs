@@ -54,7 +54,7 @@ impl Diff {
         let only = self.name.as_deref().map(parse_name).transpose()?;
         let audience = self.audience.read()?;
         let (old, new) = (load(&self.old)?, load(&self.new)?);
-        let comparer = Comparer::new([&old.catalog.table, &new.catalog.table], &audience);
+        let comparer = Comparer::new([&old.catalog, &new.catalog], &audience);
         let types = [(Family::V4, "A"), (Family::V6, "AAAA")];
         let mut progress = Progress::of(types.len() * old.catalog.steerings.len());
         let compared = types.map(|(family, rtype)| {

@@ -102,7 +102,7 @@ pub(super) fn sample_text(comparison: &Comparison) -> String {
 }
 
 pub(super) fn sample_json(comparison: &Comparison) -> Value {
-    comparison.sample.map_or(Value::Null, |sample| json!({ "asked": sample.asked, "networks": sample.cells }))
+    comparison.sample.map_or(Value::Null, |sample| json!({ "asked": sample.asked, "networks": sample.networks }))
 }
 
 pub(super) fn source_json(source: &Source) -> Value {

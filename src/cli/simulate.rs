@@ -69,7 +69,7 @@ impl Simulate {
             return Err(Failure::Usage(format!("there is no region `{region}`")));
         }
         let audience = self.audience.read()?;
-        let comparer = Comparer::new([&compiled.catalog.table; 2], &audience).drawn(self.map.is_some());
+        let comparer = Comparer::new([&compiled.catalog; 2], &audience).drawn(self.map.is_some());
         let before = Down::default().world(&compiled);
         let downs = self.downs(&compiled)?;
         let mut progress = Progress::of(downs.len() * compiled.catalog.steerings.len());

@@ -12,12 +12,12 @@ use crate::steer::decide::HashFloor;
 /// Octets of a file of counts: a million networks take some 30 MiB.
 const MAX_FILE_OCTETS: u64 = 256 << 20;
 
-/// Networks of the hash floor that are asked for one by one, for a name that shares clients by hash: all of the /24 of a country's counts,
-/// and of the whole of IPv4 one of four. A share of such a sample is right to some hundredths of a percent.
-const MAX_ASKED: u64 = 1 << 22;
+/// Networks of the hash floor that are asked for one by one, for a name that shares clients by hash; of more, a sample of about so many. A share
+/// of such a sample is right to some hundredths of a percent, and the City-size database is gone through in half a second.
+const MAX_ASKED: u64 = 1 << 20;
 
-/// More cells of one network than this are not told apart.
-const MAX_CELLS_LOG2: u32 = 40;
+/// More networks inside a network than this are not told apart.
+const MAX_NETWORKS_LOG2: u32 = 40;
 
 /// Who asks, and how much.
 #[derive(Debug)]
@@ -39,73 +39,78 @@ pub struct Group {
 
 impl Group {
     /// How many networks it is for those who hash by `floor`, as a power of two.
-    fn cells_log2(&self, floor: HashFloor) -> u32 {
+    fn networks_log2(&self, floor: HashFloor) -> u32 {
         let floor = if self.network.family() == Family::V4 { floor.v4 } else { floor.v6 };
-        u32::from(floor.saturating_sub(self.network.length())).min(MAX_CELLS_LOG2)
+        u32::from(floor.saturating_sub(self.network.length())).min(MAX_NETWORKS_LOG2)
     }
 
-    /// The first addresses of these networks, or of a sample of them that is spread evenly, and the weight of each.
-    pub(super) fn parts(&self, sample: Sample) -> impl Iterator<Item = (IpAddr, f64)> + use<> {
-        let count_log2 = self.cells_log2(sample.floor).saturating_sub(sample.skip_log2);
+    /// How many networks it is for those who hash by `floor`.
+    pub(super) fn networks(&self, floor: HashFloor) -> u64 {
+        1 << self.networks_log2(floor)
+    }
+
+    /// The first addresses of `count` equal parts of it, a power of two, and the weight of each.
+    fn parts(&self, count: u64) -> impl Iterator<Item = (IpAddr, f64)> + use<> {
         let free = u32::from(self.network.family().bits() - self.network.length());
-        let (network, weight) = (self.network.network(), self.weight / 2f64.powi(count_log2 as i32));
-        (0..1u128 << count_log2).map(move |part| {
-            // The last of 2^128 has no offset.
-            let offset = part.checked_shl(free - count_log2).unwrap_or(0);
-            (beside(network, offset), weight)
-        })
+        let (network, weight) = (self.network.network(), self.weight / count as f64);
+        // All of ::/0 as one part has no offset.
+        let offset = move |part: u64| u128::from(part).checked_shl(free - count.trailing_zeros()).unwrap_or(0);
+        (0..count).map(move |part| (beside(network, offset(part)), weight))
     }
 }
 
-/// Which clients are asked for where they are hashed: of every network one cell in 2^`skip_log2`, and at least one.
+/// How many of the clients that are hashed were asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sample {
     floor: HashFloor,
-    skip_log2: u32,
-    /// Cells that are asked for.
+    /// Networks that were asked for.
     pub asked: u64,
-    /// Cells that there are.
-    pub cells: u64,
+    /// Networks that there are.
+    pub networks: u64,
 }
 
 impl fmt::Display for Sample {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let HashFloor { v4, v6 } = self.floor;
-        if self.asked == self.cells {
-            return write!(f, "each of {} networks (/{v4}, /{v6}) asked for", self.cells);
+        let Sample { floor: HashFloor { v4, v6 }, asked, networks } = self;
+        if asked == networks {
+            return write!(f, "each of {networks} networks (/{v4}, /{v6}) asked for");
         }
-        write!(
-            f,
-            "{} of {} networks (/{v4}, /{v6}) asked for, evenly spread and at least one a place in the geo data",
-            self.asked, self.cells
-        )
+        write!(f, "{asked} of {networks} networks (/{v4}, /{v6}) asked for, evenly spread over the clients")
     }
 }
 
-/// Networks by the logarithm of how many cells they are.
-#[derive(Debug)]
-pub(super) struct Census {
-    floor: HashFloor,
-    networks: [u64; MAX_CELLS_LOG2 as usize + 1],
+/// Chooses who is asked for: everybody if they are few; else so that each who is asked stands for the same weight.
+pub(super) struct Sampler {
+    sample: Sample,
+    /// What each who is asked stands for; 0 where everybody is asked.
+    stride: f64,
+    passed: f64,
 }
 
-impl Census {
-    pub(super) fn new(floor: HashFloor) -> Census {
-        Census { floor, networks: [0; MAX_CELLS_LOG2 as usize + 1] }
+impl Sampler {
+    /// For so many networks of so much weight.
+    pub(super) fn new(floor: HashFloor, networks: u64, weight: f64) -> Sampler {
+        let stride = if networks <= MAX_ASKED { 0.0 } else { weight / MAX_ASKED as f64 };
+        Sampler { sample: Sample { floor, asked: 0, networks }, stride, passed: 0.0 }
     }
 
-    pub(super) fn add(&mut self, group: &Group) {
-        self.networks[group.cells_log2(self.floor) as usize] += 1;
-    }
-
-    /// As many as are allowed, and one of each network in any case.
-    pub(super) fn sample(&self) -> Sample {
-        let asked = |skip_log2: u32| -> u64 {
-            let of = |(cells_log2, networks): (u32, &u64)| networks << cells_log2.saturating_sub(skip_log2);
-            (0..).zip(&self.networks).map(of).fold(0, u64::saturating_add)
+    /// Who is asked for of the next group, and for how much each stands there. Nobody, where a small group falls between two who are asked.
+    pub(super) fn parts(&mut self, group: &Group) -> impl Iterator<Item = (IpAddr, f64)> + use<> {
+        let networks = group.networks(self.sample.floor);
+        let count = if self.stride > 0.0 {
+            let before = (self.passed / self.stride).floor();
+            self.passed += group.weight;
+            let due = (self.passed / self.stride).floor() - before;
+            (due as u64).checked_next_power_of_two().unwrap_or(networks).min(networks) * u64::from(due >= 1.0)
+        } else {
+            networks
         };
-        let skip_log2 = (0..MAX_CELLS_LOG2).find(|skip_log2| asked(*skip_log2) <= MAX_ASKED).unwrap_or(MAX_CELLS_LOG2);
-        Sample { floor: self.floor, skip_log2, asked: asked(skip_log2), cells: asked(0) }
+        self.sample.asked += count;
+        group.parts(count.max(1)).take(count as usize)
+    }
+
+    pub(super) fn finish(self) -> Sample {
+        self.sample
     }
 }
 
@@ -253,33 +258,35 @@ mod tests {
 
     #[test]
     fn parts_are_spread_evenly_and_share_the_weight() {
-        let floor = HashFloor::default();
-        let parts = |text: &str, skip_log2| -> Vec<(String, f64)> {
-            let sample = Sample { floor, skip_log2, asked: 0, cells: 0 };
-            Group { network: prefix(text), weight: 1.0 }.parts(sample).map(|(address, weight)| (address.to_string(), weight)).collect()
+        let parts = |text: &str, count| -> Vec<(String, f64)> {
+            Group { network: prefix(text), weight: 1.0 }.parts(count).map(|(address, weight)| (address.to_string(), weight)).collect()
         };
         let is = |address: &str, weight| (address.to_owned(), weight);
-        assert_eq!(parts("10.0.0.0/23", 0), [is("10.0.0.0", 0.5), is("10.0.1.0", 0.5)]);
-        assert_eq!(parts("10.0.0.0/24", 3), [is("10.0.0.0", 1.0)]);
-        assert_eq!(parts("10.0.0.7/32", 0), [is("10.0.0.7", 1.0)]);
-        assert_eq!(parts("2001:db8::/55", 0), [is("2001:db8::", 0.5), is("2001:db8:0:100::", 0.5)]);
-        let many = parts("0.0.0.0/0", 20);
+        assert_eq!(parts("10.0.0.0/23", 2), [is("10.0.0.0", 0.5), is("10.0.1.0", 0.5)]);
+        assert_eq!(parts("10.0.0.7/32", 1), [is("10.0.0.7", 1.0)]);
+        assert_eq!(parts("2001:db8::/55", 2), [is("2001:db8::", 0.5), is("2001:db8:0:100::", 0.5)]);
+        let many = parts("0.0.0.0/0", 16);
         assert_eq!((many.len(), &many[1], &many[15]), (16, &is("16.0.0.0", 0.0625), &is("240.0.0.0", 0.0625)));
-        assert_eq!(parts("::/0", 40), [is("::", 1.0)]);
+        assert_eq!(parts("::/0", 1), [is("::", 1.0)]);
     }
 
     #[test]
-    fn a_sample_has_every_cell_of_a_few_networks_and_of_many_at_least_one_each() {
-        let sample = |networks: u64, text: &str| {
-            let mut census = Census::new(HashFloor::default());
-            (0..networks).for_each(|_| census.add(&Group { network: prefix(text), weight: 1.0 }));
-            census.sample()
+    fn few_are_all_asked_for_and_of_many_each_stands_for_the_same_weight() {
+        let floor = HashFloor::default();
+        let group = |text: &str| Group { network: prefix(text), weight: 2f64.powi(32 - i32::from(prefix(text).length())) };
+        let asked = |networks: u64, weight: f64, groups: &[Group]| {
+            let mut sampler = Sampler::new(floor, networks, weight);
+            let counts: Vec<usize> = groups.iter().map(|group| sampler.parts(group).count()).collect();
+            (counts, sampler.finish().asked)
         };
-        let all = sample(16, "10.0.0.0/16");
-        assert_eq!((all.asked, all.cells, all.skip_log2), (4096, 4096, 0));
-        let world = sample(1, "0.0.0.0/0");
-        assert_eq!((world.asked, world.cells), (MAX_ASKED, 1 << 24));
-        let many = sample(MAX_ASKED + 1, "10.0.0.0/23");
-        assert_eq!((many.asked, many.cells), (MAX_ASKED + 1, 2 * MAX_ASKED + 2));
+        assert_eq!(asked(257, 65792.0, &[group("10.0.0.0/16"), group("10.1.0.0/24")]), (vec![256, 1], 257));
+        // All of IPv4, and of its /24 one of 16.
+        let all = 2f64.powi(32);
+        assert_eq!(asked(1 << 24, all, &[group("0.0.0.0/0")]), (vec![1 << 20], 1 << 20));
+        let (counts, _) = asked(1 << 24, all, &[group("10.0.0.0/21"); 100]);
+        assert_eq!((counts.iter().sum::<usize>(), counts.iter().max()), (50, Some(&1)));
+        // However heavy, a network is no more than its parts.
+        let heavy = Group { network: prefix("10.0.0.0/23"), weight: all };
+        assert_eq!(asked(1 << 24, all, &[heavy]), (vec![2], 2));
     }
 }

@@ -7,10 +7,10 @@ mod sums;
 use std::collections::{BTreeMap, HashMap};
 
 pub use super::audience::Sample;
-use super::audience::{Audience, Census, Group};
+use super::audience::{Audience, Group, Sampler};
 use crate::geo::{Family, Leaf, PlaceId, PlaceTable, Prefix};
 use crate::name::Name;
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Catalog, Snapshot};
 use crate::steer::decide::HashFloor;
 use side::{Answer, Key, Served, Side};
 use sums::Flow;
@@ -149,6 +149,8 @@ pub struct Comparer<'w> {
     tables: [&'w PlaceTable; 2],
     audience: &'w Audience,
     cells: Cells,
+    /// The finer of both worlds: its networks are hashed alike in each.
+    floor: HashFloor,
     /// Clients that are hashed are asked for once a place.
     is_coarse: bool,
     is_drawn: bool,
@@ -158,6 +160,8 @@ pub struct Comparer<'w> {
 struct Cell {
     leaves: [Leaf; 2],
     weight: f64,
+    /// How many there are where clients are hashed.
+    networks: u64,
     largest: Group,
 }
 
@@ -190,9 +194,9 @@ impl Cells {
         found.map(|at| at as usize)
     }
 
-    fn add(&mut self, leaves: [Leaf; 2], group: &Group) {
+    fn add(&mut self, leaves: [Leaf; 2], group: &Group, networks: u64) {
         let at = self.find(leaves).unwrap_or_else(|| {
-            self.list.push(Cell { leaves, weight: 0.0, largest: *group });
+            self.list.push(Cell { leaves, weight: 0.0, networks: 0, largest: *group });
             let at = self.list.len() - 1;
             if !self.is_same {
                 self.index.insert(leaves.map(|leaf| leaf.place), at as u32);
@@ -202,6 +206,7 @@ impl Cells {
         self.last[leaves[0].place.0 as usize] = at as u32;
         let cell = &mut self.list[at];
         cell.weight += group.weight;
+        cell.networks += networks;
         if group.weight > cell.largest.weight {
             (cell.largest, cell.leaves) = (*group, leaves);
         }
@@ -209,11 +214,14 @@ impl Cells {
 }
 
 impl<'w> Comparer<'w> {
-    /// Finds the places of everybody in each table.
-    pub fn new(tables: [&'w PlaceTable; 2], audience: &'w Audience) -> Comparer<'w> {
+    /// Finds the places of everybody in each catalog.
+    pub fn new(catalogs: [&'w Catalog; 2], audience: &'w Audience) -> Comparer<'w> {
+        let tables = catalogs.map(|catalog| &*catalog.table);
+        let floors = catalogs.map(|catalog| catalog.settings.hash_floor);
+        let floor = HashFloor { v4: floors[0].v4.max(floors[1].v4), v6: floors[0].v6.max(floors[1].v6) };
         let mut cells = Cells::new(tables);
-        audience.each(tables, |leaves, group| cells.add(leaves, group));
-        Comparer { tables, audience, cells, is_coarse: false, is_drawn: false }
+        audience.each(tables, |leaves, group| cells.add(leaves, group, group.networks(floor)));
+        Comparer { tables, audience, cells, floor, is_coarse: false, is_drawn: false }
     }
 
     /// In a fraction of the time, where many clients are hashed for shares: the sums are those of a small sample.
@@ -226,7 +234,7 @@ impl<'w> Comparer<'w> {
         Comparer { is_drawn, ..self }
     }
 
-    /// Compares all names that both worlds steer for a family, or the one that is asked for. The worlds have the tables of this comparer.
+    /// Compares all names that both worlds steer for a family, or the one that is asked for. The worlds have the catalogs of this comparer.
     /// `done` hears of each name.
     pub fn compare(&self, worlds: [&Snapshot; 2], family: Family, only: Option<&Name>, mut done: impl FnMut()) -> Vec<Comparison> {
         let [before, after] = worlds;
@@ -250,7 +258,7 @@ impl<'w> Comparer<'w> {
     fn name(&self, mut sides: [Side<'_>; 2]) -> Comparison {
         let mut flows = Vec::with_capacity(self.cells.list.len());
         let mut hashed: Vec<Option<Vec<Hashed>>> = vec![None; self.cells.list.len()];
-        for (Cell { leaves, weight, largest }, hashed) in self.cells.list.iter().zip(&mut hashed) {
+        for (Cell { leaves, weight, largest, .. }, hashed) in self.cells.list.iter().zip(&mut hashed) {
             let address = largest.network.network();
             let answers = [0, 1].map(|at| sides[at].answer(leaves[at], address));
             let served = match answers {
@@ -273,29 +281,29 @@ impl<'w> Comparer<'w> {
 
     /// Those whose own network matters, network by network: all of the cells that have a list.
     fn ask_hashed(&self, sides: &[Side<'_>; 2], hashed: &mut [Option<Vec<Hashed>>]) -> Sample {
-        let floors = [0, 1].map(|at| sides[at].hash_floor());
-        let finest = HashFloor { v4: floors[0].v4.max(floors[1].v4), v6: floors[0].v6.max(floors[1].v6) };
-        let mut census = Census::new(finest);
-        self.audience.each(self.tables, |leaves, group| {
-            if self.cells.find(leaves).is_some_and(|cell| hashed[cell].is_some()) {
-                census.add(group);
-            }
-        });
-        let sample = census.sample();
+        let cells = || self.cells.list.iter();
+        let concerned = cells().zip(&*hashed).filter(|(_, hashed)| hashed.is_some());
+        let (networks, weight) = concerned.fold((0, 0.0), |(networks, weight), (cell, _)| (networks + cell.networks, weight + cell.weight));
+        let mut sampler = Sampler::new(self.floor, networks, weight);
+        let served = |leaves: [Leaf; 2], address| [0, 1].map(|at| sides[at].served(leaves[at], address));
         self.audience.each(self.tables, |leaves, group| {
             let Some(known) = self.cells.find(leaves).and_then(|cell| hashed[cell].as_mut()) else { return };
-            for (address, weight) in group.parts(sample) {
-                let served = [0, 1].map(|at| sides[at].served(leaves[at], address));
-                let at = known.iter().position(|known| known.served == served).unwrap_or_else(|| {
-                    known.push(Hashed { served, weight: 0.0, largest: *group });
-                    known.len() - 1
-                });
-                known[at].weight += weight;
-                if group.weight > known[at].largest.weight {
-                    known[at].largest = *group;
-                }
+            for (address, weight) in sampler.parts(group) {
+                Hashed::add(known, served(leaves, address), weight, group);
             }
         });
+        let sample = sampler.finish();
+        // Each place has the weight that it has, however many of it were asked for.
+        for (cell, known) in cells().zip(hashed).filter(|_| sample.asked < sample.networks) {
+            let Some(known) = known else { continue };
+            if known.is_empty() {
+                Hashed::add(known, served(cell.leaves, cell.largest.network.network()), cell.weight, &cell.largest);
+            }
+            let asked: f64 = known.iter().map(|known| known.weight).sum();
+            if asked > 0.0 {
+                known.iter_mut().for_each(|known| known.weight *= cell.weight / asked);
+            }
+        }
         sample
     }
 }
@@ -308,7 +316,20 @@ struct Hashed {
     largest: Group,
 }
 
+impl Hashed {
+    fn add(known: &mut Vec<Hashed>, served: [Served; 2], weight: f64, group: &Group) {
+        let at = known.iter().position(|known| known.served == served).unwrap_or_else(|| {
+            known.push(Hashed { served, weight: 0.0, largest: *group });
+            known.len() - 1
+        });
+        known[at].weight += weight;
+        if group.weight > known[at].largest.weight {
+            known[at].largest = *group;
+        }
+    }
+}
+
 /// Compares all names that both worlds steer for a family, or the one that is asked for.
 pub fn compare(worlds: [&Snapshot; 2], audience: &Audience, family: Family, only: Option<&Name>) -> Vec<Comparison> {
-    Comparer::new(worlds.map(|world| &*world.catalog.table), audience).compare(worlds, family, only, || {})
+    Comparer::new(worlds.map(|world| &*world.catalog), audience).compare(worlds, family, only, || {})
 }

@@ -13,7 +13,7 @@ const MAX_NAMES: usize = 5;
 pub fn summary(before: &Arc<Catalog>, after: &Arc<Catalog>) -> String {
     let up = |catalog: &Arc<Catalog>| Snapshot { catalog: Arc::clone(catalog), ..Snapshot::default() };
     let (one, other) = (up(before), up(after));
-    let comparer = Comparer::new([&before.table, &after.table], &Audience::Addresses).coarse();
+    let comparer = Comparer::new([before, after], &Audience::Addresses).coarse();
     let mut moved: Vec<(f64, String)> = Vec::new();
     for (family, rtype) in [(Family::V4, "A"), (Family::V6, "AAAA")] {
         for comparison in comparer.compare([&one, &other], family, None, || {}) {

@@ -8,6 +8,7 @@ use meridian::answer::Reason;
 use meridian::answer::explain::{Asked, explain};
 use meridian::geo::{Family, Prefix};
 use meridian::name::Name;
+use meridian::random::Random;
 use meridian::rehearsal::compare::Source;
 use meridian::rehearsal::{Audience, compare};
 
@@ -40,12 +41,8 @@ const ZONE: &str = "zone: example.com\nns: [ns.example.net.]\nrecords:\n  near: 
 /// Clients of one rehearsal.
 const CROWD: u64 = 64;
 
-/// SplitMix64 (Steele, Lea, Flood 2014).
 fn mixed(n: u64) -> u64 {
-    let x = n.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    let x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    x ^ (x >> 31)
+    Random::new(n).next()
 }
 
 fn client(draw: u64) -> Prefix {

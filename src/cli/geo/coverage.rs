@@ -77,7 +77,7 @@ fn draw(compiled: &Compiled, steerings: &[&Steering], path: &Path) -> Result<(),
     let world = Down::default().world(compiled);
     let steering = steerings.first().ok_or_else(|| Failure::Usage("no name is steered".into()))?;
     let family = [Family::V4, Family::V6].into_iter().find(|family| steering.family(*family).is_some());
-    let comparer = Comparer::new([&compiled.catalog.table; 2], &Audience::Addresses).drawn(true);
+    let comparer = Comparer::new([&compiled.catalog; 2], &Audience::Addresses).drawn(true);
     let compared = family.map(|family| comparer.compare([&world; 2], family, Some(&steering.owner), || {}));
     let comparison = compared.and_then(|comparisons| comparisons.into_iter().next());
     let comparison = comparison.ok_or_else(|| Failure::Usage("no region has addresses for it".into()))?;

@@ -10,7 +10,7 @@ use crate::health::HealthView;
 use crate::health::view::ADMIT_ALL;
 use crate::snapshot::Snapshot;
 use crate::steer::balance::Turns;
-use crate::steer::decide::{Client, Considered, HashFloor, NoTrace, Question, Reason, Standard, Trace, decide, decide_at};
+use crate::steer::decide::{Client, Considered, NoTrace, Question, Reason, Standard, Trace, decide, decide_at};
 use crate::steer::plan::Entry;
 use crate::steer::{Fallback, FamilySteering, OnAllDown, ShareSpec, Steering};
 
@@ -76,10 +76,6 @@ impl<'w> Side<'w> {
         }
     }
 
-    pub(super) fn hash_floor(&self) -> HashFloor {
-        self.world.catalog.settings.hash_floor
-    }
-
     /// What clients with the ranking of this leaf get, of whom this is one.
     pub(super) fn answer(&mut self, leaf: Leaf, address: IpAddr) -> Answer {
         let ranking = self.family.plan.ranking_id(leaf.place) as usize;
@@ -106,7 +102,7 @@ impl<'w> Side<'w> {
             family: self.family,
             table: &catalog.table,
             health: &self.world.health,
-            hash_floor: self.hash_floor(),
+            hash_floor: catalog.settings.hash_floor,
             client: Client::peer(address),
             turns: &self.turns,
             // Random shares: one draw for each address, the same in both worlds.
