@@ -216,7 +216,7 @@ mod tests {
             Figures { disturbance, measured: Measured { counts, time: PERIOD, server, sender_share: 1.0 }, happened }
         };
         let all = [figures(Disturbance::Quiet, 0), figures(Disturbance::Reload, 2), figures(Disturbance::Reload, 3)];
-        let expected = "\x20              p50 us   p99 us  p99.9 us   replies    lost   wrong   CPU us/q  happened  sender %
+        let expected = "\x20               p50 us   p99 us  p99.9 us   replies    lost   wrong   CPU us/q  happened  sender %
 quiet               10       10        10      1000       0       0       2.00         0       100
 geo reload          10       10        10      2000       0       0       2.00         5       100
 ";
