@@ -69,7 +69,7 @@ pub(crate) fn table(workload: Workload, rows: &Rows) -> String {
         let _ = writeln!(
             text,
             "{:9} {whole_us:9.3} {:6.2} {:7.2} {ratio:>9} {:9.0} {:9.0} {:8.0} {:8.0} {:6} {:6} {:8.2} {:7.0}",
-            kind.name(),
+            name(workload, *kind),
             middle(|figures| figures.user_us),
             middle(|figures| figures.kernel_us),
             1e6 / whole_us,
@@ -82,11 +82,20 @@ pub(crate) fn table(workload: Workload, rows: &Rows) -> String {
             middle(|figures| figures.memory_mib),
         );
     }
+    if workload == Workload::Ecs && rows.iter().any(|(kind, rounds)| !kind.server().located() && !rounds.is_empty()) {
+        text.push_str("* knows no geography and answers all clients alike: a floor for the others\n");
+    }
     let share = median(rows.iter().flat_map(|(_, rounds)| rounds.iter().map(|(_, figures)| figures.sender_share)));
     if share < ENOUGH {
         let _ = writeln!(text, "BUSY MACHINE: the sender had {:.0} % of its core, so figures are rough", share * 100.0);
     }
     text
+}
+
+/// A server's name, marked where it does less than the others.
+fn name(workload: Workload, kind: Kind) -> String {
+    let mark = if workload == Workload::Ecs && !kind.server().located() { "*" } else { "" };
+    format!("{}{mark}", kind.name())
 }
 
 /// The median of the ratios within each round that both were measured in.
@@ -142,14 +151,18 @@ mod tests {
         let rows = vec![
             (Kind::Gdnsd, vec![(0, figures(2.0)), (1, figures(2.0))]),
             (Kind::Knot, vec![]),
+            (Kind::Nsd, vec![(1, figures(1.0))]),
             (Kind::Meridian, vec![(0, figures(1.0)), (1, figures(3.0))]),
         ];
         let expected = "\
 ecs        CPU us/q   user  kernel  to gdnsd   q/CPU s       q/s   p50 us   p99 us   lost  wrong  ready s     MiB
 gdnsd         2.000   0.50    1.50      1.00    500000    100000        0        0      2      0     0.00       0
+nsd*          1.000   0.25    0.75      0.50   1000000    100000        0        0      1      0     0.00       0
 meridian      2.000   0.50    1.50      1.00    500000    100000        0        0      2      0     0.00       0
+* knows no geography and answers all clients alike: a floor for the others
 BUSY MACHINE: the sender had 50 % of its core, so figures are rough
 ";
         assert_eq!(table(Workload::Ecs, &rows), expected);
+        assert!(!table(Workload::Static, &rows).contains('*'));
     }
 }
