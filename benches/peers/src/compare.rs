@@ -28,12 +28,13 @@ pub(crate) struct Plan {
 /// Runs all rounds and prints a table for each kind of question.
 pub(crate) fn run(folder: &Path, table: &Table, plan: &Plan, programs: &Programs) -> Result<()> {
     let mut servers = present(folder, table, &plan.servers, programs);
-    let pools = Pools::new(table, &plan.workloads);
+    let (by_place, all_alike) = (Asked::new(table, &plan.workloads, true), Asked::new(table, &plan.workloads, false));
     let mut results: HashMap<(Workload, Kind), Vec<(usize, Figures)>> = HashMap::new();
     for round in 0..plan.rounds {
         servers.retain(|(kind, program)| {
             eprintln!("round {} of {}: {}", round + 1, plan.rounds, kind.name());
-            let measured = measure(folder, table, plan, &pools, (*kind, program));
+            let asked = if kind.server().located() { &by_place } else { &all_alike };
+            let measured = measure(folder, table, plan, asked, (*kind, program));
             let figures = measured.unwrap_or_else(|error| {
                 eprintln!("{} is left out: {error:#}", kind.name());
                 Vec::new()
@@ -77,27 +78,26 @@ fn present(folder: &Path, table: &Table, servers: &[Kind], programs: &Programs) 
     found.collect()
 }
 
-/// What all servers are asked; those without geography expect another answer.
-struct Pools {
-    located: Vec<(Workload, Pool)>,
-    fixed: Vec<(Workload, Pool)>,
-    samples: [Pool; 2],
+/// What servers are asked, and what one answers that has loaded everything.
+struct Asked {
+    questions: Vec<(Workload, Pool)>,
+    samples: Pool,
 }
 
-impl Pools {
-    fn new(table: &Table, workloads: &[Workload]) -> Pools {
-        let pools = |located| workloads.iter().map(|workload| (*workload, table.pool(*workload, located))).collect();
-        Pools { located: pools(true), fixed: pools(false), samples: [table.samples(false), table.samples(true)] }
+impl Asked {
+    fn new(table: &Table, workloads: &[Workload], located: bool) -> Asked {
+        let questions = workloads.iter().map(|workload| (*workload, table.pool(*workload, located))).collect();
+        Asked { questions, samples: table.samples(located) }
     }
 }
 
 /// One server in one round.
-fn measure(folder: &Path, table: &Table, plan: &Plan, pools: &Pools, (kind, program): (Kind, &Path)) -> Result<Vec<(Workload, Figures)>> {
-    let (server, place) = (kind.server(), kind.place(folder, &table.size));
-    let running = Running::start(server, program, &place, plan.cores, &pools.samples[usize::from(server.located())])?;
+fn measure(folder: &Path, table: &Table, plan: &Plan, asked: &Asked, (kind, program): (Kind, &Path)) -> Result<Vec<(Workload, Figures)>> {
+    let place = kind.place(folder, &table.size);
+    let running = Running::start(kind.server(), program, &place, plan.cores, &asked.samples)?;
     let load = Load { server: place.address, process: running.process(), time: plan.time, rate: plan.rate };
     let mut figures = Vec::new();
-    for (workload, pool) in if server.located() { &pools.located } else { &pools.fixed } {
+    for (workload, pool) in &asked.questions {
         let measured = if *workload == Workload::Tcp { tcp::run(load, pool) } else { udp::run(load, pool) };
         match measured {
             Ok(measured) => figures.push((*workload, Figures::new(&measured, &running))),

@@ -113,7 +113,9 @@ impl Drop for Running {
         let mut is_over = || matches!(self.child.try_wait(), Ok(Some(_))) && !family.iter().any(cpu::Identity::is_alive);
         while !is_over() {
             if Instant::now() > limit {
-                family.iter().filter(|process| process.is_alive()).for_each(|process| drop(sys::signal(process.number, libc::SIGKILL)));
+                for process in family.iter().filter(|process| process.is_alive()) {
+                    let _ = sys::signal(process.number, libc::SIGKILL);
+                }
                 let _ = self.child.wait();
                 return;
             }
