@@ -4,6 +4,7 @@
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::{Context, Result};
 
@@ -38,6 +39,7 @@ pub(super) struct Setting {
     pub(super) anywhere: Pool,
     /// Some of them, for whether all is as it should be.
     pub(super) samples: Pool,
+    changes: AtomicUsize,
 }
 
 impl Setting {
@@ -54,19 +56,18 @@ impl Setting {
         }
         let stays: Vec<_> = table.networks.iter().enumerate().filter(|(at, _)| !is_moved(*at)).map(|(_, network)| *network).collect();
         let clients = table.clients(&stays, true, &mut Random::new(table.size.seed));
-        let setting = Setting { anywhere: without_expectations(&clients), samples: some(&clients), clients, place };
+        let setting =
+            Setting { anywhere: without_expectations(&clients), samples: some(&clients), clients, place, changes: AtomicUsize::new(0) };
         setting.change()?;
         Ok(setting)
     }
 
     /// Puts the other database in place, in one step.
     pub(super) fn change(&self) -> Result<()> {
-        let [next, then] = DATABASES.map(|name| self.place.own.join(name));
+        let next = DATABASES[self.changes.fetch_add(1, Ordering::Relaxed) % DATABASES.len()];
         let (database, spare) = (self.place.own.join(DATABASE), self.place.own.join("spare.mmdb"));
-        fs::hard_link(&next, &spare).and_then(|()| fs::rename(&spare, &database)).with_context(|| database.display().to_string())?;
-        // The one that was next is the last now.
-        let swap = || fs::rename(&then, &spare).and_then(|()| fs::rename(&next, &then)).and_then(|()| fs::rename(&spare, &next));
-        swap().with_context(|| next.display().to_string())
+        let put = fs::hard_link(self.place.own.join(next), &spare).and_then(|()| fs::rename(&spare, &database));
+        put.with_context(|| database.display().to_string())
     }
 
     /// Reloads that are done since the start.
