@@ -106,8 +106,12 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
+        // Once its end has been seen, its number may be another's.
+        if !matches!(self.child.try_wait(), Ok(None)) {
+            return;
+        }
         let family = cpu::tree(self.child.id()).into_iter().filter_map(cpu::Identity::of).collect::<Vec<_>>();
-        // What has ended by itself needs no signal, and nothing better can be done about what takes none.
+        // Nothing better can be done about what takes no signal.
         let _ = sys::signal(self.child.id(), libc::SIGTERM);
         let limit = Instant::now() + END_LIMIT;
         let mut is_over = || matches!(self.child.try_wait(), Ok(Some(_))) && !family.iter().any(cpu::Identity::is_alive);
