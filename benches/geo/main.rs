@@ -69,7 +69,7 @@ fn make_and_load(args: &Args) {
     if !path.exists() {
         let world = World::new(args.networks, args.records);
         println!("made       {} IPv4 and {} IPv6 networks, {} records", world.v4.len(), world.v6.len(), world.records.len());
-        let octets = if args.csv { csv(&world).into_bytes() } else { mmdb::write(&world) };
+        let octets = if args.csv { csv(&world).into_bytes() } else { mmdb::write(world.in_one_tree(), &world.records) };
         std::fs::write(&path, octets).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     }
     let own = std::env::current_exe().unwrap_or_else(|error| panic!("{error}"));
