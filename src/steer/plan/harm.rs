@@ -50,8 +50,8 @@ impl Harms {
         let bucket = entry.and_then(|entry| self.buckets.get(entry)).copied().unwrap_or(OF_OTHERS);
         let of_candidate = self.turns.get(usize::from(candidate)).map(|families| &families[family as usize]);
         let turns = of_candidate.and_then(|turns| turns.get(usize::from(bucket))).copied().unwrap_or(Turns::ALL);
-        // Under `count`, so that it fits.
-        turns.first + (((hash >> 32) * u64::from(turns.count)) >> 32) as u16
+        // Under `count`, so that it fits. A bucket may be so small that it has no turn of its own.
+        (turns.first + (((hash >> 32) * u64::from(turns.count)) >> 32) as u16).min(ADMIT_ALL - 1)
     }
 
     /// In octets.
