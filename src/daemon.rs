@@ -1,6 +1,7 @@
 //! Wiring and order: load, first probes, bind, serve, reload, drain. Every room is started and stopped here and nowhere else.
 //! Nothing is decided here: what is answered, judged or refused is the business of the rooms.
 
+mod manager;
 mod wishes;
 
 use std::io;
@@ -23,6 +24,7 @@ use crate::metrics::Registry;
 use crate::prober::{Prober, Resolver};
 use crate::rehearsal::{expectations, summary};
 use crate::server::{self, NowMs, Running};
+use manager::Manager;
 use wishes::{Wish, Wishes};
 
 /// Threads of the runtime that probes and signals share; both only wait. Loads have threads of their own.
@@ -86,16 +88,18 @@ fn run(path: &Path, runtime: &Runtime) -> Result<(), DaemonError> {
     let (mut wishes, keeper_ended) = runtime.block_on(async { Wishes::new() }).map_err(system("watch signals"))?;
     let Some(prepared) = wishes.prepare(runtime, path, None)? else { return Ok(()) };
     let Some(mut daemon) = Daemon::start(path, prepared, runtime, &mut wishes, keeper_ended)? else { return Ok(()) };
-    loop {
-        match runtime.block_on(wishes.next()) {
-            Wish::Reload => {
-                if !daemon.reload(runtime, &mut wishes) {
-                    return daemon.stop();
-                }
-            }
-            Wish::Stop => return daemon.stop(),
+    let manager = Manager::of_environment();
+    manager.ready();
+    manager.watch(runtime, daemon.keeper.world());
+    while let Wish::Reload = runtime.block_on(wishes.next()) {
+        manager.reloading();
+        if !daemon.reload(runtime, &mut wishes) {
+            break;
         }
+        manager.ready();
     }
+    manager.stopping();
+    daemon.stop()
 }
 
 /// The running server and what a reload needs.
