@@ -136,6 +136,8 @@ fn every_key_is_documented() {
         ("configuration.md", "server", "ecs: {not_a_key: 1}"),
         ("configuration.md", "server", "hash: {not_a_key: 1}"),
         ("health.md", "server", "guard: {not_a_key: 1}"),
+        ("api.md", "server", "api: {not_a_key: 1}"),
+        ("api.md", "server", "api: {tls: {not_a_key: 1}}"),
         ("configuration.md", "server", "networks: {10.0.0.0/8: {not_a_key: 1}}"),
         ("configuration.md", "server", "areas: {here: {not_a_key: 1}}"),
         ("configuration.md", "server", "tests: [{not_a_key: 1}]"),

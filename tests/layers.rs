@@ -44,7 +44,9 @@ enum Sideways {
 const FIRST_LAYER_WITH_TIME: usize = 5;
 
 /// Crates (by the name that `use` has) and the files or folders that may name them; what is not listed may stand anywhere.
-const CRATES: [(&str, &[&str]); 18] = [
+const CRATES: [(&str, &[&str]); 20] = [
+    ("axum", &["api/"]),
+    ("tokio_rustls", &["api/", "prober/"]),
     ("arc_swap", &["snapshot.rs"]),
     ("clap", &["cli/"]),
     ("fastrand", &[]),
@@ -55,10 +57,10 @@ const CRATES: [(&str, &[&str]); 18] = [
     ("rand", &[]),
     ("regex", &["health/monitor/", "prober/"]),
     ("hickory_resolver", &["prober/resolve.rs"]),
-    ("hyper", &["prober/"]),
-    ("hyper_util", &["prober/"]),
-    ("http_body_util", &["prober/"]),
-    ("rustls", &["prober/", "server/"]),
+    ("hyper", &["api/", "prober/"]),
+    ("hyper_util", &["api/", "prober/"]),
+    ("http_body_util", &["api/", "prober/"]),
+    ("rustls", &["api/", "prober/", "server/"]),
     ("serde", &["config/", "steer/mod.rs", "steer/order/", "steer/balance/", "health/monitor/", "api/", "cluster/"]),
     ("serde_json", &["health/monitor/", "api/", "cluster/", "cli/"]),
     ("serde_saphyr", &["config/", "health/monitor/"]),

@@ -1,16 +1,16 @@
 //! `meridian status` and `meridian ctl`: what the running server thinks of its regions, and a hand on them.
-//! Both speak to the control socket; nothing is decided here.
+//! Both speak HTTP over the control socket; nothing is decided here.
 
 use std::io::Write;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::args::Format;
 use super::{ConfigArg, Failure};
-use crate::api;
-use crate::config::load;
+use crate::api::client::{self, Question};
+use crate::config::load_server;
 use crate::health::age_text as age;
 use crate::number;
 
@@ -28,10 +28,16 @@ impl SocketArg {
         if let Some(path) = &self.socket {
             return Ok(path.clone());
         }
-        let loaded = load(&self.config.path()?);
-        let model = loaded.model.ok_or_else(|| Failure::Config(loaded.diagnostics.to_string()))?;
+        let server = load_server(&self.config.path()?).map_err(|found| Failure::Config(found.to_string()))?;
         let none = "the server file has neither `control` nor `state_dir`, so that the server has no control socket";
-        model.server.control_path().ok_or_else(|| Failure::Failed(none.to_owned()))
+        server.control_path().ok_or_else(|| Failure::Failed(none.to_owned()))
+    }
+}
+
+impl SocketArg {
+    /// Asks the running server.
+    fn json(&self, question: &Question<'_>) -> Result<Value, Failure> {
+        client::ask(&self.path()?, question).and_then(|reply| reply.json()).map_err(Failure::Failed)
     }
 }
 
@@ -56,6 +62,10 @@ pub(super) enum Ctl {
     Up(Force),
     /// End overrides, and let regions that wait (`failback: manual`) take clients again
     Clear(Clear),
+    /// Read the configuration anew, all or nothing, and say what became of it
+    Reload(SocketArg),
+    /// Exit code 0 if queries are answered from health that is not stale, else 1; for check scripts
+    Ready(SocketArg),
 }
 
 #[derive(Debug, Args)]
@@ -82,34 +92,52 @@ pub(super) struct Clear {
 
 impl Ctl {
     pub(super) fn run(&self, out: &mut impl Write) -> Result<(), Failure> {
-        let done = match self {
-            Ctl::Drain(force) => force.run("drain")?,
-            Ctl::Down(force) => force.run("down")?,
-            Ctl::Up(force) => force.run("up")?,
-            Ctl::Clear(clear) => api::ask(&clear.socket.path()?, &["clear", &clear.selector]).map_err(Failure::Failed)?,
-        };
-        Ok(writeln!(out, "{}", done.trim_end())?)
+        match self {
+            Ctl::Drain(force) => force.run("drain", out),
+            Ctl::Down(force) => force.run("down", out),
+            Ctl::Up(force) => force.run("up", out),
+            Ctl::Clear(clear) => clear.run(out),
+            Ctl::Reload(socket) => {
+                let reply = client::ask(&socket.path()?, &Question::post("/v1/reload", &Value::Null)).map_err(Failure::Config)?;
+                let reply = reply.json().map_err(Failure::Failed)?;
+                write!(out, "{}", reply["warnings"].as_str().unwrap_or_default())?;
+                Ok(writeln!(out, "generation {}", reply["generation"])?)
+            }
+            Ctl::Ready(socket) => {
+                let reply = client::ask(&socket.path()?, &Question::get("/readyz", &[])).map_err(Failure::Failed)?;
+                Ok(writeln!(out, "{}", reply.text.trim_end())?)
+            }
+        }
     }
 }
 
 impl Force {
-    fn run(&self, state: &str) -> Result<String, Failure> {
+    fn run(&self, state: &str, out: &mut impl Write) -> Result<(), Failure> {
         let seconds = |text: &String| {
             let ms = number::duration_ms(text);
-            ms.map(|ms| (ms / 1000).to_string()).ok_or_else(|| Failure::Usage(format!("`{text}` is no time; write `30m` or `2h`")))
+            ms.map(|ms| ms / 1000).ok_or_else(|| Failure::Usage(format!("`{text}` is no time; write `30m` or `2h`")))
         };
-        let expires = self.expires.as_ref().map(seconds).transpose()?.unwrap_or_else(|| "-".to_owned());
+        let expires_s = self.expires.as_ref().map(seconds).transpose()?;
         let author = std::env::var("SUDO_USER").or_else(|_| std::env::var("USER")).unwrap_or_default();
-        api::ask(&self.socket.path()?, &["force", state, &self.selector, &expires, &author, &self.reason]).map_err(Failure::Failed)
+        let body = json!({ "selector": self.selector, "state": state, "reason": self.reason, "author": author, "expires_s": expires_s });
+        let reply = self.socket.json(&Question::post("/v1/overrides", &body))?;
+        Ok(writeln!(out, "{} endpoints", reply["endpoints"])?)
+    }
+}
+
+impl Clear {
+    fn run(&self, out: &mut impl Write) -> Result<(), Failure> {
+        let reply = self.socket.json(&Question::delete("/v1/overrides", &[("selector", &self.selector)]))?;
+        let (overrides, regions) = (&reply["overrides"], &reply["regions"]);
+        Ok(writeln!(out, "{overrides} overrides cleared, {regions} regions take clients again")?)
     }
 }
 
 impl Status {
     pub(super) fn run(&self, out: &mut impl Write) -> Result<(), Failure> {
-        let text = api::ask(&self.socket.path()?, &["status"]).map_err(Failure::Failed)?;
-        let status: Value = serde_json::from_str(&text).map_err(|error| Failure::Failed(error.to_string()))?;
+        let status = self.socket.json(&Question::get("/v1/status", &[]))?;
         if self.format == Format::Json {
-            writeln!(out, "{}", text.trim_end())?;
+            writeln!(out, "{status}")?;
         } else {
             print(&status, out)?;
         }

@@ -2,6 +2,7 @@
 //! It never stops at a fault: what is wrong is reported and left out, so that one mistake shows once and hides no other.
 
 mod all_down;
+mod api;
 mod areas;
 mod endpoints;
 mod expectations;

@@ -111,6 +111,8 @@ pub struct Server {
     pub state_dir: Option<PathBuf>,
     /// The control socket, where one is named; see [`Server::control_path`].
     pub control: Option<PathBuf>,
+    /// The admin API on the network.
+    pub api: Api,
     /// Who resolves the host names of endpoints; empty = as the system is configured.
     pub resolvers: Vec<SocketAddr>,
     /// The longest hold while our own network is out, in milliseconds (`hold_max`, BEHAVIOUR H5).
@@ -119,6 +121,57 @@ pub struct Server {
     pub exec_probes: bool,
     /// How many regions of a service may go down by measurement (`guard`); none = all.
     pub guard: Option<Guard>,
+}
+
+/// The admin API on the network (`api:`); without `listen` it is on the control socket only.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Api {
+    /// Addresses to listen on.
+    pub listen: Vec<SocketAddr>,
+    /// Who may come in; empty = whoever is on this machine may read.
+    pub tokens: Vec<Token>,
+    /// The certificate that is shown; none = no TLS.
+    pub tls: Option<ApiTls>,
+    /// Whether `/metrics` needs no token.
+    pub open_metrics: bool,
+}
+
+/// Files of the API's TLS.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ApiTls {
+    /// Certificate chain.
+    pub certificate: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
+    /// The authority whose certificates open all doors (mutual TLS).
+    pub clients: Option<PathBuf>,
+}
+
+/// Who may come in.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Token {
+    /// What the audit log says.
+    pub name: String,
+    /// What it may do.
+    pub role: Role,
+    /// The secret.
+    pub secret: String,
+}
+
+impl fmt::Debug for Token {
+    /// Without the secret, which must not get into a log.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Token").field("name", &self.name).field("role", &self.role).finish_non_exhaustive()
+    }
+}
+
+/// What a token may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// Ask for everything.
+    Read,
+    /// Change things, too.
+    Write,
 }
 
 impl Server {

@@ -2,6 +2,7 @@
 //! It gives out two narrow handles, one for health and one for new worlds; nobody else can change what is answered.
 
 mod hosts;
+mod log;
 mod memory;
 mod state;
 mod status;
@@ -22,8 +23,8 @@ use crate::health::overrides::{Forced, Selector};
 use crate::health::{NodeId, Report, Resolution, TargetKey};
 use crate::snapshot::Shared;
 use state::State;
-pub use status::{HostRow, PoolRow, Status, TargetRow};
-pub use tally::Tally;
+pub use status::{HostRow, PoolRow, Pulse, Status, TargetRow};
+pub use tally::{PROBE_KINDS, PROBE_OUTCOMES, Tally};
 
 /// Messages that may wait for the keeper: several reports for every endpoint of a large configuration. When they do not
 /// fit, the keeper is not running; a lost report is made good by the next.
@@ -42,6 +43,7 @@ enum Message {
     Settle { done: SyncSender<()> },
     Force { forced: Forced, done: SyncSender<Result<usize, String>> },
     Status { done: SyncSender<Status> },
+    Pulse { done: SyncSender<Pulse> },
     Clear { selector: Selector, done: SyncSender<(usize, usize)> },
     Stop,
 }
@@ -69,6 +71,11 @@ impl HealthHandle {
     /// The state of things.
     pub fn status(&self) -> Result<Status, Ended> {
         ask(&self.0, |done| Message::Status { done })
+    }
+
+    /// Whether probes still report; quick, for whoever asks every second.
+    pub fn pulse(&self) -> Result<Pulse, Ended> {
+        ask(&self.0, |done| Message::Pulse { done })
     }
 
     /// Takes overrides out of force, and lets regions that wait for an operator (`failback: manual`) take clients again;
@@ -234,6 +241,7 @@ fn run(mut state: State, inbox: &Receiver<Message>, clock: &Clock) {
                     _ = done.send(forced);
                 }
                 Message::Status { done } => _ = done.send(state.status(clock.now_ms())),
+                Message::Pulse { done } => _ = done.send(state.pulse(clock.now_ms())),
                 Message::Clear { selector, done } => {
                     let cleared = state.clear(&selector, clock.now_ms());
                     state.publish_if_due(clock.now_ms(), true);
