@@ -226,3 +226,70 @@ fn who_may_do_what_on_the_network() {
     assert_eq!(ask("GET", "/nowhere", "ponmlkjihgfedcba").status, 404);
     assert_eq!(ask("DELETE", "/livez", "ponmlkjihgfedcba").status, 405);
 }
+
+#[test]
+fn what_happened_is_told_newest_first_with_its_evidence() {
+    let folder = folder("api-changes", "");
+    let path = folder.join("meridian.yaml");
+    let server = Server::start(&path);
+    assert_eq!(meridian(&path, &["ctl", "drain", "a", "--reason", "disk"]).0, Some(0));
+    assert_eq!(meridian(&path, &["ctl", "clear", "a"]).0, Some(0));
+    let changes = get(&folder, "/v1/changes").json();
+    let told: Vec<[&str; 3]> =
+        changes["changes"].as_array().unwrap().iter().map(|row| ["kind", "name", "to"].map(|key| row[key].as_str().unwrap())).collect();
+    let expected = [["region", "a/web IPv4", "available"], ["override", "a", "cleared"], ["region", "a/web IPv4", "forced down"]];
+    assert_eq!((&told[..3], told[3]), (&expected[..], ["override", "a", "drain"]));
+    let (code, shown, _) = meridian(&path, &["ctl", "history", "--region", "a"]);
+    assert!(code == Some(0) && shown.contains("forced down") && !shown.contains("override"), "{shown}");
+    for (path, expected) in
+        [("/v1/changes?region=b", 0), ("/v1/changes?service=web", 2), ("/v1/changes?target=192", 0), ("/v1/changes?limit=1", 1)]
+    {
+        assert_eq!(get(&folder, path).json()["changes"].as_array().unwrap().len(), expected, "{path}");
+    }
+    for _ in 0..5 {
+        udp(server.address(), &query("www.example.com.", "A"));
+    }
+    let (code, shown, failed) = meridian(&path, &["ctl", "top", "--count", "1", "--every", "200ms"]);
+    assert!(code == Some(0) && shown.contains("queries/s") && shown.contains("www.example.com."), "{shown}{failed}");
+}
+
+#[test]
+fn zones_names_and_what_is_asked_for_are_told() {
+    let folder = folder("api-zones", "");
+    let server = Server::start(&folder.join("meridian.yaml"));
+    udp(server.address(), &query("www.example.com.", "A"));
+    assert_eq!(get(&folder, "/v1/zones/EXAMPLE.com").json()["name"], "example.com.");
+    let names = get(&folder, "/v1/names").json();
+    assert_eq!(
+        names["names"][0],
+        json!({
+            "name": "www.example.com.", "service": "web", "ttl_s": 60, "balance": "round-robin", "types": ["A"], "regions": ["a", "b"],
+        })
+    );
+    assert_eq!(get(&folder, "/v1/names?from=1").json()["names"], json!([]));
+    let statistics = get(&folder, "/v1/statistics?limit=1").json();
+    assert_eq!((&statistics["queries"], &statistics["names"]), (&json!(1), &json!([{ "name": "www.example.com.", "answers": 1 }])));
+    assert_eq!(["/v1/zones/nowhere", "/v1/zones/a..b", "/v1/names?limit=0"].map(|path| get(&folder, path).status), [404, 400, 400]);
+}
+
+/// Whatever a document says that may be asked is answered, and never by an error of the server.
+#[test]
+fn the_document_is_kept_by_the_server() {
+    let Some(program) = common::daemon::find("schemathesis") else {
+        // It comes from PyPI, which not every machine reaches.
+        eprintln!("skipped: `schemathesis` is not installed");
+        return;
+    };
+    let folder = folder("api-document", "api: {listen: \"127.0.0.1:0\", tokens: tokens}\n");
+    folder.write("tokens", "ops write ponmlkjihgfedcba\n");
+    let server = Server::start(&folder.join("meridian.yaml"));
+    let document = format!("http://{}/openapi.json", api_address(&server));
+    let output = std::process::Command::new(program)
+        .args(["run", &document, "-H", "Authorization: Bearer ponmlkjihgfedcba", "--checks", "all", "--max-examples", "20", "--seed", "1"])
+        // What a name or a client is, no pattern can say.
+        .args(["--exclude-checks", "positive_data_acceptance", "--no-color"])
+        .current_dir(folder.path())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+}

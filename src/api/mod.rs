@@ -3,6 +3,7 @@
 
 mod access;
 mod app;
+mod changes;
 pub mod client;
 mod doors;
 mod explain;
@@ -17,6 +18,7 @@ mod routes;
 mod statistics;
 mod status;
 mod tls;
+mod zones;
 
 use std::io;
 use std::path::{Path, PathBuf};

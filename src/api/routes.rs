@@ -15,7 +15,7 @@ use axum::{Extension, Router};
 use super::access::Caller;
 use super::app::App;
 use super::problem::Problem;
-use super::{explain, metrics, overrides, probes, reload, statistics, status};
+use super::{changes, explain, metrics, overrides, probes, reload, statistics, status, zones};
 
 /// Largest body of a request: the largest sensible one has a selector and two texts.
 const MAX_BODY_OCTETS: usize = 64 << 10;
@@ -53,6 +53,10 @@ fn routes() -> Vec<Route> {
         (Method::GET, "/v1/services", Access::Read, get(status::services)),
         (Method::GET, "/v1/services/{service}", Access::Read, get(status::service)),
         (Method::GET, "/v1/targets", Access::Read, get(status::targets)),
+        (Method::GET, "/v1/changes", Access::Read, get(changes::get)),
+        (Method::GET, "/v1/zones", Access::Read, get(zones::zones)),
+        (Method::GET, "/v1/zones/{zone}", Access::Read, get(zones::zone)),
+        (Method::GET, "/v1/names", Access::Read, get(zones::names)),
         (Method::GET, "/v1/explain", Access::Read, get(explain::get)),
         (Method::GET, "/v1/statistics", Access::Read, get(statistics::get)),
         (Method::GET, "/v1/overrides", Access::Read, get(overrides::list)),

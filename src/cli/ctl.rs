@@ -1,5 +1,7 @@
-//! `meridian status` and `meridian ctl`: what the running server thinks of its regions, and a hand on them.
+//! `meridian status` and `meridian ctl`: what the running server thinks of its regions, and a hand on them; `ctl/live.rs` has `top` and `history`.
 //! Both speak HTTP over the control socket; nothing is decided here.
+
+mod live;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -62,6 +64,10 @@ pub(super) enum Ctl {
     Up(Force),
     /// End overrides, and let regions that wait (`failback: manual`) take clients again
     Clear(Clear),
+    /// Say what changed last, when and why
+    History(live::History),
+    /// Show query rate, regions and their shares, and changes, again and again
+    Top(live::Top),
     /// Read the configuration anew, all or nothing, and say what became of it
     Reload(SocketArg),
     /// Exit code 0 if queries are answered from health that is not stale, else 1; for check scripts
@@ -97,6 +103,8 @@ impl Ctl {
             Ctl::Down(force) => force.run("down", out),
             Ctl::Up(force) => force.run("up", out),
             Ctl::Clear(clear) => clear.run(out),
+            Ctl::History(history) => history.run(out),
+            Ctl::Top(top) => top.run(out),
             Ctl::Reload(socket) => {
                 let reply = client::ask(&socket.path()?, &Question::post("/v1/reload", &Value::Null)).map_err(Failure::Config)?;
                 let reply = reply.json().map_err(Failure::Failed)?;
@@ -161,25 +169,13 @@ fn rows<'v>(status: &'v Value, key: &str) -> &'v [Value] {
 
 fn print(status: &Value, out: &mut impl Write) -> Result<(), Failure> {
     writeln!(out, "generation {}", status["generation"])?;
-    let table = |head: &[&str], rows: Vec<Vec<String>>, out: &mut dyn Write| -> Result<(), Failure> {
-        let widths: Vec<usize> =
-            (0..head.len()).map(|at| rows.iter().map(|row| row[at].len()).chain([head[at].len()]).max().unwrap_or(0)).collect();
-        let line = |cells: Vec<&str>| {
-            let cells: Vec<String> = cells.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
-            cells.join("  ").trim_end().to_owned()
-        };
-        writeln!(out, "\n{}", line(head.to_vec()))?;
-        rows.iter().try_for_each(|row| writeln!(out, "{}", line(row.iter().map(String::as_str).collect())))?;
-        Ok(())
-    };
-    let text = |row: &Value, key: &str| row[key].as_str().map_or_else(|| row[key].to_string(), str::to_owned);
     let since = |row: &Value| age(row["since_s"].as_u64().unwrap_or(0));
     let regions = rows(status, "regions").iter().map(|row| {
         let state = if row["waits"] == true { "waits for ctl clear".to_owned() } else { text(row, "state") };
         let up = format!("{}/{}", row["endpoints_up"], row["endpoints"]);
         vec![text(row, "service"), text(row, "region"), text(row, "family"), state, since(row), up, format!("{}%", row["admit_percent"])]
     });
-    table(&["SERVICE", "REGION", "FAMILY", "STATE", "SINCE", "UP", "ADMIT"], regions.collect(), out)?;
+    print_table(&["SERVICE", "REGION", "FAMILY", "STATE", "SINCE", "UP", "ADMIT"], regions.collect(), out)?;
     let targets = rows(status, "targets").iter().map(|row| {
         let seen = match text(row, "evidence") {
             evidence if evidence.is_empty() => "not probed yet".to_owned(),
@@ -188,7 +184,7 @@ fn print(status: &Value, out: &mut impl Write) -> Result<(), Failure> {
         let next = row["next_probe_ms"].as_u64().map_or_else(String::new, |next_ms| format!("{:.1}s", next_ms as f64 / 1000.0));
         vec![text(row, "target"), text(row, "state"), since(row), seen, next, text(row, "flag")]
     });
-    table(&["TARGET", "STATE", "SINCE", "LAST SEEN", "NEXT", "NOTE"], targets.collect(), out)?;
+    print_table(&["TARGET", "STATE", "SINCE", "LAST SEEN", "NEXT", "NOTE"], targets.collect(), out)?;
     if !rows(status, "hosts").is_empty() {
         let hosts = rows(status, "hosts").iter().map(|row| {
             let addresses: Vec<&str> = row["addresses"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
@@ -196,12 +192,28 @@ fn print(status: &Value, out: &mut impl Write) -> Result<(), Failure> {
             let next = row["next_s"].as_u64().map_or_else(String::new, age);
             vec![text(row, "host"), addresses.join(" "), asked, next, text(row, "error")]
         });
-        table(&["HOST", "ADDRESSES", "ASKED", "NEXT", "NOTE"], hosts.collect(), out)?;
+        print_table(&["HOST", "ADDRESSES", "ASKED", "NEXT", "NOTE"], hosts.collect(), out)?;
     }
     if !rows(status, "overrides").is_empty() {
         let forced = rows(status, "overrides").iter();
         let forced = forced.map(|row| vec![text(row, "selector"), text(row, "state"), text(row, "author"), text(row, "reason")]);
-        table(&["FORCED", "STATE", "BY", "REASON"], forced.collect(), out)?;
+        print_table(&["FORCED", "STATE", "BY", "REASON"], forced.collect(), out)?;
     }
+    Ok(())
+}
+
+fn text(row: &Value, key: &str) -> String {
+    row[key].as_str().map_or_else(|| row[key].to_string(), str::to_owned)
+}
+
+fn print_table(head: &[&str], rows: Vec<Vec<String>>, out: &mut impl Write) -> Result<(), Failure> {
+    let widths: Vec<usize> =
+        (0..head.len()).map(|at| rows.iter().map(|row| row[at].len()).chain([head[at].len()]).max().unwrap_or(0)).collect();
+    let line = |cells: Vec<&str>| {
+        let cells: Vec<String> = cells.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
+        cells.join("  ").trim_end().to_owned()
+    };
+    writeln!(out, "\n{}", line(head.to_vec()))?;
+    rows.iter().try_for_each(|row| writeln!(out, "{}", line(row.iter().map(String::as_str).collect())))?;
     Ok(())
 }

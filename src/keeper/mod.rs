@@ -1,6 +1,7 @@
 //! The keeper: the single writer. It owns the book of health, publishes the next snapshot and frees the old ones.
 //! It gives out two narrow handles, one for health and one for new worlds; nobody else can change what is answered.
 
+mod history;
 mod hosts;
 mod log;
 mod memory;
@@ -22,6 +23,7 @@ use crate::health::hosts::HostName;
 use crate::health::overrides::{Forced, Selector};
 use crate::health::{NodeId, Report, Resolution, TargetKey};
 use crate::snapshot::Shared;
+pub use history::{Event, Subject};
 use state::State;
 pub use status::{HostRow, PoolRow, Pulse, Status, TargetRow};
 pub use tally::{PROBE_KINDS, PROBE_OUTCOMES, Tally};
@@ -33,6 +35,9 @@ const QUEUE_LIMIT: usize = 65_536;
 /// The keeper looks after retired snapshots at least this often while there are any.
 const IDLE: Duration = Duration::from_millis(500);
 
+/// Which events someone asks for.
+type Wanted = Box<dyn Fn(&Event) -> bool + Send>;
+
 /// What the keeper is told.
 enum Message {
     Report { node: NodeId, target: TargetKey, report: Report },
@@ -43,6 +48,7 @@ enum Message {
     Settle { done: SyncSender<()> },
     Force { forced: Forced, done: SyncSender<Result<usize, String>> },
     Status { done: SyncSender<Status> },
+    History { limit: usize, is_wanted: Wanted, done: SyncSender<Vec<Event>> },
     Pulse { done: SyncSender<Pulse> },
     Clear { selector: Selector, done: SyncSender<(usize, usize)> },
     Stop,
@@ -71,6 +77,11 @@ impl HealthHandle {
     /// The state of things.
     pub fn status(&self) -> Result<Status, Ended> {
         ask(&self.0, |done| Message::Status { done })
+    }
+
+    /// The last changes that are wanted, newest first.
+    pub fn history(&self, limit: usize, is_wanted: impl Fn(&Event) -> bool + Send + 'static) -> Result<Vec<Event>, Ended> {
+        ask(&self.0, |done| Message::History { limit, is_wanted: Box::new(is_wanted), done })
     }
 
     /// Whether probes still report; quick, for whoever asks every second.
@@ -241,6 +252,7 @@ fn run(mut state: State, inbox: &Receiver<Message>, clock: &Clock) {
                     _ = done.send(forced);
                 }
                 Message::Status { done } => _ = done.send(state.status(clock.now_ms())),
+                Message::History { limit, is_wanted, done } => _ = done.send(state.history.last(limit, is_wanted)),
                 Message::Pulse { done } => _ = done.send(state.pulse(clock.now_ms())),
                 Message::Clear { selector, done } => {
                     let cleared = state.clear(&selector, clock.now_ms());

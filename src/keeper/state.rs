@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::history::{Event, History, Subject};
 use super::hosts::{Place, TellTargets, in_force, place, places};
 use super::memory::{self, Memory};
 use super::stories::Stories;
@@ -49,6 +50,7 @@ pub(super) struct State {
     pub(super) catalog: Arc<Catalog>,
     pub(super) pools: Vec<PoolName>,
     stories: Stories,
+    pub(super) history: History,
     shared: Shared,
     generation: u64,
     /// Book revision of the published world; none = a new catalog waits.
@@ -95,6 +97,7 @@ impl State {
             catalog: first.catalog,
             pools: first.pools,
             stories: Stories::default(),
+            history: History::default(),
             shared: Shared::new(snapshot),
             generation: 1,
             published_at_ms: now_ms,
@@ -197,6 +200,7 @@ impl State {
         self.overrides.force(forced)?;
         self.tally.forced += 1;
         tracing::warn!(selector, %state, author, reason, endpoints = concerned, "forced by hand");
+        self.note_override(now_ms, selector, &state.to_string(), format!("{author}: {reason}"));
         self.took_overrides(now_ms);
         Ok(concerned)
     }
@@ -206,6 +210,7 @@ impl State {
         let cleared = self.overrides.clear(selector);
         if cleared > 0 {
             tracing::warn!(selector = selector.as_str(), cleared, "overrides cleared by hand");
+            self.note_override(now_ms, selector.as_str().to_owned(), "cleared", String::new());
             self.took_overrides(now_ms);
         }
         let layout = Arc::clone(self.book.layout());
@@ -225,6 +230,7 @@ impl State {
         }
         for forced in self.overrides.expire(now_s) {
             tracing::warn!(selector = forced.selector.as_str(), state = %forced.state, "an override has expired");
+            self.note_override(now_ms, forced.selector.as_str().to_owned(), "expired", String::new());
         }
         self.took_overrides(now_ms);
     }
@@ -258,6 +264,10 @@ impl State {
         self.layout.pools.iter().map(of_pool).sum()
     }
 
+    fn note_override(&mut self, at_ms: u64, selector: String, to: &str, evidence: String) {
+        self.history.push(Event { at_ms, subject: Subject::Override(selector), from: String::new(), to: to.to_owned(), evidence });
+    }
+
     fn took_overrides(&mut self, now_ms: u64) {
         let changes = self.reapply(now_ms);
         self.take(&changes);
@@ -279,6 +289,7 @@ impl State {
             self.log(change);
         }
         self.stories.hear(changes, &self.book);
+        self.history.hear(changes, &self.book);
     }
 }
 
