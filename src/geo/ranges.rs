@@ -1,6 +1,8 @@
 //! The ranges of one family: where each aligned block begins and which place it has, and how the block of an address is found.
 //! Total and disjoint by construction; it knows places by number only.
 
+mod ahead;
+
 use std::hint::black_box;
 
 use super::place::PlaceId;
@@ -97,15 +99,7 @@ impl<A: Address> Ranges<A> {
     #[inline]
     pub(crate) fn find(&self, address: A) -> (u32, PlaceId) {
         let (key, low) = address.split();
-        let top = top_bits(address);
-        let (mut from, mut to) = (self.index[top] as usize, self.index[top + 1] as usize);
-        if to - from > SAMPLE {
-            // The samples inside: those before `from` are not over the key, those from `to` on are.
-            let (first, last) = (from.div_ceil(SAMPLE), to.div_ceil(SAMPLE));
-            let sample = first + self.samples[first..last].partition_point(|sample| *sample <= key);
-            to = to.min(sample * SAMPLE);
-            from = from.max(sample.saturating_sub(1) * SAMPLE);
-        }
+        let (from, to) = self.narrowed(key, self.bucket(address));
         // The place of what is left is asked for before the keys are searched, so that two lines of memory come in the time of one.
         black_box(self.places.get(from));
         let inside = self.keys[from..to].partition_point(|start| *start <= key);
@@ -115,6 +109,25 @@ impl<A: Address> Ranges<A> {
         let is_split = !self.lows.is_empty() && last > 0 && self.keys[last - 1] == self.keys[last] && self.keys[last] == key;
         let range = if is_split { self.find_low(key, low) } else { last as u32 };
         (range, self.places[range as usize])
+    }
+
+    /// The ranges that start with the top bits of an address.
+    #[inline]
+    fn bucket(&self, address: A) -> (usize, usize) {
+        let top = top_bits(address);
+        (self.index[top] as usize, self.index[top + 1] as usize)
+    }
+
+    /// Few enough of them to be searched: where there are many, the samples say which.
+    #[inline]
+    fn narrowed(&self, key: A::Key, (from, to): (usize, usize)) -> (usize, usize) {
+        if to - from <= SAMPLE {
+            return (from, to);
+        }
+        // The samples inside: those before `from` are not over the key, those from `to` on are.
+        let (first, last) = (from.div_ceil(SAMPLE), to.div_ceil(SAMPLE));
+        let sample = first + self.samples[first..last].partition_point(|sample| *sample <= key);
+        (from.max(sample.saturating_sub(1) * SAMPLE), to.min(sample * SAMPLE))
     }
 
     /// Several ranges have the key of an address: the last of them that starts at or before it.
@@ -190,6 +203,8 @@ mod tests {
         let beside = firsts.iter().flat_map(|first| [*first, first.wrapping_sub(1), first.wrapping_add(1)]);
         for address in beside.chain(asked.iter().copied()).map(|address| address & A::MAX) {
             let plain = firsts.partition_point(|first| *first <= address) - 1;
+            // Only that it reads nothing that is not there.
+            ranges.read_ahead([address, !address & A::MAX].into_iter().map(A::narrow));
             assert_eq!(ranges.find(A::narrow(address)), (plain as u32, PlaceId(plain as u32)), "{address:x}");
         }
         for (range, first) in firsts.iter().enumerate() {

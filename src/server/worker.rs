@@ -3,16 +3,15 @@
 
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use super::udp::BATCH;
+use crate::answer::ahead::Ahead;
 use crate::answer::{Ask, Transport, Turns, answer};
 use crate::clock::Stopwatch;
 use crate::metrics::{Counters, Grid, Registry};
 use crate::random::Random;
 use crate::snapshot::{Catalog, Reader, Shared, Snapshot};
-use crate::wire::qname::QName;
 
 /// Gives the milliseconds of the monotonic clock that health is judged by; asked once per batch.
 pub type NowMs = Arc<dyn Fn() -> u64 + Send + Sync>;
@@ -36,8 +35,7 @@ pub struct Worker {
     now_ms: u64,
     /// Batches until one is timed.
     untimed: u32,
-    /// Where names are read ahead: kept, as clearing it would take longer than reading one.
-    early: Box<QName>,
+    ahead: Ahead,
 }
 
 impl Worker {
@@ -57,7 +55,7 @@ impl Worker {
             now: Arc::clone(now),
             now_ms: now(),
             untimed: 0,
-            early: Box::default(),
+            ahead: Ahead::default(),
         }
     }
 
@@ -72,19 +70,10 @@ impl Worker {
         }
     }
 
-    /// Lets the memory of large zones begin with what a batch of messages will be answered from, while nothing waits for it yet.
+    /// Lets the memory begin with what a batch of messages will be answered from, while nothing waits for it yet; each with its peer.
     #[inline]
-    pub fn read_ahead<'q>(&mut self, messages: impl Iterator<Item = &'q [u8]>) {
-        let zones = &self.world.catalog.zones;
-        if !zones.are_large() {
-            return;
-        }
-        let (mut hashes, mut count) = ([0; BATCH], 0);
-        for hash in messages.filter_map(|message| self.early.read_early(message)).take(BATCH) {
-            hashes[count] = hash;
-            count += 1;
-        }
-        zones.read_ahead(&hashes[..count]);
+    pub fn read_ahead<'q>(&mut self, messages: impl Iterator<Item = (&'q [u8], IpAddr)> + Clone) {
+        self.ahead.read(&self.world, messages);
     }
 
     /// A running watch if this batch is one of those that are timed; the first one is.
@@ -109,6 +98,7 @@ impl Worker {
         let outcome = answer(&self.world, &ask, out);
         self.counters.count(transport, &outcome);
         self.grid.count(&outcome);
+        self.ahead.note(outcome.steering);
         outcome.len
     }
 
