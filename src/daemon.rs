@@ -21,6 +21,7 @@ use crate::health::{NodeId, TargetKey};
 use crate::keeper::{Ended, Keeper};
 use crate::metrics::Registry;
 use crate::prober::{Prober, Resolver};
+use crate::querylog::QueryLog;
 use crate::rehearsal::{expectations, summary};
 use crate::server::{self, NowMs, Running};
 use wishes::{Wish, Wishes};
@@ -124,6 +125,8 @@ struct Daemon {
     resolver: Resolver,
     /// The prober, which follows the keeper.
     probing: AbortHandle,
+    /// Held so that what it has is written at the end.
+    query_log: Option<QueryLog>,
     running: Running,
     registry: Arc<Registry>,
 }
@@ -147,7 +150,14 @@ impl Daemon {
         let keeper = Keeper::start(compiled, server.state_dir.clone(), clock.clone(), keeper_ended).map_err(system("start the keeper"))?;
         let registry = Registry::new();
         let phase = Arc::new(Phase::default());
+        let query_log = match &server.query_log {
+            None => None,
+            Some(settings) => {
+                Some(QueryLog::start(settings, keeper.shared().clone(), clock.clone()).map_err(system("open the query log"))?)
+            }
+        };
         let app = App {
+            query_log: query_log.as_ref().map(QueryLog::taps),
             health: keeper.health(),
             world: keeper.shared().clone(),
             registry: Arc::clone(&registry),
@@ -189,7 +199,8 @@ impl Daemon {
 
         let now_clock = clock.clone();
         let now: NowMs = Arc::new(move || now_clock.now_ms());
-        let config = server::Config::new(server.listen.clone(), server.workers);
+        let config =
+            server::Config { taps: query_log.as_ref().map(QueryLog::taps), ..server::Config::new(server.listen.clone(), server.workers) };
         let running = server::start(config, keeper.shared(), &registry, &now).map_err(|error| DaemonError::System(error.to_string()))?;
         let catalog = &keeper.shared().load().catalog;
         let (zones, names, regions) = (catalog.zones.zones().len(), catalog.steerings.len(), catalog.regions.len());
@@ -200,7 +211,7 @@ impl Daemon {
         tracing::info!(zones, steered_names = names, regions, targets = prober.target_count(), "ready");
         let probing = follow(runtime, prober, &keeper);
         let path = path.to_owned();
-        Ok(Some(Daemon { path, server, earlier, keeper, api, phase, journal, clock, resolver, probing, running, registry }))
+        Ok(Some(Daemon { path, server, earlier, keeper, api, phase, journal, clock, resolver, probing, query_log, running, registry }))
     }
 
     /// All or nothing: with any error the world in force stays (BEHAVIOUR R1). The new generation, or why there is none; nothing at
@@ -263,6 +274,8 @@ impl Daemon {
         let changes = [
             ("listen", new.listen != old.listen),
             ("workers", new.workers != old.workers),
+            ("log", new.log != old.log),
+            ("query_log", new.query_log != old.query_log),
             ("api", new.api != old.api),
             ("control", new.control_path() != old.control_path()),
             ("state_dir", new.state_dir != old.state_dir),
@@ -277,6 +290,7 @@ impl Daemon {
         tracing::info!("draining");
         self.phase.draining();
         self.running.stop();
+        drop(self.query_log);
         drop(self.api);
         drop(self.resolver);
         self.probing.abort();

@@ -137,6 +137,8 @@ fn every_key_is_documented() {
         ("configuration.md", "server", "hash: {not_a_key: 1}"),
         ("health.md", "server", "guard: {not_a_key: 1}"),
         ("api.md", "server", "api: {not_a_key: 1}"),
+        ("operations.md", "server", "log: {not_a_key: 1}"),
+        ("operations.md", "server", "query_log: {not_a_key: 1}"),
         ("api.md", "server", "api: {tls: {not_a_key: 1}}"),
         ("configuration.md", "server", "networks: {10.0.0.0/8: {not_a_key: 1}}"),
         ("configuration.md", "server", "areas: {here: {not_a_key: 1}}"),

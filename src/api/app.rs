@@ -13,6 +13,7 @@ use super::reload::Reload;
 use crate::clock::Clock;
 use crate::keeper::HealthHandle;
 use crate::metrics::Registry;
+use crate::querylog::Taps;
 use crate::snapshot::Shared;
 
 /// What requests are answered from.
@@ -24,6 +25,8 @@ pub struct App {
     pub world: Shared,
     /// What was counted of them.
     pub registry: Arc<Registry>,
+    /// The query log, where there is one.
+    pub query_log: Option<Taps>,
     /// The time.
     pub clock: Clock,
     /// What became of loads.

@@ -36,6 +36,7 @@ fn page(app: &App, format: Format, status: &Status) -> String {
     let version = [("version", env!("CARGO_PKG_VERSION"))];
     page.gauge("meridian_build_info", "The version that runs").with(&version, 1);
     answers(app, &mut page);
+    query_log(app, &mut page);
     regions(status, &mut page);
     targets(status, &mut page);
     tally(&status.tally, &mut page);
@@ -61,6 +62,12 @@ fn answers(app: &App, page: &mut Page) {
         1e9,
         [(&[][..], totals.latency())],
     );
+}
+
+fn query_log(app: &App, page: &mut Page) {
+    let Some(taps) = &app.query_log else { return };
+    page.counter("meridian_query_log_written_total", "Queries written to the query log").is(taps.written());
+    page.counter("meridian_query_log_dropped_total", "Queries that the query log lost because its writer was behind").is(taps.dropped());
 }
 
 /// Services of regions, by family.

@@ -8,6 +8,7 @@ mod endpoints;
 mod expectations;
 mod fences;
 mod latencies;
+mod logs;
 mod monitors;
 mod networks;
 mod records;

@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::answer::Class;
 use crate::diag::Mark;
 use crate::geo::{Family, GeoFile, Override, Point, Prefix, RegionId};
 use crate::health::guard::Guard;
@@ -113,6 +114,10 @@ pub struct Server {
     pub control: Option<PathBuf>,
     /// The admin API on the network.
     pub api: Api,
+    /// How the log is written.
+    pub log: Log,
+    /// Which queries are logged, and where; none = none.
+    pub query_log: Option<QueryLog>,
     /// Who resolves the host names of endpoints; empty = as the system is configured.
     pub resolvers: Vec<SocketAddr>,
     /// The longest hold while our own network is out, in milliseconds (`hold_max`, BEHAVIOUR H5).
@@ -163,6 +168,51 @@ impl fmt::Debug for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Token").field("name", &self.name).field("role", &self.role).finish_non_exhaustive()
     }
+}
+
+/// How the log is written (`log:`).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Log {
+    /// For people or for programs.
+    pub format: LogFormat,
+    /// The least grave level that is written; none = `info`.
+    pub level: Option<String>,
+}
+
+/// How a line of the log is written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// A JSON object a line.
+    Json,
+}
+
+/// Which queries are logged, and where (`query_log:`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QueryLog {
+    /// Where.
+    pub to: QueryLogTo,
+    /// One in so many of those that are wanted, of each answering thread; at least 1.
+    pub sample: u32,
+    /// Only these classes of answers; empty = all.
+    pub answers: Vec<Class>,
+    /// Only these zones; empty = all, and what falls into none.
+    pub zones: Vec<Name>,
+    /// Who this is, for dnstap.
+    pub identity: Vec<u8>,
+}
+
+/// Where logged queries go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum QueryLogTo {
+    /// A file of JSON lines, appended to.
+    Json(PathBuf),
+    /// A file of dnstap, written anew.
+    Dnstap(PathBuf),
+    /// A collector of dnstap on a Unix socket.
+    DnstapSocket(PathBuf),
 }
 
 /// What a token may do.

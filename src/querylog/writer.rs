@@ -7,8 +7,8 @@ use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::sync::PoisonError;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use rtrb::Consumer;
@@ -119,7 +119,8 @@ impl Sink {
     fn file(path: &Path, is_dnstap: bool) -> io::Result<Sink> {
         // A stream of frames begins once: what is there stays, and a new stream follows it only where nothing was.
         let mut options = OpenOptions::new();
-        let file = if is_dnstap { options.write(true).create(true).truncate(true) } else { options.append(true).create(true) }.open(path)?;
+        let file =
+            if is_dnstap { options.write(true).create(true).truncate(true) } else { options.append(true).create(true) }.open(path)?;
         let inode = file.metadata()?.ino();
         let mut file = BufWriter::new(file);
         if is_dnstap {

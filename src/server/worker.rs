@@ -10,6 +10,7 @@ use crate::answer::ahead::Ahead;
 use crate::answer::{Ask, Transport, Turns, answer};
 use crate::clock::Stopwatch;
 use crate::metrics::{Counters, Grid, Registry};
+use crate::querylog::Tap;
 use crate::random::Random;
 use crate::snapshot::{Catalog, Reader, Shared, Snapshot};
 
@@ -33,6 +34,8 @@ pub struct Worker {
     seed: Random,
     now: NowMs,
     now_ms: u64,
+    /// Takes samples for the query log, where there is one.
+    tap: Option<Tap>,
     /// Batches until one is timed.
     untimed: u32,
     ahead: Ahead,
@@ -54,9 +57,15 @@ impl Worker {
             seed: any_seed(),
             now: Arc::clone(now),
             now_ms: now(),
+            tap: None,
             untimed: 0,
             ahead: Ahead::default(),
         }
+    }
+
+    /// The same, with an end of the query log.
+    pub fn with_tap(self, tap: Option<Tap>) -> Worker {
+        Worker { tap, ..self }
     }
 
     /// Takes the newest world and the time for the queries that follow, and lets go of the world before.
@@ -99,6 +108,9 @@ impl Worker {
         self.counters.count(transport, &outcome);
         self.grid.count(&outcome);
         self.ahead.note(outcome.steering);
+        if let Some(tap) = &mut self.tap {
+            tap.take(&self.world.catalog, &ask, &outcome, out);
+        }
         outcome.len
     }
 
