@@ -147,8 +147,9 @@ impl Daemon {
         let Told { clock, journal, reload } = told;
         let earlier = Arc::new(Earlier::of(&compiled));
         let hosts = compiled.layout.hosts();
-        let keeper = Keeper::start(compiled, server.state_dir.clone(), clock.clone(), keeper_ended).map_err(system("start the keeper"))?;
         let registry = Registry::new();
+        let keeper = Keeper::start(compiled, server.state_dir.clone(), clock.clone(), Arc::clone(&registry), keeper_ended)
+            .map_err(system("start the keeper"))?;
         let phase = Arc::new(Phase::default());
         let query_log = match &server.query_log {
             None => None,

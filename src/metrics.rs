@@ -84,6 +84,14 @@ impl Registry {
         Totals { cells, latency, sums, series: state.series.clone() }
     }
 
+    /// Steered answers by service and region alone: what a keeper asks for again and again.
+    pub fn region_totals(&self) -> RegionTotals {
+        let state = self.lock();
+        let mut sums = Sums { pairs: state.kept.pairs.clone(), ..Sums::default() };
+        state.grids.iter().for_each(|grid| grid.add_pairs_to(&mut sums, usize::MAX));
+        RegionTotals(sums)
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         // Nothing in this file panics half-way through a change, so a poisoned lock still guards a whole state.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -118,6 +126,17 @@ pub struct Totals {
     latency: Histogram,
     sums: Sums,
     series: [Arc<BTreeSet<Box<str>>>; 2],
+}
+
+/// Steered answers by service and region, over all workers and reloads.
+#[derive(Debug, Clone)]
+pub struct RegionTotals(Sums);
+
+impl RegionTotals {
+    /// Steered answers to a region of a service, by name.
+    pub fn answers(&self, service: &str, region: &str) -> u64 {
+        self.0.region_answers(service, region)
+    }
 }
 
 /// One number with its labels, as an exporter prints it.
@@ -157,7 +176,7 @@ impl Totals {
 
     /// Steered answers to a region of a service, by name, over all reloads.
     pub fn region_answers(&self, service: &str, region: &str) -> u64 {
-        self.sums.pairs.get(&(service.into(), region.into())).copied().unwrap_or(0)
+        self.sums.region_answers(service, region)
     }
 
     /// Answering times in nanoseconds: the mean of a batch of UDP queries, of one batch in so many.

@@ -99,8 +99,7 @@ fn a_file_of_dnstap_is_read_by_the_tool_of_bind() {
     server.stop();
     let output = Command::new(program).arg("-y").arg(folder.join("queries.dnstap")).output().unwrap();
     let told = String::from_utf8_lossy(&output.stdout);
-    for expected in ["AUTH_RESPONSE", "identity: ns7", "www.example.com", "status: NOERROR", "status: NXDOMAIN", "socket_protocol: TCP"]
-    {
+    for expected in ["AUTH_RESPONSE", "identity: ns7", "www.example.com", "status: NOERROR", "status: NXDOMAIN", "socket_protocol: TCP"] {
         assert!(told.contains(expected), "{expected}\n{told}{}", String::from_utf8_lossy(&output.stderr));
     }
 }

@@ -150,7 +150,17 @@ fn plan(table: &PlaceTable, regions: usize) {
     let point = |latitude, longitude| Point::new(latitude, longitude).unwrap_or_else(|error| panic!("{error}"));
     let candidates = (0..regions).map(|index| (RegionId(index as u16), point(coordinate(60.0), coordinate(180.0)), Weight::ONE)).collect();
     let (rules, tiers) = (vec![], vec![]);
-    let key = PlanKey { geo: 0, candidates, order: OrderSpec::Nearest, rules, tiers, latencies: None, spread_m: 0, hashes_clients: false };
+    let key = PlanKey {
+        geo: 0,
+        candidates,
+        order: OrderSpec::Nearest,
+        rules,
+        tiers,
+        latencies: None,
+        spread_m: 0,
+        hashes_clients: false,
+        sheds: false,
+    };
     let start = Stopwatch::start();
     let plan = Plan::compile(&key, table).unwrap_or_else(|error| panic!("{error}"));
     let (compile_ms, rankings) = (start.ms(), plan.ranking_count());

@@ -38,6 +38,7 @@ fn page(app: &App, format: Format, status: &Status) -> String {
     answers(app, &mut page);
     query_log(app, &mut page);
     regions(status, &mut page);
+    capacities(status, &mut page);
     targets(status, &mut page);
     tally(&status.tally, &mut page);
     hosts(status, &mut page);
@@ -99,6 +100,20 @@ fn regions(status: &Status, page: &mut Page) {
         .is(status.pools.len() - shown.len());
 }
 
+fn capacities(status: &Status, page: &mut Page) {
+    let mut all = |name: &str, help: &str, value: &dyn Fn(&crate::keeper::CapacityRow) -> Option<f64>| {
+        let mut series = page.gauge(name, help);
+        for row in status.capacities.iter().take(MAX_ROWS) {
+            value(row).into_iter().for_each(|value| series.with(&[("capacity", &row.region)], value));
+        }
+    };
+    all("meridian_capacity_load", "The load of a region or of a service in it, in the unit of its capacity", &|row| {
+        row.load.map(|(load, _)| load)
+    });
+    all("meridian_capacity_limit", "What a region bears at present before it sheds clients", &|row| Some(row.limit));
+    all("meridian_capacity_shed_ratio", "The part of its clients that a region sheds", &|row| Some(row.shed_percent / 100.0));
+}
+
 /// What is probed.
 fn targets(status: &Status, page: &mut Page) {
     let shown = &status.targets[..status.targets.len().min(MAX_ROWS)];
@@ -145,6 +160,7 @@ fn tally(tally: &Tally, page: &mut Page) {
         ("meridian_region_changes_total", "Changes of the state of services in regions", tally.region_changes),
         ("meridian_health_holds_total", "Targets whose state was held because our own network seemed to be out", tally.holds),
         ("meridian_health_suppressions_total", "Targets that were suppressed for flapping", tally.suppressions),
+        ("meridian_shed_changes_total", "Steps in which a region began to shed another part of its clients", tally.shed_changes),
         ("meridian_overrides_forced_total", "Overrides that were put in force by hand", tally.forced),
     ] {
         page.counter(name, help).is(count);

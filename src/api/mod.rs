@@ -8,6 +8,7 @@ pub mod client;
 mod doors;
 mod explain;
 mod journal;
+mod loads;
 mod metrics;
 mod overrides;
 mod probes;

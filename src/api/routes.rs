@@ -15,7 +15,7 @@ use axum::{Extension, Router};
 use super::access::Caller;
 use super::app::App;
 use super::problem::Problem;
-use super::{changes, explain, metrics, overrides, probes, reload, statistics, status, zones};
+use super::{changes, explain, loads, metrics, overrides, probes, reload, statistics, status, zones};
 
 /// Largest body of a request: the largest sensible one has a selector and two texts.
 const MAX_BODY_OCTETS: usize = 64 << 10;
@@ -62,6 +62,8 @@ fn routes() -> Vec<Route> {
         (Method::GET, "/v1/overrides", Access::Read, get(overrides::list)),
         (Method::POST, "/v1/overrides", Access::Write, post(overrides::force)),
         (Method::DELETE, "/v1/overrides", Access::Write, delete(overrides::clear)),
+        (Method::GET, "/v1/loads", Access::Read, get(loads::list)),
+        (Method::POST, "/v1/loads", Access::Write, post(loads::tell)),
         (Method::POST, "/v1/reload", Access::Write, post(reload::post)),
     ]
 }

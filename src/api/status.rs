@@ -8,22 +8,23 @@ use axum::extract::{Path, State};
 use serde_json::{Value, json};
 
 use super::app::App;
-use super::overrides;
 use super::problem::Problem;
+use super::{loads, overrides};
 use crate::keeper::{HostRow, PoolRow, Status, TargetRow};
 
 /// `GET /v1/status`.
 pub(super) async fn get(State(app): State<Arc<App>>) -> Result<Json<Value>, Problem> {
     app.wait_for(|app| {
-        let Status { generation, pools, targets, hosts, overrides, tally } = app.health.status()?;
+        let Status { generation, pools, targets, capacities, hosts, overrides, tally } = app.health.status()?;
         let since_start = json!({
             "target_changes": tally.target_changes, "region_changes": tally.region_changes, "holds": tally.holds,
-            "suppressions": tally.suppressions, "forced": tally.forced,
+            "suppressions": tally.suppressions, "shed_changes": tally.shed_changes, "forced": tally.forced,
         });
         Ok(Json(json!({
             "phase": app.phase.name(),
             "generation": generation,
             "regions": pools.iter().map(pool).collect::<Vec<_>>(),
+            "capacities": loads::rows(&capacities),
             "targets": targets.iter().map(target).collect::<Vec<_>>(),
             "hosts": hosts.iter().map(host).collect::<Vec<_>>(),
             "overrides": overrides::rows(&overrides),

@@ -62,6 +62,8 @@ pub(super) enum Ctl {
     Down(Force),
     /// Force up, whatever the probes say
     Up(Force),
+    /// Tell the load of a region or REGION/SERVICE with `capacity: {load: pushed}`
+    Load(Load),
     /// End overrides, and let regions that wait (`failback: manual`) take clients again
     Clear(Clear),
     /// Say what changed last, when and why
@@ -89,6 +91,19 @@ pub(super) struct Force {
 }
 
 #[derive(Debug, Args)]
+pub(super) struct Load {
+    /// REGION, or REGION/SERVICE where the service has a capacity of its own
+    region: String,
+    /// In the unit of the capacity
+    load: f64,
+    /// For how long it holds; tell it again before that
+    #[arg(long, value_name = "TIME", default_value = "1m")]
+    expires: String,
+    #[command(flatten)]
+    socket: SocketArg,
+}
+
+#[derive(Debug, Args)]
 pub(super) struct Clear {
     /// Whom
     selector: String,
@@ -102,6 +117,7 @@ impl Ctl {
             Ctl::Drain(force) => force.run("drain", out),
             Ctl::Down(force) => force.run("down", out),
             Ctl::Up(force) => force.run("up", out),
+            Ctl::Load(load) => load.run(out),
             Ctl::Clear(clear) => clear.run(out),
             Ctl::History(history) => history.run(out),
             Ctl::Top(top) => top.run(out),
@@ -121,11 +137,7 @@ impl Ctl {
 
 impl Force {
     fn run(&self, state: &str, out: &mut impl Write) -> Result<(), Failure> {
-        let seconds = |text: &String| {
-            let ms = number::duration_ms(text);
-            ms.map(|ms| ms / 1000).ok_or_else(|| Failure::Usage(format!("`{text}` is no time; write `30m` or `2h`")))
-        };
-        let expires_s = self.expires.as_ref().map(seconds).transpose()?;
+        let expires_s = self.expires.as_deref().map(duration_ms).transpose()?.map(|ms| ms / 1000);
         let author = std::env::var("SUDO_USER").or_else(|_| std::env::var("USER")).unwrap_or_default();
         let body = json!({ "selector": self.selector, "state": state, "reason": self.reason, "author": author, "expires_s": expires_s });
         let reply = self.socket.json(&Question::post("/v1/overrides", &body))?;
@@ -139,6 +151,18 @@ impl Clear {
         let (overrides, regions) = (&reply["overrides"], &reply["regions"]);
         Ok(writeln!(out, "{overrides} overrides cleared, {regions} regions take clients again")?)
     }
+}
+
+impl Load {
+    fn run(&self, out: &mut impl Write) -> Result<(), Failure> {
+        let body = json!({ "of": self.region, "load": self.load, "expires_s": duration_ms(&self.expires)?.div_ceil(1000) });
+        self.socket.json(&Question::post("/v1/loads", &body))?;
+        Ok(writeln!(out, "taken")?)
+    }
+}
+
+fn duration_ms(text: &str) -> Result<u64, Failure> {
+    number::duration_ms(text).ok_or_else(|| Failure::Usage(format!("`{text}` is no time; write `30m` or `2h`")))
 }
 
 impl Status {
@@ -176,6 +200,15 @@ fn print(status: &Value, out: &mut impl Write) -> Result<(), Failure> {
         vec![text(row, "service"), text(row, "region"), text(row, "family"), state, since(row), up, format!("{}%", row["admit_percent"])]
     });
     print_table(&["SERVICE", "REGION", "FAMILY", "STATE", "SINCE", "UP", "ADMIT"], regions.collect(), out)?;
+    if !rows(status, "capacities").is_empty() {
+        let number = |row: &Value, key: &str| row[key].as_f64().map_or_else(|| "-".to_owned(), |number| format!("{number:.1}"));
+        let capacities = rows(status, "capacities").iter().map(|row| {
+            let seen = row["load_age_s"].as_u64().map_or_else(|| "unknown".to_owned(), |age_s| format!("{} ago", age(age_s)));
+            let limits = ["load", "soft", "hard", "limit"].map(|key| number(row, key));
+            [text(row, "region")].into_iter().chain(limits).chain([format!("{}%", number(row, "shed_percent")), seen]).collect()
+        });
+        print_table(&["CAPACITY", "LOAD", "SOFT", "HARD", "LIMIT", "SHED", "MEASURED"], capacities.collect(), out)?;
+    }
     let targets = rows(status, "targets").iter().map(|row| {
         let seen = match text(row, "evidence") {
             evidence if evidence.is_empty() => "not probed yet".to_owned(),

@@ -4,6 +4,7 @@
 mod all_down;
 mod api;
 mod areas;
+mod capacity;
 mod endpoints;
 mod expectations;
 mod fences;

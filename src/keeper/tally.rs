@@ -24,6 +24,8 @@ pub struct Tally {
     pub holds: u64,
     /// Targets that were suppressed for flapping.
     pub suppressions: u64,
+    /// Steps in which a region with a capacity began to shed another share of its clients.
+    pub shed_changes: u64,
     /// Overrides that were put in force by hand.
     pub forced: u64,
     /// Probes by kind ([`PROBE_KINDS`]) and outcome ([`PROBE_OUTCOMES`]).
@@ -41,6 +43,7 @@ impl Default for Tally {
             region_changes: 0,
             holds: 0,
             suppressions: 0,
+            shed_changes: 0,
             forced: 0,
             probes: Default::default(),
             probe_ms: std::array::from_fn(|_| Histogram::new(&PROBE_BOUNDS_MS)),
@@ -93,7 +96,7 @@ mod tests {
         let mut tally = Tally::default();
         for (at, outcome) in [Outcome::Success, Outcome::Degraded, Outcome::Failure, Outcome::ProberFault].into_iter().enumerate() {
             assert_eq!(outcome as usize, at);
-            tally.report(&Request::Tcp, &Report { outcome, evidence: Evidence::Timeout, took_ms: 3 }, 7);
+            tally.report(&Request::Tcp, &Report { outcome, evidence: Evidence::Timeout, took_ms: 3, active: None }, 7);
         }
         assert_eq!(tally.probes[kind_of(&Request::Tcp)], [1; 4]);
         assert_eq!((tally.probe_ms[1].count(), tally.probe_ms[1].sum, tally.last_report_ms), (4, 12, Some(7)));

@@ -133,15 +133,20 @@ impl Grid {
 
     /// Adds its counts to the sums by name; `limit` bounds the names of each kind in them.
     pub(super) fn add_to(&self, sums: &mut Sums, limit: usize) {
-        for ((service, region), count) in self.shape.pairs().zip(self.pairs.values()) {
-            if count > 0 {
-                let sum = slot(&mut sums.pairs, limit, (service.into(), region.into()), || (OTHER_PAIR.0.into(), OTHER_PAIR.1.into()));
-                *sum = sum.wrapping_add(count);
-            }
-        }
+        self.add_pairs_to(sums, limit);
         for (sums, names, cells) in [(&mut sums.zones, &self.shape.zones, &self.zones), (&mut sums.names, &self.shape.names, &self.names)] {
             for (name, count) in names.iter().zip(cells.values()).filter(|(_, count)| *count > 0) {
                 let sum = slot(sums, limit, name.clone(), || OTHER.into());
+                *sum = sum.wrapping_add(count);
+            }
+        }
+    }
+
+    /// The same for services and regions only.
+    pub(super) fn add_pairs_to(&self, sums: &mut Sums, limit: usize) {
+        for ((service, region), count) in self.shape.pairs().zip(self.pairs.values()) {
+            if count > 0 {
+                let sum = slot(&mut sums.pairs, limit, (service.into(), region.into()), || (OTHER_PAIR.0.into(), OTHER_PAIR.1.into()));
                 *sum = sum.wrapping_add(count);
             }
         }
@@ -154,6 +159,12 @@ pub(super) struct Sums {
     pub(super) pairs: BTreeMap<Pair, u64>,
     pub(super) zones: BTreeMap<Box<str>, u64>,
     pub(super) names: BTreeMap<Box<str>, u64>,
+}
+
+impl Sums {
+    pub(super) fn region_answers(&self, service: &str, region: &str) -> u64 {
+        self.pairs.get(&(service.into(), region.into())).copied().unwrap_or(0)
+    }
 }
 
 fn slot<K: Ord>(sums: &mut BTreeMap<K, u64>, limit: usize, key: K, other: impl FnOnce() -> K) -> &mut u64 {

@@ -1,6 +1,7 @@
 //! Plans: a steering compiled to two arrays over the place table, place -> ranking and range -> scope length.
 //! Everything that depends on the client's network only is worked out here, at load; health never enters, so a failover changes no scope.
 
+mod harm;
 mod head;
 mod tail;
 #[cfg(test)]
@@ -16,6 +17,7 @@ use super::order::OrderSpec;
 use super::order::latency::Latencies;
 use super::rule::Rule;
 use crate::geo::{Leaf, PlaceId, PlaceTable, Point, RegionId};
+pub use harm::Harms;
 use head::{Ingredients, PlaceReader, Ranker};
 use tail::{Tail, Tails};
 
@@ -45,6 +47,8 @@ pub struct PlanKey {
     pub spread_m: u32,
     /// Whether the client's own network may enter the answer beside its ranking (sticky, share by hash).
     pub hashes_clients: bool,
+    /// Whether a region may shed clients for lack of capacity, those first who are least worse off elsewhere.
+    pub sheds: bool,
 }
 
 /// Why a region stands where it stands in a ranking.
@@ -110,6 +114,8 @@ pub struct Plan {
     scopes: Box<[u8]>,
     ranks_by_place: bool,
     has_shared_bands: bool,
+    /// Who leaves a region first that sheds clients; none where no region does.
+    harms: Option<Box<Harms>>,
 }
 
 /// Why a key cannot be compiled.
@@ -140,7 +146,8 @@ impl Plan {
             let rank = |client: &Ingredients| {
                 let head = ranker.head(client, places.measured(client));
                 let tail = tails.after(client.rule, &head);
-                rankings.number(head, tail)
+                let harms = if key.sheds { harm::buckets(&head, ranker.scores(client, places.measured(client))) } else { Vec::new() };
+                rankings.number(head, tail, harms)
             };
             by_place.push(*ranked.entry(ingredients).or_insert_with_key(rank));
             if rankings.entries.len() > MAX_ENTRIES {
@@ -154,6 +161,8 @@ impl Plan {
         let scope_key = |place: PlaceId| (orders[by_place[place.0 as usize] as usize], table.kind(place));
         let scopes = if tells_clients_apart { table.scopes(scope_key) } else { Box::default() };
         let has_shared_bands = rankings.interned.keys().any(|ranking| ranking.head.windows(2).any(|pair| pair[0].band == pair[1].band));
+        let buckets = std::mem::take(&mut rankings.buckets);
+        let harms = key.sheds.then(|| Box::new(Harms::weighed(key, table, &by_place, &rankings.entries, &rankings.starts, buckets)));
         Ok(Plan {
             entries: rankings.entries.into(),
             starts: rankings.starts.into(),
@@ -163,6 +172,7 @@ impl Plan {
             scopes,
             ranks_by_place,
             has_shared_bands,
+            harms,
         })
     }
 
@@ -202,11 +212,18 @@ impl Plan {
         self.has_shared_bands
     }
 
+    /// Who leaves a region first that sheds clients; none where no region of the name has a capacity.
+    #[inline]
+    pub fn harms(&self) -> Option<&Harms> {
+        self.harms.as_deref()
+    }
+
     /// Memory that the plan holds, in octets.
     pub fn memory_bytes(&self) -> usize {
         let tails: usize = self.tails.iter().map(Tail::memory_bytes).sum();
         let rankings = size_of_val(&*self.entries) + size_of_val(&*self.starts) + size_of_val(&*self.tail_of);
-        rankings + tails + size_of_val(&*self.by_place) + size_of_val(&*self.scopes)
+        let harms = self.harms.as_deref().map_or(0, Harms::memory_bytes);
+        rankings + tails + harms + size_of_val(&*self.by_place) + size_of_val(&*self.scopes)
     }
 }
 
@@ -215,7 +232,12 @@ impl Plan {
 struct Interned {
     head: Vec<Entry>,
     tail: u16,
+    /// By entry of the head; empty where nobody is shed.
+    harms: Vec<u8>,
 }
+
+/// What of a ranking enters an answer: candidates and bands, what follows, and the harms.
+type Essence<'r> = (Vec<(u16, u16)>, u16, &'r [u8]);
 
 /// The distinct rankings while they are collected.
 struct Rankings {
@@ -223,35 +245,40 @@ struct Rankings {
     entries: Vec<Entry>,
     starts: Vec<u32>,
     tail_of: Vec<u16>,
+    /// Beside `entries`.
+    buckets: Vec<u8>,
 }
 
 impl Default for Rankings {
     fn default() -> Rankings {
-        Rankings { interned: HashMap::new(), entries: Vec::new(), starts: vec![0], tail_of: Vec::new() }
+        Rankings { interned: HashMap::new(), entries: Vec::new(), starts: vec![0], tail_of: Vec::new(), buckets: Vec::new() }
     }
 }
 
 impl Rankings {
     /// The number of an equal ranking, or a new one.
-    fn number(&mut self, head: Vec<Entry>, tail: u16) -> u32 {
-        *self.interned.entry(Interned { head, tail }).or_insert_with_key(|ranking| {
+    fn number(&mut self, head: Vec<Entry>, tail: u16, harms: Vec<u8>) -> u32 {
+        *self.interned.entry(Interned { head, tail, harms }).or_insert_with_key(|ranking| {
             self.entries.extend_from_slice(&ranking.head);
+            self.buckets.extend_from_slice(&ranking.harms);
             self.starts.push(self.entries.len() as u32);
             self.tail_of.push(ranking.tail);
             self.tail_of.len() as u32 - 1
         })
     }
 
-    /// For each ranking a number that is equal where candidates and bands are, whatever put them there: what a scope must hold constant.
+    /// For each ranking a number that is equal where candidates, bands and harms are, whatever put them there: what a scope must hold
+    /// constant.
     fn distinct_orders(&self) -> Vec<u32> {
-        let mut known: HashMap<(Vec<(u16, u16)>, u16), u32> = HashMap::new();
-        let heads = self.starts.windows(2).map(|ends| &self.entries[ends[0] as usize..ends[1] as usize]);
-        let number = |(head, tail): (&[Entry], &u16)| {
-            let bands = head.iter().map(|entry| (entry.candidate, entry.band)).collect();
+        let mut known: HashMap<Essence<'_>, u32> = HashMap::new();
+        let number = |(ends, tail): (&[u32], &u16)| {
+            let head = ends[0] as usize..ends[1] as usize;
+            let bands = self.entries[head.clone()].iter().map(|entry| (entry.candidate, entry.band)).collect();
+            let harms = self.buckets.get(head).unwrap_or_default();
             let next = known.len() as u32;
-            *known.entry((bands, *tail)).or_insert(next)
+            *known.entry((bands, *tail, harms)).or_insert(next)
         };
-        heads.zip(&self.tail_of).map(number).collect()
+        self.starts.windows(2).zip(&self.tail_of).map(number).collect()
     }
 }
 
@@ -277,6 +304,11 @@ impl<'p> Ranking<'p> {
         let next_band = head.last().map_or(0, |entry| entry.band + 1);
         let behind = self.tail_of_plan().order.iter().filter(move |candidate| head.iter().all(|entry| entry.candidate != **candidate));
         (next_band..).zip(behind).map(|(band, candidate)| Entry { candidate: *candidate, band, why: Why::Listed })
+    }
+
+    /// Where the head begins in the list of all heads, which [`Harms`] speaks of.
+    pub fn first_entry(self) -> usize {
+        self.plan.starts[self.id as usize] as usize
     }
 
     /// All of it, best first.

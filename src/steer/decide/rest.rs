@@ -1,6 +1,7 @@
 //! What is answered besides the regions of a ranking in their order: the trickle to standby regions, and the rest when no region can be chosen.
 //! It makes no choice of its own where regions are: that is `decide`'s.
 
+use super::overflow::full;
 use super::{Choice, Decision, Endpoints, Next, Question, Reason, Seen, Standard, Trace, answered, at, sharer};
 use crate::health::PoolState;
 use crate::steer::hash::mix;
@@ -19,7 +20,9 @@ pub(super) fn trickled<'w, T: Trace>(question: &Question<'w>, seen: &Seen, trace
     let is_standby = |candidate: u16| question.family.candidates[usize::from(candidate)].standby;
     let mut choice = Choice::new(sharer);
     let mut standby = question.family.plan.ranking(seen.place).iter().filter(|entry| is_standby(entry.candidate));
-    _ = standby.any(|entry| choice.consider(question, entry, seen.client, Standard::Available, trace) == Next::Complete);
+    let harms = question.family.plan.harms();
+    let full = |entry| harms.and_then(|harms| full(question, seen, harms, (None, entry), false));
+    _ = standby.any(|entry| choice.consider(question, entry, seen.client, Standard::Available, full(entry), trace) == Next::Complete);
     let decision = answered(question, seen, &choice, Standard::Available, trace)?;
     Some(Decision { reason: Reason::Trickle, ..decision })
 }

@@ -36,6 +36,7 @@ fn key(regions: &[(f64, f64)]) -> PlanKey {
         latencies: None,
         spread_m: 0,
         hashes_clients: false,
+        sheds: false,
     }
 }
 
