@@ -102,6 +102,8 @@ pub struct Outcome {
     pub class: Class,
     /// Response code, extended bits included.
     pub rcode: Rcode,
+    /// The type that was asked for; 0 where the question could not be read.
+    pub qtype: u16,
     /// The zone that the name falls into.
     pub zone: Option<ZoneId>,
     /// Hash of the owner that answered; the wildcard's where one was synthesised from, the apex's for a name error.
@@ -126,6 +128,7 @@ impl Outcome {
             len,
             class,
             rcode,
+            qtype: 0,
             zone: None,
             owner_hash: ROOT_HASH,
             steering: None,
@@ -222,6 +225,7 @@ struct Page<'a, 'o, T> {
 impl<'a, 'o, T: Trace> Page<'a, 'o, T> {
     fn new(world: &'a Snapshot, ask: &'a Ask<'a>, query: &'a Query<'a>, reply: Reply<'o>, trace: &'a mut T) -> Page<'a, 'o, T> {
         let mut outcome = Outcome::new(0, Class::Positive, Rcode::NOERROR);
+        outcome.qtype = query.question.qtype;
         outcome.ecs = query.edns.as_ref().is_some_and(|edns| edns.ecs.is_some());
         outcome.cookie = query.edns.as_ref().is_some_and(|edns| edns.cookie.is_some());
         Page { world, ask, query, reply, outcome, authoritative: false, followed_steered: false, scope: 0, trace }

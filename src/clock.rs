@@ -56,6 +56,22 @@ impl Clock {
     }
 }
 
+/// Measures how long something takes, where a millisecond is too coarse; no fake of it is needed, as nothing is decided by it.
+#[derive(Debug, Clone, Copy)]
+pub struct Stopwatch(Instant);
+
+impl Stopwatch {
+    /// Starts it.
+    pub fn start() -> Stopwatch {
+        Stopwatch(Instant::now())
+    }
+
+    /// Nanoseconds since the start.
+    pub fn elapsed_ns(&self) -> u64 {
+        u64::try_from(self.0.elapsed().as_nanos()).unwrap_or(u64::MAX)
+    }
+}
+
 /// When a file was last written, in seconds since 1970-01-01 UTC; none where the file system does not say.
 pub fn modified_s(path: &Path) -> Option<u64> {
     let modified = std::fs::metadata(path).ok()?.modified().ok()?;

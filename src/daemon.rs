@@ -12,7 +12,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
-use crate::api::{self, Control};
+use crate::api::{Api, App, Doors, Guard, Journal, LoadOutcome, Phase, Refused, Reload};
 use crate::clock::Clock;
 use crate::config::compile::{Compiled, Earlier, compile};
 use crate::config::load;
@@ -22,6 +22,7 @@ use crate::health::{NodeId, TargetKey};
 use crate::keeper::{Ended, Keeper};
 use crate::metrics::Registry;
 use crate::prober::{Prober, Resolver};
+use crate::querylog::QueryLog;
 use crate::rehearsal::{expectations, summary};
 use crate::server::{self, NowMs, Running};
 use manager::Manager;
@@ -85,21 +86,33 @@ pub fn serve(path: &Path) -> Result<(), DaemonError> {
 }
 
 fn run(path: &Path, runtime: &Runtime) -> Result<(), DaemonError> {
-    let (mut wishes, keeper_ended) = runtime.block_on(async { Wishes::new() }).map_err(system("watch signals"))?;
+    let (mut wishes, keeper_ended, reload) = runtime.block_on(async { Wishes::new() }).map_err(system("watch signals"))?;
+    let clock = Clock::system();
+    let journal = Journal::new(clock.wall_s());
     let Some(prepared) = wishes.prepare(runtime, path, None)? else { return Ok(()) };
-    let Some(mut daemon) = Daemon::start(path, prepared, runtime, &mut wishes, keeper_ended)? else { return Ok(()) };
+    let warnings = prepared.warnings.to_string();
+    journal.done(clock.wall_s(), clock.now_ms(), prepared.compiled.geo_sources.clone(), warnings);
+    let told = Told { clock, journal: Arc::new(journal), reload };
+    let Some(mut daemon) = Daemon::start(path, prepared, runtime, &mut wishes, keeper_ended, told)? else { return Ok(()) };
     let manager = Manager::of_environment();
     manager.ready();
     manager.watch(runtime, daemon.keeper.world());
-    while let Wish::Reload = runtime.block_on(wishes.next()) {
+    while let Wish::Reload(waiting) = runtime.block_on(wishes.next()) {
         manager.reloading();
-        if !daemon.reload(runtime, &mut wishes) {
-            break;
-        }
+        let Some(outcome) = daemon.reload(runtime, &mut wishes) else { break };
+        // Whoever asked may have gone.
+        waiting.into_iter().for_each(|waiting| _ = waiting.send(outcome.clone()));
         manager.ready();
     }
     manager.stopping();
     daemon.stop()
+}
+
+/// What there is before anything runs.
+struct Told {
+    clock: Clock,
+    journal: Arc<Journal>,
+    reload: Reload,
 }
 
 /// The running server and what a reload needs.
@@ -109,10 +122,15 @@ struct Daemon {
     earlier: Arc<Earlier>,
     keeper: Keeper,
     /// Held so that the socket goes with the daemon.
-    control: Option<Control>,
+    api: Api,
+    phase: Arc<Phase>,
+    journal: Arc<Journal>,
+    clock: Clock,
     resolver: Resolver,
     /// The prober, which follows the keeper.
     probing: AbortHandle,
+    /// Held so that what it has is written at the end.
+    query_log: Option<QueryLog>,
     running: Running,
     registry: Arc<Registry>,
 }
@@ -126,15 +144,39 @@ impl Daemon {
         runtime: &Runtime,
         wishes: &mut Wishes,
         keeper_ended: impl FnMut() + Send + 'static,
+        told: Told,
     ) -> Result<Option<Daemon>, DaemonError> {
         let Prepared { server, compiled, warnings, .. } = prepared;
         log_warnings(&warnings);
-        let clock = Clock::system();
+        let Told { clock, journal, reload } = told;
         let earlier = Arc::new(Earlier::of(&compiled));
         let hosts = compiled.layout.hosts();
         let registry = Registry::new();
         let keeper = Keeper::start(compiled, server.state_dir.clone(), clock.clone(), Arc::clone(&registry), keeper_ended)
             .map_err(system("start the keeper"))?;
+        let phase = Arc::new(Phase::default());
+        let query_log = match &server.query_log {
+            None => None,
+            Some(settings) => {
+                Some(QueryLog::start(settings, keeper.shared().clone(), clock.clone()).map_err(system("open the query log"))?)
+            }
+        };
+        let app = App {
+            query_log: query_log.as_ref().map(QueryLog::taps),
+            health: keeper.health(),
+            world: keeper.shared().clone(),
+            registry: Arc::clone(&registry),
+            clock: clock.clone(),
+            journal: Arc::clone(&journal),
+            reload,
+            phase: Arc::clone(&phase),
+            guard: Guard::new(server.api.clone()),
+        };
+        let doors = Doors { socket: server.control_path(), network: server.api.clone() };
+        let api = Api::start(&doors, Arc::new(app)).map_err(system("open the API"))?;
+        for address in api.addresses() {
+            tracing::info!(%address, "the API listens");
+        }
 
         let health = keeper.health();
         let mut resolver = Resolver::start(runtime.handle(), &server.resolvers, hosts, move |host, found| health.resolved(host, found));
@@ -160,40 +202,57 @@ impl Daemon {
         }
         keeper.world().settle()?;
 
-        let control = match server.control_path() {
-            None => None,
-            Some(path) => Some(
-                api::listen(&path, keeper.health(), keeper.shared().clone(), clock.clone()).map_err(system("open the control socket"))?,
-            ),
-        };
-        let now: NowMs = Arc::new(move || clock.now_ms());
-        let config = server::Config::new(server.listen.clone(), server.workers);
+        let now_clock = clock.clone();
+        let now: NowMs = Arc::new(move || now_clock.now_ms());
+        let config =
+            server::Config { taps: query_log.as_ref().map(QueryLog::taps), ..server::Config::new(server.listen.clone(), server.workers) };
         let running = server::start(config, keeper.shared(), &registry, &now).map_err(|error| DaemonError::System(error.to_string()))?;
         let catalog = &keeper.shared().load().catalog;
         let (zones, names, regions) = (catalog.zones.zones().len(), catalog.steerings.len(), catalog.regions.len());
         for address in running.addresses() {
             tracing::info!(%address, "serving");
         }
+        phase.serving();
         tracing::info!(zones, steered_names = names, regions, targets = prober.target_count(), "ready");
         let probing = follow(runtime, prober, &keeper);
         let path = path.to_owned();
-        Ok(Some(Daemon { path, server, earlier, keeper, control, resolver, probing, running, registry }))
+        Ok(Some(Daemon { path, server, earlier, keeper, api, phase, journal, clock, resolver, probing, query_log, running, registry }))
     }
 
-    /// All or nothing: with any error the world in force stays (BEHAVIOUR R1). False if the process was asked to end meanwhile.
-    fn reload(&mut self, runtime: &Runtime, wishes: &mut Wishes) -> bool {
-        match wishes.prepare(runtime, &self.path, Some(Arc::clone(&self.earlier))) {
-            Ok(Some(prepared)) => self.install(prepared).unwrap_or_else(|ended| tracing::error!("reload failed: {ended}")),
-            Ok(None) => return false,
-            Err(DaemonError::Config(diagnostics)) => {
-                tracing::error!("reload refused, the configuration in force stays:\n{}", diagnostics.to_string().trim_end());
+    /// All or nothing: with any error the world in force stays (BEHAVIOUR R1). The new generation, or why there is none; nothing at
+    /// all if the process was asked to end meanwhile.
+    fn reload(&mut self, runtime: &Runtime, wishes: &mut Wishes) -> Option<Result<u64, Refused>> {
+        let start_ms = self.clock.now_ms();
+        let refused = match wishes.prepare(runtime, &self.path, Some(Arc::clone(&self.earlier))) {
+            Ok(Some(prepared)) => {
+                let (geo, warnings) = (prepared.compiled.geo_sources.clone(), prepared.warnings.to_string());
+                match self.install(prepared) {
+                    Ok(generation) => {
+                        self.journal.done(self.clock.wall_s(), self.clock.now_ms() - start_ms, geo, warnings);
+                        return Some(Ok(generation));
+                    }
+                    Err(ended) => Refused::Machine(ended.to_string()),
+                }
             }
-            Err(DaemonError::System(error)) => tracing::error!("reload failed, the configuration in force stays: {error}"),
-        }
-        true
+            Ok(None) => return None,
+            Err(DaemonError::Config(diagnostics)) => Refused::Configuration(diagnostics.to_string()),
+            Err(DaemonError::System(error)) => Refused::Machine(error),
+        };
+        let (outcome, why) = match &refused {
+            Refused::Configuration(why) => {
+                tracing::error!("reload refused, the configuration in force stays:\n{}", why.trim_end());
+                (LoadOutcome::Refused, why)
+            }
+            Refused::Machine(why) => {
+                tracing::error!("reload failed, the configuration in force stays: {why}");
+                (LoadOutcome::Failed, why)
+            }
+        };
+        self.journal.came_to_nothing(outcome, self.clock.wall_s(), why.clone());
+        Some(Err(refused))
     }
 
-    fn install(&mut self, prepared: Prepared) -> Result<(), Ended> {
+    fn install(&mut self, prepared: Prepared) -> Result<u64, Ended> {
         let Prepared { server, compiled, warnings, .. } = prepared;
         log_warnings(&warnings);
         self.warn_of_restart(&server);
@@ -211,7 +270,7 @@ impl Daemon {
         if let Err(error) = std::thread::Builder::new().name("summary".into()).spawn(tell) {
             tracing::warn!(%error, "what the reload moves cannot be told");
         }
-        Ok(())
+        Ok(world.generation)
     }
 
     /// What is bound or opened at start only.
@@ -220,6 +279,9 @@ impl Daemon {
         let changes = [
             ("listen", new.listen != old.listen),
             ("workers", new.workers != old.workers),
+            ("log", new.log != old.log),
+            ("query_log", new.query_log != old.query_log),
+            ("api", new.api != old.api),
             ("control", new.control_path() != old.control_path()),
             ("state_dir", new.state_dir != old.state_dir),
         ];
@@ -231,8 +293,10 @@ impl Daemon {
     /// Sockets first, so that nobody is left without an answer; then the rest.
     fn stop(self) -> Result<(), DaemonError> {
         tracing::info!("draining");
+        self.phase.draining();
         self.running.stop();
-        drop(self.control);
+        drop(self.query_log);
+        drop(self.api);
         drop(self.resolver);
         self.probing.abort();
         self.keeper.stop()?;

@@ -3,7 +3,7 @@
 //! The modules in reading order: first the words (`name`, `number`, `random`, `diag`, `clock`), then what a query meets on its way
 //! (`wire`, `zone`, `geo`, `health`, `steer`, `answer`, `snapshot`), then what prepares that world (`config`, `keeper`, `prober`) and tries
 //! it beforehand (`rehearsal`),
-//! and last what carries it (`server`, `metrics`, `daemon`, `cli`). ARCHITECTURE.md says who may import whom.
+//! and last what carries it (`server`, `metrics`, `querylog`, `api`, `daemon`, `cli`). ARCHITECTURE.md says who may import whom.
 
 pub mod answer;
 pub mod api;
@@ -19,6 +19,7 @@ pub mod metrics;
 pub mod name;
 pub mod number;
 pub mod prober;
+pub mod querylog;
 pub mod random;
 pub mod rehearsal;
 pub mod server;

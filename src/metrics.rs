@@ -1,85 +1,28 @@
 //! Counters of everything that is answered, one set of cells per worker, and the one table of their names.
 //! While a query is answered it never locks, allocates or formats, and it never asks the time.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use crate::answer::{Class, Outcome, Reason, Transport};
+use crate::answer::{Class, Reason, Transport};
 use crate::snapshot::Catalog;
 
-mod regions;
+mod counters;
+mod grid;
 mod table;
+#[cfg(test)]
+mod tests;
+pub mod text;
 
-pub use regions::Grid;
-use regions::{MAX_KEPT_PAIRS, Pair, Shape};
+pub use counters::{Counters, Histogram, LATENCY_BOUNDS_NS};
+pub use grid::{Grid, OTHER};
+use grid::{MAX_KEPT, Shape, Sums};
 use table::{CELLS, FIRST, label, rcode_cell};
 pub use table::{Metric, Row, TABLE};
 
-/// A counter with one writer: a plain load and store, never a locked instruction. Readers may be one behind.
-#[derive(Debug, Default)]
-struct Cell(AtomicU64);
-
-impl Cell {
-    #[inline]
-    fn add(&self, count: u64) {
-        self.0.store(self.0.load(Relaxed).wrapping_add(count), Relaxed);
-    }
-
-    fn value(&self) -> u64 {
-        self.0.load(Relaxed)
-    }
-}
-
-/// The fixed cells of one worker. Only that worker writes them; they fill cache lines of their own (pairs of lines,
-/// which the prefetcher of common processors fetches together), so that workers do not slow each other.
-#[derive(Debug)]
-#[repr(align(128))]
-pub struct Counters {
-    cells: [Cell; CELLS],
-}
-
-impl Counters {
-    fn new() -> Counters {
-        Counters { cells: std::array::from_fn(|_| Cell::default()) }
-    }
-
-    /// Counts one message and what became of it.
-    #[inline]
-    pub fn count(&self, transport: Transport, outcome: &Outcome) {
-        self.add_at(Metric::Queries, transport as usize, 1);
-        self.add_at(Metric::Answers, outcome.class as usize, 1);
-        if outcome.len > 0 {
-            self.add_at(Metric::Responses, rcode_cell(outcome.rcode.0), 1);
-        }
-        if outcome.steering.is_some() {
-            self.add_at(Metric::Decisions, outcome.reason as usize, 1);
-        }
-        if outcome.truncated {
-            self.add(Metric::Truncated, 1);
-        }
-        if outcome.ecs {
-            self.add(Metric::ClientSubnets, 1);
-        }
-        if outcome.cookie {
-            self.add(Metric::Cookies, 1);
-        }
-    }
-
-    /// Adds to a metric without labels.
-    #[inline]
-    pub fn add(&self, metric: Metric, count: u64) {
-        self.add_at(metric, 0, count);
-    }
-
-    #[inline]
-    fn add_at(&self, metric: Metric, index: usize, count: u64) {
-        if let Some(cell) = self.cells.get(FIRST[metric as usize] + index) {
-            cell.add(count);
-        }
-    }
-}
+/// Zones, and steered names, that a monitoring system is told of by name: each is a series that it keeps for months. All others are `other`.
+pub const MAX_SERIES: usize = 1_000;
 
 /// Gives out cells to workers and sums them. One per process.
 #[derive(Debug, Default)]
@@ -92,7 +35,9 @@ struct State {
     workers: Vec<Arc<Counters>>,
     grids: Vec<Arc<Grid>>,
     /// Counts of grids that were given back at a reload.
-    kept: BTreeMap<Pair, u64>,
+    kept: Sums,
+    /// Zones and names that have a series of their own: once they have one they keep it, so that no series ever runs backwards.
+    series: [Arc<BTreeSet<Box<str>>>; 2],
     /// The last shape, so that the workers share it. The weak pointer keeps the catalog's address from being reused.
     shape: Option<(Weak<Catalog>, Arc<Shape>)>,
 }
@@ -110,7 +55,7 @@ impl Registry {
         counters
     }
 
-    /// Cells for the (service, region) pairs of a catalog, for one worker. `old` is the worker's grid of the catalog
+    /// Cells for the regions, zones and names of a catalog, for one worker. `old` is the worker's grid of the catalog
     /// before: its counts move to the totals by name, and the worker must not write to it any more.
     /// Takes the registry's lock: for reloads, not for queries.
     pub fn grid(&self, catalog: &Arc<Catalog>, old: Option<&Arc<Grid>>) -> Arc<Grid> {
@@ -126,17 +71,25 @@ impl Registry {
 
     /// The sums over all workers, past and present, and over all reloads.
     pub fn totals(&self) -> Totals {
-        let state = self.lock();
-        let mut totals = Totals { cells: [0; CELLS], regions: state.kept.clone() };
-        for worker in &state.workers {
-            for (sum, cell) in totals.cells.iter_mut().zip(&worker.cells) {
-                *sum = sum.wrapping_add(cell.value());
+        let state = &mut *self.lock();
+        let (mut cells, mut latency, mut sums) = ([0; CELLS], Histogram::new(&LATENCY_BOUNDS_NS), state.kept.clone());
+        state.workers.iter().for_each(|worker| worker.add_to(&mut cells, &mut latency));
+        state.grids.iter().for_each(|grid| grid.add_to(&mut sums, usize::MAX));
+        for (series, sums) in state.series.iter_mut().zip([&sums.zones, &sums.names]) {
+            let new: Vec<_> = sums.keys().filter(|name| !series.contains(*name)).take(MAX_SERIES.saturating_sub(series.len())).collect();
+            if !new.is_empty() {
+                Arc::make_mut(series).extend(new.into_iter().cloned());
             }
         }
-        for grid in &state.grids {
-            grid.add_to(&mut totals.regions, usize::MAX);
-        }
-        totals
+        Totals { cells, latency, sums, series: state.series.clone() }
+    }
+
+    /// Steered answers by service and region alone: what a keeper asks for again and again.
+    pub fn region_totals(&self) -> RegionTotals {
+        let state = self.lock();
+        let mut sums = Sums { pairs: state.kept.pairs.clone(), ..Sums::default() };
+        state.grids.iter().for_each(|grid| grid.add_pairs_to(&mut sums, usize::MAX));
+        RegionTotals(sums)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -150,7 +103,7 @@ impl State {
         let known = self.grids.len();
         self.grids.retain(|grid| !Arc::ptr_eq(grid, old));
         if self.grids.len() < known {
-            old.add_to(&mut self.kept, MAX_KEPT_PAIRS);
+            old.add_to(&mut self.kept, MAX_KEPT);
         }
     }
 
@@ -170,7 +123,20 @@ impl State {
 #[derive(Debug, Clone)]
 pub struct Totals {
     cells: [u64; CELLS],
-    regions: BTreeMap<Pair, u64>,
+    latency: Histogram,
+    sums: Sums,
+    series: [Arc<BTreeSet<Box<str>>>; 2],
+}
+
+/// Steered answers by service and region, over all workers and reloads.
+#[derive(Debug, Clone)]
+pub struct RegionTotals(Sums);
+
+impl RegionTotals {
+    /// Steered answers to a region of a service, by name.
+    pub fn answers(&self, service: &str, region: &str) -> u64 {
+        self.0.region_answers(service, region)
+    }
 }
 
 /// One number with its labels, as an exporter prints it.
@@ -210,15 +176,42 @@ impl Totals {
 
     /// Steered answers to a region of a service, by name, over all reloads.
     pub fn region_answers(&self, service: &str, region: &str) -> u64 {
-        self.regions.get(&(service.into(), region.into())).copied().unwrap_or(0)
+        self.sums.region_answers(service, region)
+    }
+
+    /// Answering times in nanoseconds: the mean of a batch of UDP queries, of one batch in so many.
+    pub fn latency(&self) -> &Histogram {
+        &self.latency
+    }
+
+    /// The steered names that were asked for most, most first, with their counts.
+    pub fn top_names(&self, limit: usize) -> Vec<(&str, u64)> {
+        top(self.sums.names.iter().map(|(name, count)| (&**name, *count)), limit)
+    }
+
+    /// The zones that were asked for most, most first, with their counts.
+    pub fn top_zones(&self, limit: usize) -> Vec<(&str, u64)> {
+        top(self.sums.zones.iter().map(|(name, count)| (&**name, *count)), limit)
+    }
+
+    /// The (service, region) that were answered most, most first, with their counts.
+    pub fn top_regions(&self, limit: usize) -> Vec<((&str, &str), u64)> {
+        top(self.sums.pairs.iter().map(|((service, region), count)| ((&**service, &**region), *count)), limit)
     }
 
     /// The numbers of one line of [`TABLE`], zeroes included.
     pub fn samples(&self, row: &Row) -> Vec<Sample<'_>> {
-        if row.metric == Metric::RegionAnswers {
-            return self.regions.iter().map(|((service, region), &value)| Sample { labels: [service, region], value }).collect();
+        match row.metric {
+            Metric::RegionAnswers => {
+                self.sums.pairs.iter().map(|((service, region), &value)| Sample { labels: [service, region], value }).collect()
+            }
+            Metric::ZoneAnswers => capped(&self.sums.zones, &self.series[0]),
+            Metric::NameAnswers => capped(&self.sums.names, &self.series[1]),
+            _ => {
+                let sample = |index| Sample { labels: [label(row.metric, index), ""], value: self.at(row.metric, index) };
+                (0..row.cells).map(sample).collect()
+            }
         }
-        (0..row.cells).map(|index| Sample { labels: [label(row.metric, index), ""], value: self.at(row.metric, index) }).collect()
     }
 
     fn at(&self, metric: Metric, index: usize) -> u64 {
@@ -226,10 +219,35 @@ impl Totals {
     }
 }
 
+fn top<K: Ord>(counts: impl Iterator<Item = (K, u64)>, limit: usize) -> Vec<(K, u64)> {
+    let mut all: Vec<_> = counts.collect();
+    all.sort_by(|one, other| other.1.cmp(&one.1).then_with(|| one.0.cmp(&other.0)));
+    all.truncate(limit);
+    all
+}
+
+/// Those with a series of their own, and the sum of the others where there are any.
+fn capped<'t>(sums: &'t BTreeMap<Box<str>, u64>, series: &BTreeSet<Box<str>>) -> Vec<Sample<'t>> {
+    let (mut samples, mut others) = (Vec::new(), None);
+    for (name, &value) in sums {
+        if &**name != OTHER && series.contains(name) {
+            samples.push(Sample { labels: [name, ""], value });
+        } else {
+            others = Some(others.unwrap_or(0u64).wrapping_add(value));
+        }
+    }
+    samples.extend(others.map(|value| Sample { labels: [OTHER, ""], value }));
+    samples
+}
+
 impl fmt::Display for Totals {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut lines = 0;
         for row in &TABLE {
+            // Of names there may be thousands; zones and names are for monitoring, not for a line.
+            if matches!(row.metric, Metric::ZoneAnswers | Metric::NameAnswers) {
+                continue;
+            }
             let samples: Vec<_> = self.samples(row).into_iter().filter(|sample| sample.value > 0).collect();
             if samples.is_empty() {
                 continue;
@@ -246,216 +264,5 @@ impl fmt::Display for Totals {
             }
         }
         if lines == 0 { to.write_str("no queries") } else { Ok(()) }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::geo::{Point, RegionId};
-    use crate::health::PoolId;
-    use crate::name::Name;
-    use crate::snapshot::Region;
-    use crate::steer::balance::BalanceSpec;
-    use crate::steer::order::OrderSpec;
-    use crate::steer::plan::{Plan, PlanKey};
-    use crate::steer::{Candidate, Endpoint, FamilySteering, OnAllDown, ShareSpec, Steering};
-    use crate::wire::Rcode;
-    use crate::zone::SteeringId;
-
-    fn catalog(services: &[&str], regions: &[&str]) -> Arc<Catalog> {
-        let point = Point::new(0.0, 0.0).unwrap();
-        let steerings = (0..services.len()).map(|service| steering(service as u16, regions.len()));
-        Arc::new(Catalog {
-            steerings: steerings.collect(),
-            services: services.iter().map(|name| (*name).to_owned()).collect(),
-            regions: regions.iter().map(|name| Region { name: (*name).to_owned(), location: point }).collect(),
-            ..Catalog::default()
-        })
-    }
-
-    /// One name for a service that all regions offer.
-    fn steering(service: u16, regions: usize) -> Steering {
-        let order = OrderSpec::Priority;
-        let key = PlanKey {
-            geo: 0,
-            candidates: vec![],
-            order,
-            rules: vec![],
-            tiers: vec![],
-            latencies: None,
-            spread_m: 0,
-            hashes_clients: false,
-            sheds: false,
-        };
-        let plan = Arc::new(Plan::compile(&key, &Catalog::default().table).unwrap());
-        let endpoints: Arc<[Endpoint]> = Arc::new([]);
-        let candidate = |region| Candidate {
-            region: RegionId(region),
-            pool: PoolId(0),
-            identity: 0,
-            share: 1000,
-            standby: false,
-            slot: 0,
-            records: 0,
-            endpoints: Arc::clone(&endpoints),
-        };
-        let candidates = (0..regions as u16).map(candidate).collect();
-        Steering {
-            owner: Name::root(),
-            service,
-            ttl_s: 60,
-            ttl_min_s: 5,
-            fail_open_ttl_s: 10,
-            answers: 1,
-            on_all_down: OnAllDown::Open,
-            share: ShareSpec::Hash,
-            trickle: 0,
-            balance: BalanceSpec::RoundRobin.policy(),
-            hints: true,
-            ecs: true,
-            families: [Some(FamilySteering { plan, candidates, hashes_clients: false, fallback: None }), None],
-            others: Box::default(),
-        }
-    }
-
-    fn refused() -> Outcome {
-        Outcome {
-            len: 40,
-            class: Class::Refused,
-            rcode: Rcode::REFUSED,
-            zone: None,
-            owner_hash: 0,
-            steering: None,
-            region: None,
-            reason: Reason::None,
-            truncated: false,
-            ecs: false,
-            cookie: false,
-        }
-    }
-
-    fn steered(steering: u32, region: u16) -> Outcome {
-        Outcome {
-            class: Class::Positive,
-            rcode: Rcode::NOERROR,
-            steering: Some(SteeringId(steering)),
-            region: Some(RegionId(region)),
-            reason: Reason::Order,
-            ..refused()
-        }
-    }
-
-    #[test]
-    fn every_metric_has_one_line_in_the_table_and_a_name_of_its_own() {
-        for (at, row) in TABLE.iter().enumerate() {
-            assert_eq!(row.metric as usize, at, "{} is out of order", row.name);
-            assert!(row.name.starts_with("meridian_") && row.name.ends_with("_total"), "{}", row.name);
-            assert!(!row.help.is_empty() && !row.help.ends_with('.'), "{}", row.name);
-            assert!(TABLE[..at].iter().all(|other| other.name != row.name), "{} twice", row.name);
-            assert!(row.labels.len() <= 2);
-        }
-        for (at, class) in Class::ALL.iter().enumerate() {
-            assert_eq!(*class as usize, at);
-        }
-        for (at, reason) in Reason::ALL.iter().enumerate() {
-            assert_eq!(*reason as usize, at);
-        }
-        assert_eq!((Transport::Udp as usize, Transport::Tcp as usize), (0, 1));
-    }
-
-    #[test]
-    fn counts_add_up_over_workers() {
-        let registry = Registry::new();
-        let workers: Vec<_> = (0..4).map(|_| registry.counters()).collect();
-        std::thread::scope(|scope| {
-            for worker in &workers {
-                scope.spawn(move || {
-                    for _ in 0..10_000 {
-                        worker.count(Transport::Udp, &refused());
-                        worker.count(Transport::Tcp, &Outcome { truncated: true, ecs: true, cookie: true, ..steered(0, 0) });
-                    }
-                });
-            }
-        });
-        workers[0].add(Metric::SendFailures, 3);
-        drop(workers);
-        let totals = registry.totals();
-        assert_eq!((totals.queries(Transport::Udp), totals.queries(Transport::Tcp)), (40_000, 40_000));
-        assert_eq!((totals.answers(Class::Refused), totals.answers(Class::Positive)), (40_000, 40_000));
-        assert_eq!((totals.responses(5), totals.responses(0), totals.responses(2)), (40_000, 40_000, 0));
-        assert_eq!(totals.decisions(Reason::Order), 40_000);
-        for metric in [Metric::Truncated, Metric::ClientSubnets, Metric::Cookies] {
-            assert_eq!(totals.count(metric), 40_000);
-        }
-        assert_eq!(totals.count(Metric::SendFailures), 3);
-    }
-
-    #[test]
-    fn what_is_dropped_is_no_response_and_unknown_codes_share_a_cell() {
-        let registry = Registry::new();
-        let worker = registry.counters();
-        worker.count(Transport::Udp, &Outcome { len: 0, class: Class::Dropped, ..refused() });
-        worker.count(Transport::Udp, &Outcome { rcode: Rcode(24), ..refused() });
-        worker.count(Transport::Udp, &Outcome { rcode: Rcode(u16::MAX), ..refused() });
-        let totals = registry.totals();
-        assert_eq!((totals.answers(Class::Dropped), totals.responses(5), totals.responses(24)), (1, 0, 2));
-    }
-
-    #[test]
-    fn regions_are_counted_by_name_across_reloads() {
-        let registry = Registry::new();
-        let old = catalog(&["web", "api"], &["us", "eu"]);
-        let first = registry.grid(&old, None);
-        let second = registry.grid(&old, None);
-        first.count(&steered(0, 1));
-        second.count(&steered(0, 1));
-        second.count(&steered(1, 0));
-        first.count(&refused());
-        assert_eq!(registry.totals().region_answers("web", "eu"), 2);
-
-        let new = catalog(&["api", "web"], &["eu", "ap"]);
-        let first = registry.grid(&new, Some(&first));
-        first.count(&steered(1, 0));
-        first.count(&steered(0, 1));
-        second.count(&steered(0, 1));
-        let second = registry.grid(&new, Some(&second));
-        second.count(&steered(0, 1));
-        let totals = registry.totals();
-        let count = |service, region| totals.region_answers(service, region);
-        assert_eq!((count("web", "eu"), count("api", "us"), count("api", "ap"), count("web", "us")), (4, 1, 2, 0));
-    }
-
-    #[test]
-    fn ids_that_the_catalog_does_not_have_are_not_counted() {
-        let registry = Registry::new();
-        let grid = registry.grid(&catalog(&["web"], &["us"]), None);
-        grid.count(&steered(7, 0));
-        grid.count(&steered(0, 7));
-        assert!(registry.totals().samples(&TABLE[Metric::RegionAnswers as usize]).is_empty());
-    }
-
-    #[test]
-    fn a_grid_that_is_given_back_twice_counts_once() {
-        let registry = Registry::new();
-        let catalog = catalog(&["web"], &["us"]);
-        let grid = registry.grid(&catalog, None);
-        grid.count(&steered(0, 0));
-        registry.grid(&catalog, Some(&grid));
-        registry.grid(&catalog, Some(&grid));
-        assert_eq!(registry.totals().region_answers("web", "us"), 1);
-    }
-
-    #[test]
-    fn the_summary_is_one_line_of_what_is_not_zero() {
-        let registry = Registry::new();
-        assert_eq!(registry.totals().to_string(), "no queries");
-        let (worker, grid) = (registry.counters(), registry.grid(&catalog(&["web"], &["us", "eu"]), None));
-        worker.count(Transport::Udp, &refused());
-        worker.add(Metric::Panics, 2);
-        grid.count(&steered(0, 1));
-        let line = registry.totals().to_string();
-        assert!(line.starts_with("queries udp=1, answers "), "{line}");
-        assert!(line.contains("responses REFUSED=1, panics 2, region_answers web/eu=1"), "{line}");
     }
 }

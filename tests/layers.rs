@@ -19,7 +19,7 @@ const LAYERS: [&[&str]; 9] = [
     &["zone", "steer"],
     &["snapshot", "answer"],
     &["config", "metrics"],
-    &["keeper", "rehearsal"],
+    &["keeper", "querylog", "rehearsal"],
     &["server", "prober", "api", "cluster"],
     &["daemon", "cli"],
     &["main"],
@@ -44,7 +44,9 @@ enum Sideways {
 const FIRST_LAYER_WITH_TIME: usize = 5;
 
 /// Crates (by the name that `use` has) and the files or folders that may name them; what is not listed may stand anywhere.
-const CRATES: [(&str, &[&str]); 20] = [
+const CRATES: [(&str, &[&str]); 23] = [
+    ("axum", &["api/"]),
+    ("tokio_rustls", &["api/", "prober/"]),
     ("arc_swap", &["snapshot.rs"]),
     ("clap", &["cli/"]),
     ("clap_complete", &["cli/shell.rs"]),
@@ -57,12 +59,13 @@ const CRATES: [(&str, &[&str]); 20] = [
     ("rand", &[]),
     ("regex", &["health/monitor/", "prober/"]),
     ("hickory_resolver", &["prober/resolve.rs"]),
-    ("hyper", &["prober/"]),
-    ("hyper_util", &["prober/"]),
-    ("http_body_util", &["prober/"]),
-    ("rustls", &["prober/", "server/"]),
+    ("hyper", &["api/", "prober/"]),
+    ("hyper_util", &["api/", "prober/"]),
+    ("http_body_util", &["api/", "prober/"]),
+    ("rtrb", &["querylog.rs", "querylog/"]),
+    ("rustls", &["api/", "prober/", "server/"]),
     ("serde", &["config/", "steer/mod.rs", "steer/order/", "steer/balance/", "health/monitor/", "api/", "cluster/"]),
-    ("serde_json", &["health/monitor/", "api/", "cluster/", "cli/"]),
+    ("serde_json", &["health/monitor/", "api/", "cluster/", "cli/", "querylog/json.rs"]),
     ("serde_saphyr", &["config/", "health/monitor/"]),
     ("tokio", &["server/", "prober/", "api/", "cluster/", "daemon.rs", "daemon/"]),
 ];

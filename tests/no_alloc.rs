@@ -12,9 +12,12 @@ use std::cell::Cell;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
+use common::folder::Folder;
 use common::message::{OPTION_COOKIE, OPTION_ECS, OPTION_NSID, Query, Reply, query};
 use common::world::{PEER, World};
 use meridian::answer::{Class, Outcome, Reason, Transport};
+use meridian::clock::Clock;
+use meridian::config::model::{QueryLog, QueryLogTo};
 use meridian::health::view::ADMIT_ALL;
 use meridian::health::{HealthView, PoolLayout, PoolOverflow};
 use meridian::metrics::Registry;
@@ -317,14 +320,18 @@ fn a_thousand_answers_of_each_kind_allocate_nothing() {
     while_all_is_down().iter().for_each(|kind| answer_all(&world, kind));
 }
 
-/// What a worker does beside: it holds the world, counts, and changes worlds when only health has changed.
+/// What a worker does beside: it holds the world, counts, leaves samples for the query log, and changes worlds when only health has changed.
 #[test]
 fn a_worker_allocates_nothing_either() {
     let mut world = world();
     let shared = Shared::new(std::mem::take(&mut world.snapshot));
     let registry = Registry::new();
     let now: meridian::server::NowMs = Arc::new(|| 1_800_000_000);
-    let mut worker = Worker::new(&shared, &registry, &now);
+    let folder = Folder::with("no-alloc-log", &[]);
+    let to = QueryLogTo::Json(folder.join("queries.jsonl"));
+    let settings = QueryLog { to, sample: 2, answers: vec![], zones: vec![], identity: vec![] };
+    let log = meridian::querylog::QueryLog::start(&settings, shared.clone(), Clock::system()).unwrap();
+    let mut worker = Worker::new(&shared, &registry, &now).with_tap(Some(log.taps().tap()));
     let queries: Vec<Vec<u8>> = (0..ANSWERS).map(|turn| query("all.example.com", "A").ecs(anywhere(turn), 24).octets()).collect();
     let mut out = vec![0; 1232];
     let (peer, local) = (SocketAddr::new(PEER, 1), SocketAddr::new(PEER, 53));
@@ -343,6 +350,9 @@ fn a_worker_allocates_nothing_either() {
         octets += worker.answer(query, peer, local, Transport::Udp, &mut out);
     }
     let allocations = ALLOCATIONS.get() - before;
+    let taps = log.taps();
+    drop(log);
+    assert_eq!(taps.written() + taps.dropped(), ANSWERS as u64 / 2, "every other answer is a sample");
     assert!(replaced.is_some());
     assert_eq!(registry.totals().answers(Class::Positive), ANSWERS as u64);
     assert!(registry.totals().decisions(Reason::Failover) > 0, "the second world was not used");

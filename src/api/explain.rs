@@ -1,18 +1,85 @@
-//! Explanations as text and as JSON, for the command line and the control socket: the same lines and fields from both.
+//! Explanations as text and as JSON, for the command line and the API: the same lines and fields from both.
 //! It prints what the corridor told and works out nothing itself.
 
 use std::fmt::Write as _;
+use std::net::IpAddr;
+use std::sync::Arc;
 
+use axum::body::Body;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State};
+use axum::http::{Response, header};
+use axum::response::IntoResponse;
 use hickory_proto::op::{Message, ResponseCode};
 use hickory_proto::rr::Record;
 use hickory_proto::rr::rdata::opt::EdnsOption;
+use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::answer::explain::{Explanation, Row, Steps};
-use crate::geo::{Family, Place};
+use super::app::App;
+use super::problem::Problem;
+use crate::answer::explain::{Asked, Explanation, Row, Steps, explain};
+use crate::geo::{Family, Place, Prefix};
+use crate::name::Name;
+
+/// What is asked.
+#[derive(Debug, Deserialize)]
+pub(super) struct Wanted {
+    name: String,
+    client: String,
+    #[serde(rename = "type", default)]
+    rtype: String,
+    #[serde(default)]
+    format: String,
+}
+
+/// The header that says what kind of answer it was, so that nobody has to read the text.
+pub(super) const CLASS_HEADER: &str = "meridian-class";
+
+/// `GET /v1/explain?name=&client=&type=&format=`: the same as `meridian explain --live`.
+pub(super) async fn get(State(app): State<Arc<App>>, wanted: Result<Query<Wanted>, QueryRejection>) -> Result<Response<Body>, Problem> {
+    let Query(wanted) = wanted.map_err(|error| Problem::bad(error.body_text()))?;
+    let name = Name::parse(&wanted.name, None).map_err(|error| Problem::bad(format!("`name`: {error}")))?;
+    let client = wanted.client.parse::<IpAddr>().map(Prefix::host);
+    let client = client.or_else(|_| wanted.client.parse::<Prefix>()).map_err(|error| Problem::bad(format!("`client`: {error}")))?;
+    let family = match wanted.rtype.to_ascii_uppercase().as_str() {
+        "" | "A" => Family::V4,
+        "AAAA" => Family::V6,
+        _ => return Err(Problem::bad("`type` is not `A` or `AAAA`")),
+    };
+    let as_json = match wanted.format.as_str() {
+        "" | "json" => true,
+        "text" => false,
+        _ => return Err(Problem::bad("`format` is not `json` or `text`")),
+    };
+    let told = app.wait_for(move |app| {
+        let world = app.world.load();
+        let asked = Asked { name, family, subnet: Some(client), peer: client.network() };
+        let health = format!("as the server has it, generation {}", world.generation);
+        told(&explain(&world, asked, app.clock.now_ms()), as_json, &health).map_err(Problem::bad)
+    });
+    let Told { class, text } = told.await?;
+    let kind = if as_json { "application/json" } else { "text/plain; charset=utf-8" };
+    Ok(([(header::CONTENT_TYPE.as_str(), kind), (CLASS_HEADER, class)], text).into_response())
+}
+
+/// An explanation in words or as JSON.
+#[derive(Debug)]
+pub struct Told {
+    /// What kind of answer it was, as [`crate::answer::Class`] names it.
+    pub class: &'static str,
+    /// The explanation.
+    pub text: String,
+}
+
+/// Words or JSON for an explanation. `health` says where the health is from.
+pub fn told(explanation: &Explanation<'_>, as_json: bool, health: &str) -> Result<Told, String> {
+    let text = if as_json { json(explanation, health)?.to_string() } else { text(explanation, health)? };
+    Ok(Told { class: explanation.outcome.class.name(), text })
+}
 
 /// What was asked and what came of it, a line each. `health` says where the health is from.
-pub(super) fn text(explanation: &Explanation<'_>, health: &str) -> Result<String, String> {
+fn text(explanation: &Explanation<'_>, health: &str) -> Result<String, String> {
     let reply = Reply::read(&explanation.reply)?;
     let mut text = String::new();
     // Writing to a String cannot fail.
@@ -29,7 +96,7 @@ pub(super) fn text(explanation: &Explanation<'_>, health: &str) -> Result<String
 }
 
 /// The same as one object.
-pub(super) fn json(explanation: &Explanation<'_>, health: &str) -> Result<Value, String> {
+fn json(explanation: &Explanation<'_>, health: &str) -> Result<Value, String> {
     let reply = Reply::read(&explanation.reply)?;
     let records = |records: &[Record]| -> Vec<Value> {
         let record = |record: &Record| json!({ "name": record.name.to_string(), "ttl": record.ttl, "type": record.record_type().to_string(), "data": record.data.to_string() });

@@ -1,16 +1,18 @@
-//! `meridian status` and `meridian ctl`: what the running server thinks of its regions, and a hand on them.
-//! Both speak to the control socket; nothing is decided here.
+//! `meridian status` and `meridian ctl`: what the running server thinks of its regions, and a hand on them; `ctl/live.rs` has `top` and `history`.
+//! Both speak HTTP over the control socket; nothing is decided here.
+
+mod live;
 
 use std::io::Write;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::args::Format;
 use super::{ConfigArg, Failure};
-use crate::api;
-use crate::config::load;
+use crate::api::client::{self, Question};
+use crate::config::load_server;
 use crate::health::age_text as age;
 use crate::number;
 
@@ -28,10 +30,16 @@ impl SocketArg {
         if let Some(path) = &self.socket {
             return Ok(path.clone());
         }
-        let loaded = load(&self.config.path()?);
-        let model = loaded.model.ok_or_else(|| Failure::Config(loaded.diagnostics.to_string()))?;
+        let server = load_server(&self.config.path()?).map_err(|found| Failure::Config(found.to_string()))?;
         let none = "the server file has neither `control` nor `state_dir`, so that the server has no control socket";
-        model.server.control_path().ok_or_else(|| Failure::Failed(none.to_owned()))
+        server.control_path().ok_or_else(|| Failure::Failed(none.to_owned()))
+    }
+}
+
+impl SocketArg {
+    /// Asks the running server.
+    fn json(&self, question: &Question<'_>) -> Result<Value, Failure> {
+        client::ask(&self.path()?, question).and_then(|reply| reply.json()).map_err(Failure::Failed)
     }
 }
 
@@ -58,6 +66,14 @@ pub(super) enum Ctl {
     Load(Load),
     /// End overrides, and let regions that wait (`failback: manual`) take clients again
     Clear(Clear),
+    /// Say what changed last, when and why
+    History(live::History),
+    /// Show query rate, regions and their shares, and changes, again and again
+    Top(live::Top),
+    /// Read the configuration anew, all or nothing, and say what became of it
+    Reload(SocketArg),
+    /// Exit code 0 if queries are answered from health that is not stale, else 1; for check scripts
+    Ready(SocketArg),
 }
 
 #[derive(Debug, Args)]
@@ -97,30 +113,51 @@ pub(super) struct Clear {
 
 impl Ctl {
     pub(super) fn run(&self, out: &mut impl Write) -> Result<(), Failure> {
-        let done = match self {
-            Ctl::Drain(force) => force.run("drain")?,
-            Ctl::Down(force) => force.run("down")?,
-            Ctl::Up(force) => force.run("up")?,
-            Ctl::Load(load) => load.run()?,
-            Ctl::Clear(clear) => api::ask(&clear.socket.path()?, &["clear", &clear.selector]).map_err(Failure::Failed)?,
-        };
-        Ok(writeln!(out, "{}", done.trim_end())?)
+        match self {
+            Ctl::Drain(force) => force.run("drain", out),
+            Ctl::Down(force) => force.run("down", out),
+            Ctl::Up(force) => force.run("up", out),
+            Ctl::Load(load) => load.run(out),
+            Ctl::Clear(clear) => clear.run(out),
+            Ctl::History(history) => history.run(out),
+            Ctl::Top(top) => top.run(out),
+            Ctl::Reload(socket) => {
+                let reply = client::ask(&socket.path()?, &Question::post("/v1/reload", &Value::Null)).map_err(Failure::Config)?;
+                let reply = reply.json().map_err(Failure::Failed)?;
+                write!(out, "{}", reply["warnings"].as_str().unwrap_or_default())?;
+                Ok(writeln!(out, "generation {}", reply["generation"])?)
+            }
+            Ctl::Ready(socket) => {
+                let reply = client::ask(&socket.path()?, &Question::get("/readyz", &[])).map_err(Failure::Failed)?;
+                Ok(writeln!(out, "{}", reply.text.trim_end())?)
+            }
+        }
     }
 }
 
 impl Force {
-    fn run(&self, state: &str) -> Result<String, Failure> {
-        let expires_ms = self.expires.as_deref().map(duration_ms).transpose()?;
-        let expires = expires_ms.map_or_else(|| "-".to_owned(), |ms| (ms / 1000).to_string());
+    fn run(&self, state: &str, out: &mut impl Write) -> Result<(), Failure> {
+        let expires_s = self.expires.as_deref().map(duration_ms).transpose()?.map(|ms| ms / 1000);
         let author = std::env::var("SUDO_USER").or_else(|_| std::env::var("USER")).unwrap_or_default();
-        api::ask(&self.socket.path()?, &["force", state, &self.selector, &expires, &author, &self.reason]).map_err(Failure::Failed)
+        let body = json!({ "selector": self.selector, "state": state, "reason": self.reason, "author": author, "expires_s": expires_s });
+        let reply = self.socket.json(&Question::post("/v1/overrides", &body))?;
+        Ok(writeln!(out, "{} endpoints", reply["endpoints"])?)
+    }
+}
+
+impl Clear {
+    fn run(&self, out: &mut impl Write) -> Result<(), Failure> {
+        let reply = self.socket.json(&Question::delete("/v1/overrides", &[("selector", &self.selector)]))?;
+        let (overrides, regions) = (&reply["overrides"], &reply["regions"]);
+        Ok(writeln!(out, "{overrides} overrides cleared, {regions} regions take clients again")?)
     }
 }
 
 impl Load {
-    fn run(&self) -> Result<String, Failure> {
-        let (load, holds_ms) = (self.load.to_string(), duration_ms(&self.expires)?.to_string());
-        api::ask(&self.socket.path()?, &["load", &self.region, &load, &holds_ms]).map_err(Failure::Failed)
+    fn run(&self, out: &mut impl Write) -> Result<(), Failure> {
+        let body = json!({ "of": self.region, "load": self.load, "expires_s": duration_ms(&self.expires)?.div_ceil(1000) });
+        self.socket.json(&Question::post("/v1/loads", &body))?;
+        Ok(writeln!(out, "taken")?)
     }
 }
 
@@ -130,10 +167,9 @@ fn duration_ms(text: &str) -> Result<u64, Failure> {
 
 impl Status {
     pub(super) fn run(&self, out: &mut impl Write) -> Result<(), Failure> {
-        let text = api::ask(&self.socket.path()?, &["status"]).map_err(Failure::Failed)?;
-        let status: Value = serde_json::from_str(&text).map_err(|error| Failure::Failed(error.to_string()))?;
+        let status = self.socket.json(&Question::get("/v1/status", &[]))?;
         if self.format == Format::Json {
-            writeln!(out, "{}", text.trim_end())?;
+            writeln!(out, "{status}")?;
         } else {
             print(&status, out)?;
         }
@@ -157,25 +193,13 @@ fn rows<'v>(status: &'v Value, key: &str) -> &'v [Value] {
 
 fn print(status: &Value, out: &mut impl Write) -> Result<(), Failure> {
     writeln!(out, "generation {}", status["generation"])?;
-    let table = |head: &[&str], rows: Vec<Vec<String>>, out: &mut dyn Write| -> Result<(), Failure> {
-        let widths: Vec<usize> =
-            (0..head.len()).map(|at| rows.iter().map(|row| row[at].len()).chain([head[at].len()]).max().unwrap_or(0)).collect();
-        let line = |cells: Vec<&str>| {
-            let cells: Vec<String> = cells.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
-            cells.join("  ").trim_end().to_owned()
-        };
-        writeln!(out, "\n{}", line(head.to_vec()))?;
-        rows.iter().try_for_each(|row| writeln!(out, "{}", line(row.iter().map(String::as_str).collect())))?;
-        Ok(())
-    };
-    let text = |row: &Value, key: &str| row[key].as_str().map_or_else(|| row[key].to_string(), str::to_owned);
     let since = |row: &Value| age(row["since_s"].as_u64().unwrap_or(0));
     let regions = rows(status, "regions").iter().map(|row| {
         let state = if row["waits"] == true { "waits for ctl clear".to_owned() } else { text(row, "state") };
         let up = format!("{}/{}", row["endpoints_up"], row["endpoints"]);
         vec![text(row, "service"), text(row, "region"), text(row, "family"), state, since(row), up, format!("{}%", row["admit_percent"])]
     });
-    table(&["SERVICE", "REGION", "FAMILY", "STATE", "SINCE", "UP", "ADMIT"], regions.collect(), out)?;
+    print_table(&["SERVICE", "REGION", "FAMILY", "STATE", "SINCE", "UP", "ADMIT"], regions, out)?;
     if !rows(status, "capacities").is_empty() {
         let number = |row: &Value, key: &str| row[key].as_f64().map_or_else(|| "-".to_owned(), |number| format!("{number:.1}"));
         let capacities = rows(status, "capacities").iter().map(|row| {
@@ -183,7 +207,7 @@ fn print(status: &Value, out: &mut impl Write) -> Result<(), Failure> {
             let limits = ["load", "soft", "hard", "limit"].map(|key| number(row, key));
             [text(row, "region")].into_iter().chain(limits).chain([format!("{}%", number(row, "shed_percent")), seen]).collect()
         });
-        table(&["CAPACITY", "LOAD", "SOFT", "HARD", "LIMIT", "SHED", "MEASURED"], capacities.collect(), out)?;
+        print_table(&["CAPACITY", "LOAD", "SOFT", "HARD", "LIMIT", "SHED", "MEASURED"], capacities, out)?;
     }
     let targets = rows(status, "targets").iter().map(|row| {
         let seen = match text(row, "evidence") {
@@ -193,7 +217,7 @@ fn print(status: &Value, out: &mut impl Write) -> Result<(), Failure> {
         let next = row["next_probe_ms"].as_u64().map_or_else(String::new, |next_ms| format!("{:.1}s", next_ms as f64 / 1000.0));
         vec![text(row, "target"), text(row, "state"), since(row), seen, next, text(row, "flag")]
     });
-    table(&["TARGET", "STATE", "SINCE", "LAST SEEN", "NEXT", "NOTE"], targets.collect(), out)?;
+    print_table(&["TARGET", "STATE", "SINCE", "LAST SEEN", "NEXT", "NOTE"], targets, out)?;
     if !rows(status, "hosts").is_empty() {
         let hosts = rows(status, "hosts").iter().map(|row| {
             let addresses: Vec<&str> = row["addresses"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
@@ -201,12 +225,29 @@ fn print(status: &Value, out: &mut impl Write) -> Result<(), Failure> {
             let next = row["next_s"].as_u64().map_or_else(String::new, age);
             vec![text(row, "host"), addresses.join(" "), asked, next, text(row, "error")]
         });
-        table(&["HOST", "ADDRESSES", "ASKED", "NEXT", "NOTE"], hosts.collect(), out)?;
+        print_table(&["HOST", "ADDRESSES", "ASKED", "NEXT", "NOTE"], hosts, out)?;
     }
     if !rows(status, "overrides").is_empty() {
         let forced = rows(status, "overrides").iter();
         let forced = forced.map(|row| vec![text(row, "selector"), text(row, "state"), text(row, "author"), text(row, "reason")]);
-        table(&["FORCED", "STATE", "BY", "REASON"], forced.collect(), out)?;
+        print_table(&["FORCED", "STATE", "BY", "REASON"], forced, out)?;
     }
+    Ok(())
+}
+
+fn text(row: &Value, key: &str) -> String {
+    row[key].as_str().map_or_else(|| row[key].to_string(), str::to_owned)
+}
+
+fn print_table(head: &[&str], rows: impl Iterator<Item = Vec<String>>, out: &mut impl Write) -> Result<(), Failure> {
+    let rows: Vec<Vec<String>> = rows.collect();
+    let widths: Vec<usize> =
+        (0..head.len()).map(|at| rows.iter().map(|row| row[at].len()).chain([head[at].len()]).max().unwrap_or(0)).collect();
+    let line = |cells: Vec<&str>| {
+        let cells: Vec<String> = cells.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
+        cells.join("  ").trim_end().to_owned()
+    };
+    writeln!(out, "\n{}", line(head.to_vec()))?;
+    rows.iter().try_for_each(|row| writeln!(out, "{}", line(row.iter().map(String::as_str).collect())))?;
     Ok(())
 }

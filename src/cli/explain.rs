@@ -11,7 +11,8 @@ use super::args::{Format, QType};
 use super::ctl::SocketArg;
 use crate::answer::Class;
 use crate::answer::explain::{Asked, explain};
-use crate::api;
+use crate::api::client::Question;
+use crate::api::{self, client};
 use crate::daemon::Prepared;
 use crate::geo::{Family, Prefix};
 use crate::health::Hosts;
@@ -46,8 +47,7 @@ impl Explain {
     pub(super) fn run(&self, out: &mut impl Write) -> Result<(), Failure> {
         let name = Name::parse(&self.name, None).map_err(|error| Failure::Usage(format!("`{}` is not a name: {error}", self.name)))?;
         let client = parse_client(&self.client)?;
-        let told = if self.live { self.ask(&name, client)? } else { self.assume(name, client)? };
-        let (class, text) = told.split_once('\n').unwrap_or_default();
+        let (class, text) = if self.live { self.ask(&name, client)? } else { self.assume(name, client)? };
         writeln!(out, "{}", text.trim_end())?;
         if class == Class::Positive.name() || class == Class::Referral.name() {
             return Ok(());
@@ -55,20 +55,18 @@ impl Explain {
         Err(Failure::Failed(format!("no records for this client: {class}")))
     }
 
-    /// Asks the running server.
-    fn ask(&self, name: &Name, client: Prefix) -> Result<String, Failure> {
-        let (qtype, format) = match (self.qtype.family(), self.format) {
-            (Family::V4, Format::Text) => ("A", "text"),
-            (Family::V4, Format::Json) => ("A", "json"),
-            (Family::V6, Format::Text) => ("AAAA", "text"),
-            (Family::V6, Format::Json) => ("AAAA", "json"),
-        };
-        let fields = ["explain", format, qtype, &name.to_string(), &client.to_string()];
-        api::ask(&self.socket.path()?, &fields).map_err(Failure::Failed)
+    /// Asks the running server: the kind of answer, and the explanation.
+    fn ask(&self, name: &Name, client: Prefix) -> Result<(String, String), Failure> {
+        let rtype = if self.qtype.family() == Family::V4 { "A" } else { "AAAA" };
+        let format = if self.format == Format::Json { "json" } else { "text" };
+        let (name, client) = (name.to_string(), client.to_string());
+        let query = [("name", &*name), ("client", &*client), ("type", rtype), ("format", format)];
+        let reply = client::ask(&self.socket.path()?, &Question::get("/v1/explain", &query)).map_err(Failure::Failed)?;
+        Ok((reply.class, reply.text))
     }
 
     /// Asks a world of the files, with health as assumed: as a resolver at the client's own address would, with the client as client subnet.
-    fn assume(&self, name: Name, client: Prefix) -> Result<String, Failure> {
+    fn assume(&self, name: Name, client: Prefix) -> Result<(String, String), Failure> {
         let Prepared { compiled, server, .. } = self.socket.config.prepare()?;
         // Host names have the addresses that they have just now.
         let hosts = match compiled.layout.hosts() {
@@ -78,7 +76,8 @@ impl Explain {
         let world = Down::parse(&compiled, &self.down).map_err(Failure::Usage)?.world_with(&compiled, &hosts);
         let asked = Asked { name, family: self.qtype.family(), subnet: Some(client), peer: client.network() };
         let explanation = explain(&world, asked, 0);
-        api::told(&explanation, self.format == Format::Json, &self.assumption()).map_err(Failure::Failed)
+        let told = api::told(&explanation, self.format == Format::Json, &self.assumption()).map_err(Failure::Failed)?;
+        Ok((told.class.to_owned(), told.text))
     }
 
     fn assumption(&self) -> String {

@@ -2,12 +2,14 @@
 //! It never stops at a fault: what is wrong is reported and left out, so that one mistake shows once and hides no other.
 
 mod all_down;
+mod api;
 mod areas;
 mod capacity;
 mod endpoints;
 mod expectations;
 mod fences;
 mod latencies;
+mod logs;
 mod monitors;
 mod networks;
 mod records;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::check::{self, Known, Regions, Zones};
 use super::files;
-use super::model::{GeoData, Model};
+use super::model::{GeoData, Model, Server};
 use super::spec::{Field, Fields, Node};
 use crate::diag::{Diagnostics, Mark};
 
@@ -33,10 +33,22 @@ pub fn load(path: &Path) -> Loaded {
     Loaded { model, diagnostics }
 }
 
+/// The settings of this server alone, for whoever looks for its control socket: what else is wrong with the files does not matter there.
+pub fn load_server(path: &Path) -> Result<Server, Diagnostics> {
+    let mut out = Diagnostics::new();
+    let server =
+        files::read_yaml(path, &Mark::path(path), &mut out).and_then(|node| check::server(&server_fields(&node, &mut out)?, &mut out));
+    server.filter(|_| !out.has_errors()).ok_or(out)
+}
+
+fn server_fields<'n>(node: &'n Node, out: &mut Diagnostics) -> Option<Fields<'n>> {
+    let root = Field { key: "the server file", node };
+    root.fields("a map with keys such as `listen`, `regions` and `zones`", &check::SERVER_KEYS, out)
+}
+
 fn read(path: &Path, out: &mut Diagnostics) -> Option<Model> {
     let node = files::read_yaml(path, &Mark::path(path), out)?;
-    let root = Field { key: "the server file", node: &node };
-    let fields = root.fields("a map with keys such as `listen`, `regions` and `zones`", &check::SERVER_KEYS, out)?;
+    let fields = server_fields(&node, out)?;
     let server = check::server(&fields, out);
     let files = check::geo_files(&fields, out);
     let mut regions = Regions::default();

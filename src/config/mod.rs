@@ -11,5 +11,5 @@ pub mod model;
 mod spec;
 
 pub use import::{Imported, import};
-pub use load::{Loaded, default_path, load};
+pub use load::{Loaded, default_path, load, load_server};
 pub use model::Model;

@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::answer::Class;
 use crate::diag::Mark;
 use crate::geo::{Family, GeoFile, Override, Point, Prefix, RegionId};
 use crate::health::guard::Guard;
@@ -111,6 +112,12 @@ pub struct Server {
     pub state_dir: Option<PathBuf>,
     /// The control socket, where one is named; see [`Server::control_path`].
     pub control: Option<PathBuf>,
+    /// The admin API on the network.
+    pub api: Api,
+    /// How the log is written.
+    pub log: Log,
+    /// Which queries are logged, and where; none = none.
+    pub query_log: Option<QueryLog>,
     /// Who resolves the host names of endpoints; empty = as the system is configured.
     pub resolvers: Vec<SocketAddr>,
     /// The longest hold while our own network is out, in milliseconds (`hold_max`, BEHAVIOUR H5).
@@ -119,6 +126,102 @@ pub struct Server {
     pub exec_probes: bool,
     /// How many regions of a service may go down by measurement (`guard`); none = all.
     pub guard: Option<Guard>,
+}
+
+/// The admin API on the network (`api:`); without `listen` it is on the control socket only.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Api {
+    /// Addresses to listen on.
+    pub listen: Vec<SocketAddr>,
+    /// Who may come in; empty = whoever is on this machine may read.
+    pub tokens: Vec<Token>,
+    /// The certificate that is shown; none = no TLS.
+    pub tls: Option<ApiTls>,
+    /// Whether `/metrics` needs no token.
+    pub open_metrics: bool,
+}
+
+/// Files of the API's TLS.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ApiTls {
+    /// Certificate chain.
+    pub certificate: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
+    /// The authority whose certificates open all doors (mutual TLS).
+    pub clients: Option<PathBuf>,
+}
+
+/// Who may come in.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Token {
+    /// What the audit log says.
+    pub name: String,
+    /// What it may do.
+    pub role: Role,
+    /// The secret.
+    pub secret: String,
+}
+
+impl fmt::Debug for Token {
+    /// Without the secret, which must not get into a log.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Token").field("name", &self.name).field("role", &self.role).finish_non_exhaustive()
+    }
+}
+
+/// How the log is written (`log:`).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Log {
+    /// For people or for programs.
+    pub format: LogFormat,
+    /// The least grave level that is written; none = `info`.
+    pub level: Option<String>,
+}
+
+/// How a line of the log is written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// A JSON object a line.
+    Json,
+}
+
+/// Which queries are logged, and where (`query_log:`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QueryLog {
+    /// Where.
+    pub to: QueryLogTo,
+    /// One in so many of those that are wanted, of each answering thread; at least 1.
+    pub sample: u32,
+    /// Only these classes of answers; empty = all.
+    pub answers: Vec<Class>,
+    /// Only these zones; empty = all, and what falls into none.
+    pub zones: Vec<Name>,
+    /// Who this is, for dnstap.
+    pub identity: Vec<u8>,
+}
+
+/// Where logged queries go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum QueryLogTo {
+    /// A file of JSON lines, appended to.
+    Json(PathBuf),
+    /// A file of dnstap, written anew.
+    Dnstap(PathBuf),
+    /// A collector of dnstap on a Unix socket.
+    DnstapSocket(PathBuf),
+}
+
+/// What a token may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// Ask for everything.
+    Read,
+    /// Change things, too.
+    Write,
 }
 
 impl Server {

@@ -11,11 +11,13 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
 use super::{DaemonError, Prepared, rehearse};
+use crate::api::{Reload, Reloads, Waiting, reloads};
 use crate::config::compile::Earlier;
 
 /// What the process is asked to do.
 pub(super) enum Wish {
-    Reload,
+    /// By a signal, or by someone who waits to be told what became of it.
+    Reload(Option<Waiting>),
     /// By the operator, or because the keeper has ended and health stands still.
     Stop,
 }
@@ -26,25 +28,29 @@ pub(super) struct Wishes {
     terminate: Signal,
     interrupt: Signal,
     keeper_ended: mpsc::Receiver<()>,
+    requested: Reloads,
 }
 
 impl Wishes {
-    /// Also what the keeper is to call when it ends.
-    pub(super) fn new() -> io::Result<(Wishes, impl FnMut() + Send + 'static)> {
+    /// Also what the keeper is to call when it ends, and how the API asks for a reload.
+    pub(super) fn new() -> io::Result<(Wishes, impl FnMut() + Send + 'static, Reload)> {
         let (ended, keeper_ended) = mpsc::channel(1);
+        let (reload, requested) = reloads();
         let wishes = Wishes {
             hangup: signal(SignalKind::hangup())?,
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
             keeper_ended,
+            requested,
         };
-        Ok((wishes, move || _ = ended.try_send(())))
+        Ok((wishes, move || _ = ended.try_send(()), reload))
     }
 
     pub(super) async fn next(&mut self) -> Wish {
         tokio::select! {
             () = Wishes::stop(&mut self.terminate, &mut self.interrupt, &mut self.keeper_ended) => Wish::Stop,
-            _ = self.hangup.recv() => Wish::Reload,
+            _ = self.hangup.recv() => Wish::Reload(None),
+            Some(waiting) = self.requested.recv() => Wish::Reload(Some(waiting)),
         }
     }
 

@@ -62,6 +62,8 @@ pub enum Evidence {
     Unreachable,
     /// The TLS handshake failed, certificates included.
     Tls(Box<str>),
+    /// The TLS handshake was fine, and the certificates last so many days.
+    Certificate(i64),
     /// Anything else, in the words of the layer that complained.
     Other(Box<str>),
 }
@@ -81,6 +83,13 @@ impl Evidence {
     }
 }
 
+impl Evidence {
+    /// Days that the certificates last, where that was seen.
+    pub fn certificate_days(&self) -> Option<i64> {
+        if let Evidence::Certificate(days) = self { Some(*days) } else { None }
+    }
+}
+
 impl fmt::Display for Evidence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -93,6 +102,7 @@ impl fmt::Display for Evidence {
             Evidence::Reset => f.write_str("connection reset"),
             Evidence::Unreachable => f.write_str("unreachable"),
             Evidence::Tls(text) => write!(f, "TLS: {text}"),
+            Evidence::Certificate(days) => write!(f, "TLS, {days} days left"),
             Evidence::Other(text) => f.write_str(text),
         }
     }

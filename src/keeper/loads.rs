@@ -77,8 +77,8 @@ impl State {
         if self.loads.next_step_ms().is_none_or(|due_ms| due_ms > now_ms) {
             return;
         }
-        let totals = self.loads.registry.as_ref().map(|registry| registry.totals());
-        let answers = |service: &str, region: &str| totals.as_ref().map_or(0, |totals| totals.region_answers(service, region));
+        let totals = self.loads.registry.as_ref().map(|registry| registry.region_totals());
+        let answers = |service: &str, region: &str| totals.as_ref().map_or(0, |totals| totals.answers(service, region));
         let view = self.book().view();
         let changes = self.loads.overflow.step(now_ms, answers, |id| view.pool(id).state == PoolState::Available);
         for change in &changes {

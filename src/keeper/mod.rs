@@ -1,8 +1,10 @@
 //! The keeper: the single writer. It owns the book of health, publishes the next snapshot and frees the old ones.
 //! It gives out two narrow handles, one for health and one for new worlds; nobody else can change what is answered.
 
+mod history;
 mod hosts;
 mod loads;
+mod log;
 mod memory;
 mod state;
 mod status;
@@ -24,10 +26,11 @@ use crate::health::overrides::{Forced, Selector};
 use crate::health::{NodeId, Report, Resolution, TargetKey};
 use crate::metrics::Registry;
 use crate::snapshot::Shared;
+pub use history::{Event, Subject};
 pub use loads::ToldLoad;
 use state::State;
-pub use status::{CapacityRow, HostRow, PoolRow, Status, TargetRow};
-pub use tally::Tally;
+pub use status::{CapacityRow, HostRow, PoolRow, Pulse, Status, TargetRow};
+pub use tally::{PROBE_KINDS, PROBE_OUTCOMES, Tally};
 
 /// Messages that may wait for the keeper: several reports for every endpoint of a large configuration. When they do not
 /// fit, the keeper is not running; a lost report is made good by the next.
@@ -35,6 +38,9 @@ const QUEUE_LIMIT: usize = 65_536;
 
 /// The keeper looks after retired snapshots at least this often while there are any.
 const IDLE: Duration = Duration::from_millis(500);
+
+/// Which events someone asks for.
+type Wanted = Box<dyn Fn(&Event) -> bool + Send>;
 
 /// What the keeper is told.
 enum Message {
@@ -47,6 +53,8 @@ enum Message {
     Force { forced: Forced, done: SyncSender<Result<usize, String>> },
     Load { told: ToldLoad, done: SyncSender<Result<(), String>> },
     Status { done: SyncSender<Status> },
+    History { limit: usize, is_wanted: Wanted, done: SyncSender<Vec<Event>> },
+    Pulse { done: SyncSender<Pulse> },
     Clear { selector: Selector, done: SyncSender<(usize, usize)> },
     Stop,
 }
@@ -79,6 +87,16 @@ impl HealthHandle {
     /// The state of things.
     pub fn status(&self) -> Result<Status, Ended> {
         ask(&self.0, |done| Message::Status { done })
+    }
+
+    /// The last changes that are wanted, newest first.
+    pub fn history(&self, limit: usize, is_wanted: impl Fn(&Event) -> bool + Send + 'static) -> Result<Vec<Event>, Ended> {
+        ask(&self.0, |done| Message::History { limit, is_wanted: Box::new(is_wanted), done })
+    }
+
+    /// Whether probes still report; quick, for whoever asks every second.
+    pub fn pulse(&self) -> Result<Pulse, Ended> {
+        ask(&self.0, |done| Message::Pulse { done })
     }
 
     /// Takes overrides out of force, and lets regions that wait for an operator (`failback: manual`) take clients again;
@@ -247,6 +265,8 @@ fn run(mut state: State, inbox: &Receiver<Message>, clock: &Clock) {
                 }
                 Message::Load { told, done } => _ = done.send(state.told_load(&told, clock.now_ms())),
                 Message::Status { done } => _ = done.send(state.status(clock.now_ms())),
+                Message::History { limit, is_wanted, done } => _ = done.send(state.history.last(limit, is_wanted)),
+                Message::Pulse { done } => _ = done.send(state.pulse(clock.now_ms())),
                 Message::Clear { selector, done } => {
                     let cleared = state.clear(&selector, clock.now_ms());
                     state.publish_if_due(clock.now_ms(), true);

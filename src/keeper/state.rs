@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::history::{Event, History, Subject};
 use super::hosts::{Place, TellTargets, in_force, place, places};
 use super::loads::Loads;
 use super::memory::{self, Memory};
@@ -12,9 +13,9 @@ use super::stories::Stories;
 use super::tally::Tally;
 use super::writer::{Save, Writer};
 use crate::config::compile::{Compiled, PoolName};
-use crate::health::book::{Change, Flag, HealthBook};
+use crate::health::book::{Change, HealthBook};
 use crate::health::overrides::{Forced, Overrides, Selector};
-use crate::health::{Addresses, HealthView, Hosts, Layout, NodeId, PoolId, PoolLayout, PoolState, Report, TargetKey, Verdict};
+use crate::health::{HealthView, Hosts, Layout, NodeId, PoolId, PoolLayout, Report, TargetKey, Verdict};
 use crate::snapshot::{Catalog, Shared, Snapshot};
 
 /// The first change is published at once, the next not before this: at most ten a second, however many probes report.
@@ -30,7 +31,7 @@ const SAVE_EVERY_MS: u64 = 30_000;
 pub(super) struct State {
     book: HealthBook,
     /// What the files say; the book has it with the overrides.
-    layout: Arc<Layout>,
+    pub(super) layout: Arc<Layout>,
     /// What each endpoint is called, and its address where it has one of its own.
     places: Vec<Place>,
     /// Which addresses host names have.
@@ -40,15 +41,17 @@ pub(super) struct State {
     /// Who wants to know what is to be probed.
     pub(super) tell: Option<TellTargets>,
     pub(super) tally: Tally,
+    pub(super) started_ms: u64,
     overrides: Overrides,
     /// Keeps overrides, verdicts and addresses; none = only in memory.
     writer: Option<Writer>,
     /// Changed since it was saved, and when that was.
     pub(super) unsaved: bool,
     saved_at_ms: u64,
-    catalog: Arc<Catalog>,
-    pools: Vec<PoolName>,
+    pub(super) catalog: Arc<Catalog>,
+    pub(super) pools: Vec<PoolName>,
     stories: Stories,
+    pub(super) history: History,
     /// What regions with a capacity bear and shed.
     pub(super) loads: Loads,
     shared: Shared,
@@ -91,6 +94,7 @@ impl State {
             moved: false,
             tell: None,
             tally: Tally::default(),
+            started_ms: now_ms,
             overrides,
             writer: folder.and_then(start_writer),
             unsaved: false,
@@ -98,6 +102,7 @@ impl State {
             catalog: first.catalog,
             pools: first.pools,
             stories: Stories::default(),
+            history: History::default(),
             loads,
             shared: Shared::new(snapshot),
             generation: 1,
@@ -124,6 +129,7 @@ impl State {
 
     /// Takes a report; what follows from it is in force with the next publication.
     pub(super) fn report(&mut self, node: NodeId, target: &TargetKey, report: Report, now_ms: u64) {
+        self.tally.report(&target.monitor.request, &report, now_ms);
         let changes = self.book.report(node, target, report, now_ms);
         self.unsaved |= !changes.is_empty();
         self.take(&changes);
@@ -210,6 +216,7 @@ impl State {
         self.overrides.force(forced)?;
         self.tally.forced += 1;
         tracing::warn!(selector, %state, author, reason, endpoints = concerned, "forced by hand");
+        self.note_override(now_ms, selector, &state.to_string(), format!("{author}: {reason}"));
         self.took_overrides(now_ms);
         Ok(concerned)
     }
@@ -219,6 +226,7 @@ impl State {
         let cleared = self.overrides.clear(selector);
         if cleared > 0 {
             tracing::warn!(selector = selector.as_str(), cleared, "overrides cleared by hand");
+            self.note_override(now_ms, selector.as_str().to_owned(), "cleared", String::new());
             self.took_overrides(now_ms);
         }
         let layout = Arc::clone(self.book.layout());
@@ -238,6 +246,7 @@ impl State {
         }
         for forced in self.overrides.expire(now_s) {
             tracing::warn!(selector = forced.selector.as_str(), state = %forced.state, "an override has expired");
+            self.note_override(now_ms, forced.selector.as_str().to_owned(), "expired", String::new());
         }
         self.took_overrides(now_ms);
     }
@@ -271,6 +280,10 @@ impl State {
         self.layout.pools.iter().map(of_pool).sum()
     }
 
+    fn note_override(&mut self, at_ms: u64, selector: String, to: &str, evidence: String) {
+        self.history.push(Event { at_ms, subject: Subject::Override(selector), from: String::new(), to: to.to_owned(), evidence });
+    }
+
     fn took_overrides(&mut self, now_ms: u64) {
         let changes = self.reapply(now_ms);
         self.take(&changes);
@@ -293,43 +306,7 @@ impl State {
             self.log(change);
         }
         self.stories.hear(changes, &self.book);
-    }
-
-    fn log(&self, change: &Change) {
-        match change {
-            Change::Flag { target, flag: Some(flag @ (Flag::Held | Flag::Unmeasurable | Flag::Suppressed)), .. } => {
-                tracing::warn!(%target, reason = flag.text(), "a target does not follow its probes");
-            }
-            Change::Flag { target, flag: Some(flag), .. } => tracing::debug!(%target, reason = flag.text(), "a target waits"),
-            Change::Flag { target, flag: None, .. } => tracing::info!(%target, "a target follows its probes again"),
-            Change::Target { target, from, to, outcomes, report, .. } => {
-                tracing::info!(%target, %from, %to, outcomes, evidence = %report, "a target changed");
-            }
-            Change::Held { pool, held } => {
-                let Some(pool) = self.book.layout().pools.get(pool.0 as usize) else { return };
-                let (service, region, family) = (&*pool.key.service, &*pool.key.region, pool.key.addresses);
-                if *held {
-                    tracing::error!(service, region, %family, "a region is measured down and HELD: `guard` allows no further losses; force it by hand");
-                } else {
-                    tracing::warn!(service, region, %family, "a region is held no longer");
-                }
-            }
-            Change::Pool { pool, from, to, waits, .. } => {
-                let Some(name) = self.pools.get(pool.0 as usize) else { return };
-                let service = self.catalog.services.get(usize::from(name.service.0)).map_or("?", String::as_str);
-                let region = self.catalog.regions.get(usize::from(name.region.0)).map_or("?", |region| region.name.as_str());
-                let family = self.layout.pools.get(pool.0 as usize).map_or(Addresses::Both, |pool| pool.key.addresses);
-                match to {
-                    _ if *waits => {
-                        tracing::warn!(service, region, %family, "a region is well again and waits for `meridian ctl clear` (failback: manual)");
-                    }
-                    PoolState::Available => tracing::info!(service, region, %family, %from, %to, "a region changed"),
-                    PoolState::Down | PoolState::ForcedDown | PoolState::Vacant => {
-                        tracing::warn!(service, region, %family, %from, %to, "a region changed");
-                    }
-                }
-            }
-        }
+        self.history.hear(changes, &self.book);
     }
 }
 

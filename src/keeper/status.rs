@@ -91,6 +91,10 @@ pub struct TargetRow {
     pub next_probe_ms: Option<u64>,
     /// Times that the prober could not ask, by its own fault.
     pub prober_faults: u64,
+    /// Milliseconds that the last probe took; none before the first.
+    pub took_ms: Option<u32>,
+    /// Days that its certificate lasts, where the monitor looks (`tls`).
+    pub certificate_days: Option<i64>,
 }
 
 /// One host name.
@@ -108,7 +112,45 @@ pub struct HostRow {
     pub error: String,
 }
 
+/// Whether probes still report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pulse {
+    /// The published world.
+    pub generation: u64,
+    /// Distinct targets.
+    pub targets: usize,
+    /// Milliseconds since the last report of any of them, or since the start.
+    pub silent_ms: u64,
+    /// The longest that the laziest target may be silent: three of its intervals and its timeout.
+    pub patience_ms: u64,
+}
+
+/// A probe report is late once in a while, on a busy machine or after a reload: nobody calls health stale before this.
+const MIN_PATIENCE_MS: u64 = 30_000;
+
+/// How many intervals without any report make health stale.
+const PATIENCE_INTERVALS: u64 = 3;
+
+impl Pulse {
+    /// Nothing was heard of any target for so long that health tells of the past.
+    pub fn is_stale(&self) -> bool {
+        self.targets > 0 && self.silent_ms > self.patience_ms
+    }
+}
+
 impl State {
+    /// Whether probes still report.
+    pub(super) fn pulse(&self, now_ms: u64) -> Pulse {
+        let patience =
+            |target: &TargetKey| PATIENCE_INTERVALS * u64::from(target.monitor.interval_ms) + u64::from(target.monitor.timeout_ms);
+        Pulse {
+            generation: self.generation(),
+            targets: self.book().targets().count(),
+            silent_ms: now_ms.saturating_sub(self.tally.last_report_ms.unwrap_or(self.started_ms)),
+            patience_ms: self.book().targets().map(patience).max().unwrap_or(0).max(MIN_PATIENCE_MS),
+        }
+    }
+
     /// The rows.
     pub(super) fn status(&self, now_ms: u64) -> Status {
         let age_s = |then_ms: u64| now_ms.saturating_sub(then_ms) / 1000;
@@ -142,6 +184,8 @@ impl State {
                     .last
                     .map(|(at_ms, report)| next_probe_ms(target, health.contrary, at_ms, report).saturating_sub(now_ms)),
                 prober_faults: health.faults,
+                took_ms: health.last.map(|(_, report)| report.took_ms),
+                certificate_days: health.last.and_then(|(_, report)| report.evidence.certificate_days()),
             })
         });
         Status {
@@ -150,7 +194,7 @@ impl State {
             targets: targets.collect(),
             capacities: self.loads.standings(now_ms).map(capacity_row).collect(),
             hosts: self.hosts.iter().map(|(name, host)| host_row(name, host, now_ms)).collect(),
-            tally: self.tally,
+            tally: self.tally.clone(),
             overrides: self.overrides().iter().cloned().collect(),
         }
     }

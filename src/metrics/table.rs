@@ -2,6 +2,7 @@
 //! It holds no counts.
 
 use crate::answer::{Class, Reason};
+use crate::wire::rtype;
 
 /// Response codes with a cell of their own: the 4 bits of the header and the assigned extended ones (to BADCOOKIE, 23).
 const RCODES: [&str; 24] = [
@@ -31,12 +32,29 @@ const RCODES: [&str; 24] = [
     "BADCOOKIE",
 ];
 
+/// Types with a cell of their own: those that a steered name can have, and what resolvers and monitors ask for beside them.
+const TYPES: [(u16, &str); 11] = [
+    (rtype::A, "A"),
+    (rtype::AAAA, "AAAA"),
+    (rtype::HTTPS, "HTTPS"),
+    (rtype::SVCB, "SVCB"),
+    (rtype::CNAME, "CNAME"),
+    (rtype::NS, "NS"),
+    (rtype::SOA, "SOA"),
+    (rtype::TXT, "TXT"),
+    (rtype::MX, "MX"),
+    (rtype::SRV, "SRV"),
+    (rtype::ANY, "ANY"),
+];
+
 /// Everything that is counted. The order is the one of [`TABLE`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Metric {
     /// Messages that came in, by transport.
     Queries,
+    /// The same, by the type that was asked for.
+    Types,
     /// What was made of them, by class of answer.
     Answers,
     /// Messages that went out, by response code.
@@ -65,6 +83,10 @@ pub enum Metric {
     AcceptFailures,
     /// Steered answers by service and region; its cells live in a grid.
     RegionAnswers,
+    /// Answers by zone; its cells live in a grid.
+    ZoneAnswers,
+    /// Steered answers by name; its cells live in a grid.
+    NameAnswers,
 }
 
 /// One line of the table: the name, the help text and the labels of a metric.
@@ -82,11 +104,12 @@ pub struct Row {
     pub(super) cells: usize,
 }
 
-const METRICS: usize = 15;
+const METRICS: usize = 18;
 
 /// Every metric name and help text.
 pub const TABLE: [Row; METRICS] = [
     row(Metric::Queries, "meridian_queries_total", "DNS messages received, by transport", &["transport"], 2),
+    row(Metric::Types, "meridian_query_types_total", "DNS messages received, by the type asked for", &["type"], TYPES.len() + 1),
     row(Metric::Answers, "meridian_answers_total", "DNS messages by the class of what was answered", &["class"], Class::ALL.len()),
     row(Metric::Responses, "meridian_responses_total", "DNS messages sent, by response code", &["rcode"], RCODES.len() + 1),
     row(Metric::Decisions, "meridian_decisions_total", "Steered answers, by the reason of the choice", &["reason"], Reason::ALL.len()),
@@ -101,6 +124,20 @@ pub const TABLE: [Row; METRICS] = [
     row(Metric::ConnectionsTimedOut, "meridian_tcp_connections_timed_out_total", "TCP connections ended by a time limit", &[], 1),
     row(Metric::AcceptFailures, "meridian_tcp_accept_failures_total", "Failed accept calls on TCP listeners", &[], 1),
     row(Metric::RegionAnswers, "meridian_region_answers_total", "Steered answers, by service and region", &["service", "region"], 0),
+    row(
+        Metric::ZoneAnswers,
+        "meridian_zone_answers_total",
+        "Answers by zone; the first 1,000 that are asked for, then `other`",
+        &["zone"],
+        0,
+    ),
+    row(
+        Metric::NameAnswers,
+        "meridian_name_answers_total",
+        "Steered answers by name; the first 1,000 that are asked for, then `other`",
+        &["name"],
+        0,
+    ),
 ];
 
 const fn row(metric: Metric, name: &'static str, help: &'static str, labels: &'static [&'static str], cells: usize) -> Row {
@@ -126,10 +163,17 @@ pub(super) fn rcode_cell(rcode: u16) -> usize {
     usize::from(rcode).min(RCODES.len())
 }
 
+/// The cell of a type: those without an own one share the last.
+#[inline]
+pub(super) fn type_cell(qtype: u16) -> usize {
+    TYPES.iter().position(|(known, _)| *known == qtype).unwrap_or(TYPES.len())
+}
+
 /// The label value of a cell of a metric with one label.
 pub(super) fn label(metric: Metric, index: usize) -> &'static str {
     match metric {
         Metric::Queries => ["udp", "tcp"].get(index).copied().unwrap_or(""),
+        Metric::Types => TYPES.get(index).map_or("other", |(_, name)| name),
         Metric::Answers => Class::ALL.get(index).map_or("", |class| class.name()),
         Metric::Responses => RCODES.get(index).copied().unwrap_or("other"),
         Metric::Decisions => Reason::ALL.get(index).map_or("", |reason| reason.name()),

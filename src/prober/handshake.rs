@@ -58,7 +58,7 @@ impl HandshakeProbe {
             () if reached(self.request.degraded_days) => Outcome::Degraded,
             () => Outcome::Success,
         };
-        (outcome, Evidence::Other(format!("TLS, {days} days left").into()))
+        (outcome, Evidence::Certificate(days))
     }
 }
 

@@ -10,6 +10,7 @@ use std::thread::{self, JoinHandle};
 use tokio::sync::watch;
 
 use crate::metrics::Registry;
+use crate::querylog::Taps;
 use crate::snapshot::Shared;
 
 pub mod bind;
@@ -36,7 +37,7 @@ use portable::Single as Path;
 use sys::Batch as Path;
 
 /// What the server needs to know of the configuration.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Config {
     /// Addresses to listen on, UDP and TCP each; port 0 = any free one.
     pub listen: Vec<SocketAddr>,
@@ -46,12 +47,14 @@ pub struct Config {
     pub connections: Caps,
     /// Time limits of TCP connections.
     pub timeouts: Timeouts,
+    /// The query log, where there is one.
+    pub taps: Option<Taps>,
 }
 
 impl Config {
     /// The usual limits.
     pub fn new(listen: Vec<SocketAddr>, workers: usize) -> Config {
-        Config { listen, workers, connections: Caps::default(), timeouts: Timeouts::default() }
+        Config { listen, workers, connections: Caps::default(), timeouts: Timeouts::default(), taps: None }
     }
 }
 
@@ -127,11 +130,13 @@ impl Bound {
             stop_streams: watch::Sender::new(false),
             threads: Vec::new(),
         };
+        let taps = self.config.taps;
+        let worker = || Worker::new(shared, registry, now).with_tap(taps.as_ref().map(Taps::tap));
         let gate = limit::Gate::new(self.config.connections);
         let mut listeners: Vec<Vec<_>> = (0..self.config.workers).map(|_| Vec::new()).collect();
         for endpoint in self.endpoints {
             for socket in endpoint.udp {
-                running.serve_packets(socket, endpoint.address, Worker::new(shared, registry, now))?;
+                running.serve_packets(socket, endpoint.address, worker())?;
             }
             for (of_worker, listener) in listeners.iter_mut().zip(endpoint.tcp) {
                 of_worker.push(listener);
@@ -139,7 +144,7 @@ impl Bound {
         }
         for of_worker in listeners {
             let service = tcp::Service::new(of_worker, gate.clone(), self.config.timeouts, running.stop_streams.subscribe())?;
-            let worker = Worker::new(shared, registry, now);
+            let worker = worker();
             running.spawn("dns-tcp", move || service.run(worker))?;
         }
         Ok(running)

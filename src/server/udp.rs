@@ -147,9 +147,13 @@ pub(super) fn run(path: &mut impl PacketPath, worker: &mut Worker, stop: &Atomic
 
 fn serve(path: &mut impl PacketPath, worker: &mut Worker, count: usize) {
     begin(worker);
+    let watch = worker.stopwatch();
     let unread = if count >= READ_AHEAD_FROM { guarded(|| worker.read_ahead((0..count).map(|index| path.query(index)))) } else { 0 };
     let panics =
         unread + answer_all(path, count, |packet| worker.answer(packet.bytes, packet.peer, packet.local, Transport::Udp, packet.out));
+    if let Some(watch) = watch {
+        worker.took(&watch, count);
+    }
     let unsent = path.send();
     if panics > 0 {
         worker.counters().add(Metric::Panics, panics);

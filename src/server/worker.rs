@@ -8,12 +8,17 @@ use std::sync::Arc;
 
 use crate::answer::ahead::Ahead;
 use crate::answer::{Ask, Transport, Turns, answer};
+use crate::clock::Stopwatch;
 use crate::metrics::{Counters, Grid, Registry};
+use crate::querylog::Tap;
 use crate::random::Random;
 use crate::snapshot::{Catalog, Reader, Shared, Snapshot};
 
 /// Gives the milliseconds of the monotonic clock that health is judged by; asked once per batch.
 pub type NowMs = Arc<dyn Fn() -> u64 + Send + Sync>;
+
+/// One batch in so many is timed: two calls of a clock cost about as much as an eighth of an answer, spread over all these batches nothing.
+const TIMED_EVERY: u32 = 64;
 
 /// What one answering thread holds. Nothing in it is shared for writing.
 pub struct Worker {
@@ -29,6 +34,10 @@ pub struct Worker {
     seed: Random,
     now: NowMs,
     now_ms: u64,
+    /// Takes samples for the query log, where there is one.
+    tap: Option<Tap>,
+    /// Batches until one is timed.
+    untimed: u32,
     ahead: Ahead,
 }
 
@@ -48,8 +57,15 @@ impl Worker {
             seed: any_seed(),
             now: Arc::clone(now),
             now_ms: now(),
+            tap: None,
+            untimed: 0,
             ahead: Ahead::default(),
         }
+    }
+
+    /// The same, with an end of the query log.
+    pub fn with_tap(self, tap: Option<Tap>) -> Worker {
+        Worker { tap, ..self }
     }
 
     /// Takes the newest world and the time for the queries that follow, and lets go of the world before.
@@ -69,6 +85,20 @@ impl Worker {
         self.ahead.read(&self.world, messages);
     }
 
+    /// A running watch if this batch is one of those that are timed; the first one is.
+    #[inline]
+    pub fn stopwatch(&mut self) -> Option<Stopwatch> {
+        let is_timed = self.untimed == 0;
+        self.untimed = if is_timed { TIMED_EVERY - 1 } else { self.untimed - 1 };
+        is_timed.then(Stopwatch::start)
+    }
+
+    /// Counts what a batch of so many answers took, each on the average.
+    #[cold]
+    pub fn took(&self, watch: &Stopwatch, answers: usize) {
+        self.counters.took(watch.elapsed_ns() / answers.max(1) as u64);
+    }
+
     /// Answers one message into `out` and counts it. Returns the length of the reply; 0 = send nothing.
     #[inline]
     pub fn answer(&mut self, bytes: &[u8], peer: SocketAddr, local: SocketAddr, transport: Transport, out: &mut [u8]) -> usize {
@@ -78,6 +108,9 @@ impl Worker {
         self.counters.count(transport, &outcome);
         self.grid.count(&outcome);
         self.ahead.note(outcome.steering);
+        if let Some(tap) = &mut self.tap {
+            tap.take(&self.world.catalog, &ask, &outcome, out);
+        }
         outcome.len
     }
 

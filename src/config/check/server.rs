@@ -5,8 +5,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 
 use super::monitors::percent;
-use super::prefix;
 use super::regions::MAX_REGIONS;
+use super::{api, logs, prefix};
 use crate::config::files;
 use crate::config::model::{EcsPolicy, MAX_LISTEN, MAX_WORKERS, Server};
 use crate::config::spec::{Field, Fields};
@@ -22,7 +22,7 @@ use crate::wire::{MAX_UDP_OCTETS, MIN_UDP_OCTETS};
 use crate::zone::rrset::MAX_STRING_OCTETS;
 
 /// Every key of the server file.
-pub(in crate::config) const SERVER_KEYS: [&str; 22] = [
+pub(in crate::config) const SERVER_KEYS: [&str; 25] = [
     "version",
     "listen",
     "geodb",
@@ -42,6 +42,9 @@ pub(in crate::config) const SERVER_KEYS: [&str; 22] = [
     "exec_probes",
     "guard",
     "control",
+    "api",
+    "log",
+    "query_log",
     "tests",
     "resolvers",
     "hold_max",
@@ -96,6 +99,9 @@ pub(in crate::config) fn server(fields: &Fields<'_>, out: &mut Diagnostics) -> O
     };
     let state_dir = fields.get("state_dir").and_then(|field| Some(files::resolve(field.text("a folder", out)?, &field.node.mark)));
     let control = fields.get("control").and_then(|field| Some(files::resolve(field.text("the path of a socket", out)?, &field.node.mark)));
+    let api = fields.get("api").map(|field| api::api(&field, out)).unwrap_or_default();
+    let log = fields.get("log").map(|field| logs::log(&field, out)).unwrap_or_default();
+    let query_log = fields.get("query_log").and_then(|field| logs::query_log(&field, nsid.as_deref(), out));
     let exec_probes = fields.get("exec_probes").and_then(|field| field.flag(out)).unwrap_or(false);
     let guard = fields.get("guard").and_then(|field| guard(&field, out));
     let resolvers = fields.get("resolvers").map(|field| resolvers(&field, out)).unwrap_or_default();
@@ -112,6 +118,9 @@ pub(in crate::config) fn server(fields: &Fields<'_>, out: &mut Diagnostics) -> O
         version_text,
         state_dir,
         control,
+        api,
+        log,
+        query_log,
         resolvers,
         hold_max_ms,
         exec_probes,
@@ -225,7 +234,8 @@ fn listen(fields: &Fields<'_>, out: &mut Diagnostics) -> Option<Vec<SocketAddr>>
     Some(addresses)
 }
 
-fn socket(item: &Field<'_>, out: &mut Diagnostics) -> Option<SocketAddr> {
+/// One address with a port.
+pub(super) fn socket(item: &Field<'_>, out: &mut Diagnostics) -> Option<SocketAddr> {
     const WANTED: &str = "an IP address with a port";
     let text = item.text(WANTED, out)?;
     match (text.parse(), text.trim_matches(['[', ']']).parse::<IpAddr>()) {

@@ -7,7 +7,7 @@ use super::*;
 use crate::config::compile::compile;
 use crate::config::load;
 use crate::diag::Diagnostics;
-use crate::health::{Evidence, Outcome, Override};
+use crate::health::{Evidence, Outcome, Override, PoolState};
 
 /// The sample, compiled: five regions, each probed, `fall` and `rise` of 2.
 fn sample() -> Compiled {

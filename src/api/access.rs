@@ -1,0 +1,134 @@
+//! Who comes in by which door, and what they may do there: the one place that decides it.
+//! It never tells a caller more than that a token is missing or not enough.
+
+use axum::http::{HeaderMap, StatusCode, header};
+
+use super::problem::Problem;
+use super::routes::Access;
+use crate::config::model::{Api, Role, Token};
+
+/// Who asks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caller {
+    /// For the audit log: `control socket`, the name of a token, `certificate`, `loopback`.
+    pub name: String,
+    /// Whether the caller said who it is by itself; whoever uses the control socket may name a person.
+    pub may_name_others: bool,
+    role: Option<Role>,
+}
+
+impl Caller {
+    /// Whoever may open the socket may do everything.
+    pub(super) fn of_socket() -> Caller {
+        Caller { name: "control socket".into(), may_name_others: true, role: Some(Role::Write) }
+    }
+
+    /// Someone who has shown a certificate that the configured authority has signed.
+    pub(super) fn of_certificate() -> Caller {
+        Caller { name: "certificate".into(), may_name_others: true, role: Some(Role::Write) }
+    }
+
+    /// Someone on an address of the network.
+    pub(super) fn of_network() -> Caller {
+        Caller { name: "loopback".into(), may_name_others: false, role: None }
+    }
+}
+
+/// What the configuration says of access.
+#[derive(Debug, Clone)]
+pub struct Guard(Api);
+
+impl Guard {
+    /// As configured.
+    pub fn new(api: Api) -> Guard {
+        Guard(api)
+    }
+
+    /// The caller of a request, who may do what it asks for; else why not.
+    pub(super) fn admit(&self, caller: &Caller, wanted: Access, headers: &HeaderMap) -> Result<Caller, Problem> {
+        let caller = if caller.role.is_some() { caller.clone() } else { self.by_token(caller, headers)? };
+        let allowed = match wanted {
+            Access::Open => true,
+            Access::Metrics if self.0.open_metrics => true,
+            Access::Metrics | Access::Read => caller.role.is_some(),
+            Access::Write => caller.role == Some(Role::Write),
+        };
+        match (allowed, caller.role) {
+            (true, _) => Ok(caller),
+            (false, None) => Err(Problem::new(StatusCode::UNAUTHORIZED, "a token is needed: `Authorization: Bearer TOKEN`")),
+            (false, Some(_)) if self.0.tokens.is_empty() => {
+                Err(Problem::new(StatusCode::FORBIDDEN, "without `tokens` only the control socket takes changes"))
+            }
+            (false, Some(_)) => Err(Problem::new(StatusCode::FORBIDDEN, "this token may read and change nothing")),
+        }
+    }
+
+    fn by_token(&self, caller: &Caller, headers: &HeaderMap) -> Result<Caller, Problem> {
+        if self.0.tokens.is_empty() {
+            // The load has seen to it that this is loopback.
+            return Ok(Caller { role: Some(Role::Read), ..caller.clone() });
+        }
+        let Some(given) = headers.get(header::AUTHORIZATION) else { return Ok(caller.clone()) };
+        let given = given.to_str().ok().and_then(|text| text.strip_prefix("Bearer ")).unwrap_or_default().trim();
+        // All are compared, and each in full, so that the time tells nothing.
+        let same = |token: &&Token| is_same(token.secret.as_bytes(), given.as_bytes());
+        let matching: Vec<&Token> = self.0.tokens.iter().filter(same).collect();
+        match matching.first() {
+            Some(token) => Ok(Caller { name: token.name.clone(), may_name_others: false, role: Some(token.role) }),
+            None => Err(Problem::new(StatusCode::UNAUTHORIZED, "the token is unknown")),
+        }
+    }
+}
+
+/// Compares without stopping at the first difference.
+fn is_same(one: &[u8], other: &[u8]) -> bool {
+    one.len() == other.len() && one.iter().zip(other).fold(0, |differences, (a, b)| differences | (a ^ b)) == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn guard(tokens: &[(&str, Role, &str)], open_metrics: bool) -> Guard {
+        let token = |(name, role, secret): &(&str, Role, &str)| Token { name: (*name).into(), role: *role, secret: (*secret).into() };
+        Guard::new(Api { tokens: tokens.iter().map(token).collect(), open_metrics, ..Api::default() })
+    }
+
+    fn status(guard: &Guard, wanted: Access, authorization: Option<&str>) -> u16 {
+        let mut headers = HeaderMap::new();
+        if let Some(text) = authorization {
+            headers.insert(header::AUTHORIZATION, text.parse().unwrap());
+        }
+        guard.admit(&Caller::of_network(), wanted, &headers).map_or_else(|problem| problem.status().as_u16(), |_| 200)
+    }
+
+    #[test]
+    fn without_tokens_the_network_reads_and_the_socket_writes() {
+        let guard = guard(&[], false);
+        let wanted = [Access::Open, Access::Metrics, Access::Read, Access::Write];
+        assert_eq!(wanted.map(|wanted| status(&guard, wanted, None)), [200, 200, 200, 403]);
+        assert!(guard.admit(&Caller::of_socket(), Access::Write, &HeaderMap::new()).is_ok());
+    }
+
+    #[test]
+    fn a_token_has_its_role_and_without_one_only_open_doors_open() {
+        let guard = guard(&[("ops", Role::Write, "aaaaaaaaaaaaaaaa"), ("graphs", Role::Read, "bbbbbbbbbbbbbbbb")], false);
+        let wanted = [Access::Open, Access::Metrics, Access::Read, Access::Write];
+        for (authorization, expected) in [
+            (None, [200, 401, 401, 401]),
+            (Some("Bearer bbbbbbbbbbbbbbbb"), [200, 200, 200, 403]),
+            (Some("Bearer aaaaaaaaaaaaaaaa"), [200; 4]),
+            (Some("Bearer aaaaaaaaaaaaaaab"), [401; 4]),
+            (Some("Basic YTpi"), [401; 4]),
+            (Some("Bearer "), [401; 4]),
+        ] {
+            assert_eq!(wanted.map(|wanted| status(&guard, wanted, authorization)), expected, "{authorization:?}");
+        }
+    }
+
+    #[test]
+    fn metrics_may_be_open_to_all() {
+        let guard = guard(&[("ops", Role::Write, "aaaaaaaaaaaaaaaa")], true);
+        assert_eq!([Access::Metrics, Access::Read].map(|wanted| status(&guard, wanted, None)), [200, 401]);
+    }
+}

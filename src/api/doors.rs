@@ -1,0 +1,202 @@
+//! The doors of the API: the control socket and addresses, with or without TLS. Takes connections on, each with limits, and says who comes in.
+//! What a request is answered is not its business.
+
+use std::fs;
+use std::io;
+use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::Request;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::{Service as _, service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
+
+use super::access::Caller;
+use super::app::App;
+use super::{Doors, routes, tls};
+
+/// Connections at one time and door. Monitoring and scripts need a few; further ones wait in the system's queue.
+const MAX_CONNECTIONS: usize = 64;
+
+/// The head of a request, the first or the next on a connection, must be there in this time.
+const HEAD_PATIENCE: Duration = Duration::from_secs(10);
+
+/// A TLS handshake must be done in this time.
+const HANDSHAKE_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Largest head of a request.
+const MAX_HEAD_OCTETS: usize = 16 << 10;
+
+/// How long a door rests that cannot take anyone on, for want of descriptors.
+const TROUBLE_PAUSE: Duration = Duration::from_millis(100);
+
+/// How long requests may take to end when the process ends.
+const FAREWELL: Duration = Duration::from_millis(500);
+
+/// Open doors that nobody attends yet.
+pub(super) struct Bound {
+    socket: Option<UnixListener>,
+    network: Vec<TcpListener>,
+    tls: Option<TlsAcceptor>,
+}
+
+/// Opens all doors. Needs the runtime that will attend them.
+pub(super) fn bind(doors: &Doors) -> io::Result<Bound> {
+    let socket = doors.socket.as_deref().map(bind_socket).transpose()?;
+    let bind = |address: &SocketAddr| {
+        let listener = std::net::TcpListener::bind(address)
+            .map_err(|error| io::Error::new(error.kind(), format!("the API cannot listen on {address}: {error}")))?;
+        listener.set_nonblocking(true)?;
+        TcpListener::from_std(listener)
+    };
+    let network = doors.network.listen.iter().map(bind).collect::<io::Result<_>>()?;
+    let tls = doors.network.tls.as_ref().map(tls::acceptor).transpose()?;
+    Ok(Bound { socket, network, tls })
+}
+
+/// Only the user of the server may open it.
+fn bind_socket(path: &Path) -> io::Result<UnixListener> {
+    if std::os::unix::net::UnixStream::connect(path).is_ok() {
+        return Err(io::Error::new(io::ErrorKind::AddrInUse, "another server listens there"));
+    }
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder)?;
+    }
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let listener = UnixListener::bind(path)?;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
+    Ok(listener)
+}
+
+impl Bound {
+    pub(super) fn addresses(&self) -> io::Result<Vec<SocketAddr>> {
+        self.network.iter().map(TcpListener::local_addr).collect()
+    }
+}
+
+/// Attends all doors until it is told to stop; then requests have a moment to end.
+pub(super) async fn serve(bound: Bound, app: Arc<App>, stopped: watch::Receiver<bool>) {
+    let router = routes::router(app);
+    let mut doors = JoinSet::new();
+    let network = bound.network.into_iter().map(|listener| match &bound.tls {
+        None => Door::Plain(listener),
+        Some(tls) => Door::Tls(listener, tls.clone()),
+    });
+    for door in bound.socket.map(Door::Socket).into_iter().chain(network) {
+        doors.spawn(attend(door, router.clone(), stopped.clone()));
+    }
+    while doors.join_next().await.is_some() {}
+}
+
+/// One way in.
+enum Door {
+    Socket(UnixListener),
+    Plain(TcpListener),
+    Tls(TcpListener, TlsAcceptor),
+}
+
+/// Someone at a door.
+enum Visitor {
+    Socket(UnixStream),
+    Plain(TcpStream),
+    Tls(TcpStream, TlsAcceptor),
+}
+
+impl Door {
+    async fn next(&self) -> io::Result<Visitor> {
+        Ok(match self {
+            Door::Socket(listener) => Visitor::Socket(listener.accept().await?.0),
+            Door::Plain(listener) => Visitor::Plain(listener.accept().await?.0),
+            Door::Tls(listener, tls) => Visitor::Tls(listener.accept().await?.0, tls.clone()),
+        })
+    }
+}
+
+async fn attend(door: Door, router: Router, mut stopped: watch::Receiver<bool>) {
+    let seats = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let mut visits = JoinSet::new();
+    loop {
+        // Nobody closes it.
+        let Ok(seat) = Arc::clone(&seats).acquire_owned().await else { return };
+        let visitor = tokio::select! {
+            visitor = door.next() => visitor,
+            () = until_told(&mut stopped) => break,
+        };
+        while visits.try_join_next().is_some() {}
+        match visitor {
+            Ok(visitor) => {
+                let visit = visit(visitor, router.clone(), stopped.clone());
+                visits.spawn(async move {
+                    visit.await;
+                    drop(seat);
+                });
+            }
+            Err(error) => {
+                tracing::debug!(%error, "a door of the API could not take anyone on");
+                tokio::time::sleep(TROUBLE_PAUSE).await;
+            }
+        }
+    }
+    drop(door);
+    _ = tokio::time::timeout(FAREWELL, async { while visits.join_next().await.is_some() {} }).await;
+}
+
+async fn until_told(stopped: &mut watch::Receiver<bool>) {
+    // Whoever could tell has gone: that is an end, too.
+    _ = stopped.wait_for(|stopped| *stopped).await;
+}
+
+async fn visit(visitor: Visitor, router: Router, stopped: watch::Receiver<bool>) {
+    match visitor {
+        Visitor::Socket(stream) => converse(stream, Caller::of_socket(), router, stopped).await,
+        Visitor::Plain(stream) => converse(stream, Caller::of_network(), router, stopped).await,
+        Visitor::Tls(stream, tls) => match tokio::time::timeout(HANDSHAKE_PATIENCE, tls.accept(stream)).await {
+            Ok(Ok(stream)) => {
+                // The handshake has refused every certificate that the authority of the configuration has not signed.
+                let has_certificate = stream.get_ref().1.peer_certificates().is_some();
+                let caller = if has_certificate { Caller::of_certificate() } else { Caller::of_network() };
+                converse(stream, caller, router, stopped).await;
+            }
+            Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake with the API failed"),
+            Err(_elapsed) => tracing::debug!("a TLS handshake with the API took too long"),
+        },
+    }
+}
+
+async fn converse(stream: impl AsyncRead + AsyncWrite + Unpin, caller: Caller, router: Router, mut stopped: watch::Receiver<bool>) {
+    let router = TowerToHyperService::new(router);
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(caller.clone());
+        router.call(request)
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_PATIENCE)
+        .max_buf_size(MAX_HEAD_OCTETS)
+        .serve_connection(TokioIo::new(stream), service);
+    let mut connection = std::pin::pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = until_told(&mut stopped) => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "a client of the API went away");
+    }
+}

@@ -1,0 +1,209 @@
+//! The writer of the query log: empties the rings, resolves what numbers mean, and writes to a file or a collector.
+//! What cannot be written is dropped and counted; it never waits for long.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, BufWriter, Write};
+use std::os::unix::fs::MetadataExt;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::PoisonError;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use rtrb::Consumer;
+
+use super::record::{Record, address_of};
+use super::{Inner, dnstap, json};
+use crate::clock::Clock;
+use crate::config::model::QueryLogTo;
+use crate::snapshot::{Catalog, Shared};
+
+/// Between two looks into the rings: they hold what some 20,000 sampled answers a second leave there meanwhile.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// A collector that does not take octets for so long has hung.
+const SOCKET_PATIENCE: Duration = Duration::from_secs(1);
+
+/// Between two looks whether the file was rotated, and two attempts to reach a collector.
+const RETRY_MS: u64 = 1_000;
+
+/// Who made a dnstap message.
+const VERSION: &str = concat!("meridian ", env!("CARGO_PKG_VERSION"));
+
+/// The thread's own things.
+pub(super) struct Writer {
+    inner: Arc<Inner>,
+    world: Shared,
+    clock: Clock,
+    /// Milliseconds since 1970 when the clock was at zero.
+    epoch_ms: u64,
+    rings: Vec<Consumer<Record>>,
+    catalog: Arc<Catalog>,
+    sink: Sink,
+    looked_ms: u64,
+}
+
+enum Sink {
+    File { path: PathBuf, file: BufWriter<File>, inode: u64, is_dnstap: bool },
+    Collector { path: PathBuf, stream: Option<BufWriter<UnixStream>> },
+}
+
+impl Writer {
+    pub(super) fn open(inner: &Arc<Inner>, world: Shared, clock: Clock) -> io::Result<Writer> {
+        let sink = match &inner.settings.to {
+            QueryLogTo::Json(path) => Sink::file(path, false)?,
+            QueryLogTo::Dnstap(path) => Sink::file(path, true)?,
+            QueryLogTo::DnstapSocket(path) => Sink::Collector { path: path.clone(), stream: None },
+        };
+        let catalog = Arc::clone(&world.load().catalog);
+        let epoch_ms = (clock.wall_s() * 1000).saturating_sub(clock.now_ms());
+        Ok(Writer { inner: Arc::clone(inner), world, epoch_ms, clock, rings: Vec::new(), catalog, sink, looked_ms: 0 })
+    }
+
+    pub(super) fn run(&mut self) {
+        loop {
+            let is_last = self.inner.stop.load(Relaxed);
+            self.turn();
+            if is_last {
+                break;
+            }
+            std::thread::park_timeout(PAUSE);
+        }
+        self.sink.end();
+    }
+
+    /// Empties all rings once.
+    fn turn(&mut self) {
+        self.rings.append(&mut self.inner.new.lock().unwrap_or_else(PoisonError::into_inner));
+        let now_ms = self.clock.now_ms();
+        if now_ms >= self.looked_ms + RETRY_MS {
+            self.looked_ms = now_ms;
+            self.sink.renew();
+        }
+        // Samples of the world before may still wait; they are told by its names.
+        let newest = Arc::clone(&self.world.load().catalog);
+        let worlds = [Arc::clone(&newest), std::mem::replace(&mut self.catalog, newest)];
+        let mut rings = std::mem::take(&mut self.rings);
+        for record in rings.iter_mut().flat_map(|ring| std::iter::from_fn(|| ring.pop().ok())) {
+            let catalog = worlds.iter().find(|world| address_of(world) == record.catalog).map(|world| &**world);
+            self.write(&record, catalog);
+        }
+        // A thread that has ended has left nothing behind.
+        rings.retain(|ring| !ring.is_abandoned() || !ring.is_empty());
+        self.rings = rings;
+        self.sink.flush();
+    }
+
+    fn write(&mut self, record: &Record, catalog: Option<&Catalog>) {
+        let zones = &self.inner.settings.zones;
+        if !zones.is_empty() {
+            let zone = record.outcome.zone.and_then(|zone| catalog?.zones.zones().get(zone.0 as usize));
+            if zone.is_none_or(|zone| !zones.contains(&zone.apex)) {
+                return;
+            }
+        }
+        let at_ms = self.epoch_ms + record.now_ms;
+        let octets = match &self.inner.settings.to {
+            QueryLogTo::Json(_) => json::line(record, catalog, at_ms).into_bytes().into_iter().chain([b'\n']).collect(),
+            QueryLogTo::Dnstap(_) | QueryLogTo::DnstapSocket(_) => {
+                dnstap::frame(record, &self.inner.settings.identity, VERSION.as_bytes(), at_ms)
+            }
+        };
+        let counter = if self.sink.write(&octets) { &self.inner.written } else { &self.inner.dropped };
+        counter.fetch_add(1, Relaxed);
+    }
+}
+
+impl Sink {
+    fn file(path: &Path, is_dnstap: bool) -> io::Result<Sink> {
+        // A stream of frames begins once: what is there stays, and a new stream follows it only where nothing was.
+        let mut options = OpenOptions::new();
+        let file =
+            if is_dnstap { options.write(true).create(true).truncate(true) } else { options.append(true).create(true) }.open(path)?;
+        let inode = file.metadata()?.ino();
+        let mut file = BufWriter::new(file);
+        if is_dnstap {
+            dnstap::start(&mut file)?;
+        }
+        Ok(Sink::File { path: path.to_owned(), file, inode, is_dnstap })
+    }
+
+    /// False if it could not be written.
+    fn write(&mut self, octets: &[u8]) -> bool {
+        match self {
+            Sink::File { file, .. } => file.write_all(octets).is_ok(),
+            Sink::Collector { stream, .. } => {
+                let is_written = stream.as_mut().is_some_and(|stream| stream.write_all(octets).is_ok());
+                if !is_written {
+                    hang_up(stream);
+                }
+                is_written
+            }
+        }
+    }
+
+    fn flush(&mut self) {
+        match self {
+            // An error shows with the next write.
+            Sink::File { file, .. } => _ = file.flush(),
+            Sink::Collector { stream, .. } => {
+                if stream.as_mut().is_some_and(|stream| stream.flush().is_err()) {
+                    hang_up(stream);
+                }
+            }
+        }
+    }
+
+    /// Follows a file that was renamed (log rotation) and a collector that was restarted.
+    fn renew(&mut self) {
+        match self {
+            Sink::File { path, inode, is_dnstap, .. } => {
+                let is_there = std::fs::metadata(&*path).is_ok_and(|there| there.ino() == *inode);
+                if !is_there {
+                    match Sink::file(path, *is_dnstap) {
+                        Ok(new) => {
+                            self.end();
+                            *self = new;
+                        }
+                        Err(error) => tracing::warn!(path = %path.display(), %error, "the query log cannot be opened anew"),
+                    }
+                }
+            }
+            Sink::Collector { path, stream } if stream.is_none() => match connect(path) {
+                Ok(connected) => {
+                    tracing::info!(path = %path.display(), "the query log has a collector");
+                    *stream = Some(BufWriter::new(connected));
+                }
+                Err(error) => tracing::debug!(path = %path.display(), %error, "the query log has no collector"),
+            },
+            Sink::Collector { .. } => {}
+        }
+    }
+
+    fn end(&mut self) {
+        // Whoever reads it takes what is there, whether it ends well or not.
+        match self {
+            Sink::File { file, is_dnstap: true, .. } => _ = dnstap::stop(file),
+            Sink::Collector { stream: Some(stream), .. } => _ = dnstap::stop(stream),
+            _ => {}
+        }
+        self.flush();
+    }
+}
+
+fn connect(path: &Path) -> io::Result<UnixStream> {
+    let mut stream = UnixStream::connect(path)?;
+    stream.set_read_timeout(Some(SOCKET_PATIENCE))?;
+    stream.set_write_timeout(Some(SOCKET_PATIENCE))?;
+    dnstap::shake(&mut stream)?;
+    Ok(stream)
+}
+
+/// Lets a broken connection go without writing what waits.
+fn hang_up(stream: &mut Option<BufWriter<UnixStream>>) {
+    if let Some(stream) = stream.take() {
+        tracing::warn!("the collector of the query log went away");
+        drop(stream.into_parts());
+    }
+}

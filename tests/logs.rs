@@ -1,0 +1,132 @@
+//! Logs over the real binary: the log as JSON, and the query log as JSON lines and as dnstap, to a file and to a collector.
+//! What the lines mean is documented in docs/operations.md.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on stops here")]
+
+mod common;
+
+use std::fs;
+use std::io::{Read, Write};
+use std::os::unix::net::UnixListener;
+use std::process::Command;
+
+use common::client::{tcp, udp};
+use common::daemon::find;
+use common::folder::Folder;
+use common::message::query;
+use common::server::Server;
+use common::{skip_without, wait_until};
+use serde_json::Value;
+
+const SERVER: &str = "version: 1\nlisten: \"127.0.0.1:0\"\nregions: regions.yaml\nzones: z.zone.yaml\nnsid: ns7\n";
+const REGIONS: &str = "regions:\n  a:\n    location: {latitude: 1, longitude: 10}\n    services: {web: 192.0.2.1}\n";
+const ZONE: &str = "zone: example.com\nsoa: {mname: ns1, rname: hostmaster}\nns: [ns1]\nrecords:\n  ns1: {A: 192.0.2.53}\n  \
+                    www: {steer: {service: web}}\n";
+
+fn folder(name: &str, more: &str) -> Folder {
+    Folder::with(name, &[("meridian.yaml", &format!("{SERVER}{more}\n")), ("regions.yaml", REGIONS), ("z.zone.yaml", ZONE)])
+}
+
+#[test]
+fn the_log_is_json_where_the_server_file_says_so() {
+    let folder = folder("logs-json", "log: json");
+    let server = Server::start(&folder.join("meridian.yaml"));
+    let (_, lines) = server.stop();
+    let lines: Vec<Value> = lines.iter().map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("{line}"))).collect();
+    let ready = lines.iter().find(|line| line["message"] == "ready").unwrap();
+    assert_eq!((&ready["level"], &ready["zones"]), (&"INFO".into(), &1.into()));
+}
+
+#[test]
+fn the_query_log_says_what_was_asked_and_answered_and_follows_a_renamed_file() {
+    let folder = folder("logs-queries", "query_log: {json: queries.jsonl, answers: [positive, refused]}");
+    let server = Server::start(&folder.join("meridian.yaml"));
+    udp(server.address(), &query("www.example.com.", "A").subnet("198.51.100.0/24"));
+    udp(server.address(), &query("nothing.example.com.", "A"));
+    tcp(server.address(), &query("www.example.net.", "AAAA"));
+    let path = folder.join("queries.jsonl");
+    let read = || fs::read_to_string(&path).unwrap_or_default();
+    wait_until(|| read().lines().count() == 2, read);
+    let lines: Vec<Value> = read().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let of = |name: &str| lines.iter().find(|line| line["name"] == name).unwrap();
+    let told = of("www.example.com.");
+    for (key, expected) in [
+        ("type", "A"),
+        ("subnet", "198.51.100.0/24"),
+        ("answer", "positive"),
+        ("zone", "example.com."),
+        ("region", "a"),
+        ("transport", "udp"),
+        ("client", "127.0.0.1"),
+    ] {
+        assert_eq!(told[key], expected, "{key}: {told}");
+    }
+    let told = of("www.example.net.");
+    assert_eq!(
+        (&told["answer"], &told["rcode"], &told["zone"], &told["transport"]),
+        (&"refused".into(), &5.into(), &Value::Null, &"tcp".into())
+    );
+
+    fs::rename(&path, folder.join("queries.1")).unwrap();
+    wait_until(|| path.exists(), || "the file is not opened anew".into());
+    udp(server.address(), &query("www.example.com.", "A"));
+    wait_until(|| read().lines().count() == 1, read);
+}
+
+#[test]
+fn one_in_so_many_is_logged_and_only_of_the_zones_that_are_wanted() {
+    let folder = folder("logs-sample", "query_log: {json: queries.jsonl, sample: 10, zones: [example.com]}\nworkers: 1");
+    let server = Server::start(&folder.join("meridian.yaml"));
+    for _ in 0..30 {
+        udp(server.address(), &query("www.example.com.", "A"));
+    }
+    for _ in 0..30 {
+        udp(server.address(), &query("www.example.net.", "A"));
+    }
+    // The end writes what waits.
+    server.stop();
+    let text = fs::read_to_string(folder.join("queries.jsonl")).unwrap();
+    assert_eq!((text.lines().count(), text.matches("www.example.com.").count()), (3, 3), "{text}");
+}
+
+#[test]
+fn a_file_of_dnstap_is_read_by_the_tool_of_bind() {
+    let Some(program) = find("dnstap-read") else { return skip_without("dnstap-read") };
+    let folder = folder("logs-dnstap", "query_log: {dnstap: queries.dnstap}");
+    let server = Server::start(&folder.join("meridian.yaml"));
+    udp(server.address(), &query("www.example.com.", "A"));
+    tcp(server.address(), &query("nothing.example.com.", "AAAA"));
+    server.stop();
+    let output = Command::new(program).arg("-y").arg(folder.join("queries.dnstap")).output().unwrap();
+    let told = String::from_utf8_lossy(&output.stdout);
+    for expected in ["AUTH_RESPONSE", "identity: ns7", "www.example.com", "status: NOERROR", "status: NXDOMAIN", "socket_protocol: TCP"] {
+        assert!(told.contains(expected), "{expected}\n{told}{}", String::from_utf8_lossy(&output.stderr));
+    }
+}
+
+#[test]
+fn a_collector_gets_frames_when_it_comes_and_answers_do_not_wait_for_it() {
+    let folder = folder("logs-collector", "query_log: {dnstap_socket: collector.sock}\nstate_dir: state");
+    let server = Server::start(&folder.join("meridian.yaml"));
+    // Nobody is there yet.
+    udp(server.address(), &query("www.example.com.", "A"));
+    let listener = UnixListener::bind(folder.join("collector.sock")).unwrap();
+    let (mut stream, _) = listener.accept().unwrap();
+    let mut ready = [0; 42];
+    stream.read_exact(&mut ready).unwrap();
+    let accept: Vec<u8> = [&ready[..11], &[1], &ready[12..]].concat();
+    assert_eq!(ready[11], 4, "READY");
+    stream.write_all(&accept).unwrap();
+    let mut start = [0; 42];
+    stream.read_exact(&mut start).unwrap();
+    assert_eq!(start[11], 2, "START");
+    server.wait_for(0, "has a collector");
+    udp(server.address(), &query("www.example.com.", "A"));
+    let mut octets = [0; 4];
+    stream.read_exact(&mut octets).unwrap();
+    let mut frame = vec![0; u32::from_be_bytes(octets) as usize];
+    stream.read_exact(&mut frame).unwrap();
+    assert!(frame.windows(4).any(|window| window == b"\x03www"), "{frame:?}");
+    drop(stream);
+    server.stop();
+}
