@@ -28,8 +28,17 @@ fn catalog(services: &[&str], regions: &[&str]) -> Arc<Catalog> {
 /// One name for a service that all regions offer.
 fn steering(service: u16, regions: usize) -> Steering {
     let order = OrderSpec::Priority;
-    let key =
-        PlanKey { geo: 0, candidates: vec![], order, rules: vec![], tiers: vec![], latencies: None, spread_m: 0, hashes_clients: false };
+    let key = PlanKey {
+        geo: 0,
+        candidates: vec![],
+        order,
+        rules: vec![],
+        tiers: vec![],
+        latencies: None,
+        spread_m: 0,
+        hashes_clients: false,
+        sheds: false,
+    };
     let plan = Arc::new(Plan::compile(&key, &Catalog::default().table).unwrap());
     let endpoints: Arc<[Endpoint]> = Arc::new([]);
     let candidate = |region| Candidate {
