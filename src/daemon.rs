@@ -1,6 +1,7 @@
 //! Wiring and order: load, first probes, bind, serve, reload, drain. Every room is started and stopped here and nowhere else.
 //! Nothing is decided here: what is answered, judged or refused is the business of the rooms.
 
+mod manager;
 mod wishes;
 
 use std::io;
@@ -24,6 +25,7 @@ use crate::prober::{Prober, Resolver};
 use crate::querylog::{QueryLog, Taps};
 use crate::rehearsal::{expectations, summary};
 use crate::server::{self, NowMs, Running};
+use manager::Manager;
 use wishes::{Wish, Wishes};
 
 /// Threads of the runtime that probes and signals share; both only wait. Loads have threads of their own.
@@ -92,16 +94,18 @@ fn run(path: &Path, runtime: &Runtime) -> Result<(), DaemonError> {
     journal.done(clock.wall_s(), clock.now_ms(), prepared.compiled.geo_sources.clone(), warnings);
     let told = Told { clock, phase: Arc::default(), journal: Arc::new(journal), reload };
     let Some(mut daemon) = Daemon::start(path, prepared, runtime, &mut wishes, keeper_ended, told)? else { return Ok(()) };
-    loop {
-        match runtime.block_on(wishes.next()) {
-            Wish::Reload(waiting) => {
-                let Some(outcome) = daemon.reload(runtime, &mut wishes) else { return daemon.stop() };
-                // Whoever asked may have gone.
-                waiting.into_iter().for_each(|waiting| _ = waiting.send(outcome.clone()));
-            }
-            Wish::Stop => return daemon.stop(),
-        }
+    let manager = Manager::of_environment();
+    manager.ready();
+    manager.watch(runtime, daemon.keeper.world());
+    while let Wish::Reload(waiting) = runtime.block_on(wishes.next()) {
+        manager.reloading();
+        let Some(outcome) = daemon.reload(runtime, &mut wishes) else { break };
+        manager.ready();
+        // Whoever asked may have gone.
+        waiting.into_iter().for_each(|waiting| _ = waiting.send(outcome.clone()));
     }
+    manager.stopping();
+    daemon.stop()
 }
 
 /// What there is before anything runs.

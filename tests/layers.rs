@@ -44,11 +44,13 @@ enum Sideways {
 const FIRST_LAYER_WITH_TIME: usize = 5;
 
 /// Crates (by the name that `use` has) and the files or folders that may name them; what is not listed may stand anywhere.
-const CRATES: [(&str, &[&str]); 21] = [
+const CRATES: [(&str, &[&str]); 23] = [
     ("axum", &["api/"]),
     ("tokio_rustls", &["api/", "prober/"]),
     ("arc_swap", &["snapshot.rs"]),
     ("clap", &["cli/"]),
+    ("clap_complete", &["cli/shell.rs"]),
+    ("clap_mangen", &["cli/shell.rs"]),
     ("fastrand", &[]),
     ("getrandom", &[]),
     ("hickory_proto", &["api/explain.rs", "prober/dns.rs"]),

@@ -1,5 +1,5 @@
 //! Overflow from end to end, on a clock of its own: clients ask, the server's own counters count, shares follow, and it comes to rest.
-//! Only the keeper's thread is left out; what it does once a period is done here.
+//! In the first tests what the keeper does once a period is done here; the last one asks the real binary, with periods of a second.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on stops here")]
 
@@ -9,7 +9,10 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
+use common::client::Udp;
+use common::folder::Folder;
 use common::message::query;
+use common::server::{self, Server};
 use common::world::World;
 use meridian::health::{HealthView, Overflow, PoolState};
 use meridian::metrics::Registry;
@@ -124,4 +127,47 @@ fn those_go_first_who_are_least_worse_off_and_a_region_that_is_not_full_sheds_no
     assert_eq!(stayed(0), 60);
     assert!((10..25).contains(&stayed(1)), "{}", stayed(1));
     assert!((0..60).all(|client| region_of(3, client) == "ap"));
+}
+
+#[test]
+fn the_server_counts_its_answers_takes_loads_that_are_told_and_says_what_is_shed() {
+    let regions = "regions:\n  counted: {location: {latitude: 1, longitude: 10}, capacity: 0.5, services: {web: 192.0.2.1}}\n  \
+                   told: {location: {latitude: 2, longitude: 10}, capacity: {hard: 100, load: pushed}, services: {web: 192.0.2.2}}\n  \
+                   other: {location: {latitude: 3, longitude: 10}, services: {web: 192.0.2.3}}\n";
+    let server_file = "version: 1\nlisten: \"127.0.0.1:0\"\ncontrol: control.sock\nregions: regions.yaml\nzones: z.zone.yaml\n";
+    let zone = "zone: example.com\nns: ns.example.net.\nrecords: {www: {steer: {service: web, order: priority, ttl: 1}}}\n";
+    let folder = Folder::with("overflow-ctl", &[("meridian.yaml", server_file), ("regions.yaml", regions), ("z.zone.yaml", zone)]);
+    let path = folder.join("meridian.yaml");
+    let meridian = |arguments: &[&str]| {
+        let output = server::run(&[arguments, &["--config", path.to_str().unwrap()]].concat());
+        let text = |octets: &[u8]| String::from_utf8_lossy(octets).into_owned();
+        (output.status.code(), text(&output.stdout), text(&output.stderr))
+    };
+    let (_, checked, _) = meridian(&["check"]);
+    assert!(checked.contains("counted  soft 0.4, hard 0.5; the load: answers a second; judged every 1 s"), "{checked}");
+    assert!(checked.contains("by client network, at least /24 and /56"), "{checked}");
+
+    let server = Server::start(&path);
+    let mark = server.mark();
+    assert_eq!(meridian(&["ctl", "load", "told", "200", "--expires", "1h"]), (Some(0), "taken\n".to_owned(), String::new()));
+    server.wait_for_all(mark, &["over its capacity", "told"]);
+    for (arguments, why) in [
+        (["counted", "1"], "needs `load: pushed`"),
+        (["other", "1"], "`other` has no `capacity`"),
+        (["told/web", "1"], "has no `capacity`"),
+        (["told", "-1"], "unexpected argument"),
+        (["told", "much"], "invalid value"),
+    ] {
+        let (code, _, failed) = meridian(&["ctl", "load", arguments[0], arguments[1]]);
+        assert!(code != Some(0) && failed.contains(why), "{arguments:?}: {failed}");
+    }
+    // More than an answer in two seconds, whoever asks.
+    let client = Udp::to(server.address());
+    (0..40).for_each(|_| _ = client.ask(&query("www.example.com", "A")));
+    server.wait_for_all(mark, &["over its capacity", "counted"]);
+    let (_, json, _) = meridian(&["status", "--format", "json"]);
+    assert!(json.contains("\"load\":200.0") && json.contains("\"hard\":0.5"), "{json}");
+    let (_, shown, _) = meridian(&["status"]);
+    assert!(shown.contains("CAPACITY") && shown.contains("200.0"), "{shown}");
+    server.stop();
 }

@@ -1,9 +1,10 @@
-//! Geo data at full size: time and memory of a load, memory of the table, the cost of a look-up and of plans.
+//! Geo data at full size: time and memory of a load, memory of the table, the cost of a look-up, of plans and of rehearsals.
 //!
 //! `cargo bench --bench geo` makes up a City-size database (4 million networks, 200,000 records) and loads it in a process of its own, so
 //! that the peak is the loader's. `--networks N --records N --regions N --csv` change what is made; `--load FILE` measures any file.
 
 mod mmdb;
+mod rehearsal;
 mod world;
 
 use std::fmt::Write as _;
@@ -68,7 +69,7 @@ fn make_and_load(args: &Args) {
     if !path.exists() {
         let world = World::new(args.networks, args.records);
         println!("made       {} IPv4 and {} IPv6 networks, {} records", world.v4.len(), world.v6.len(), world.records.len());
-        let octets = if args.csv { csv(&world).into_bytes() } else { mmdb::write(&world) };
+        let octets = if args.csv { csv(&world).into_bytes() } else { mmdb::write(world.in_one_tree(), &world.records) };
         std::fs::write(&path, octets).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     }
     let own = std::env::current_exe().unwrap_or_else(|error| panic!("{error}"));
@@ -112,6 +113,8 @@ fn load(path: &Path, regions: usize) {
         plan(&table, count);
     }
     println!("peak       {} MiB with plans", peak_kib() >> 10);
+    drop(table);
+    rehearsal::rehearse(path);
 }
 
 fn lookups(table: &PlaceTable, family: Family) {

@@ -9,11 +9,13 @@ use serde_json::json;
 
 use super::Failure;
 use super::args::Format;
-use super::rehearsed::{AudienceArg, moves_json, names_text, parse_name, percent, print_moves, source_json};
+use super::rehearsed::{
+    AudienceArg, Progress, moves_json, names_text, parse_name, percent, print_moves, sample_json, sample_text, source_json,
+};
 use crate::daemon::{self, Prepared};
 use crate::geo::Family;
 use crate::name::Name;
-use crate::rehearsal::{Comparison, Down, compare};
+use crate::rehearsal::{Comparer, Comparison, Down};
 use crate::snapshot::Snapshot;
 
 #[derive(Debug, Args)]
@@ -52,11 +54,14 @@ impl Diff {
         let only = self.name.as_deref().map(parse_name).transpose()?;
         let audience = self.audience.read()?;
         let (old, new) = (load(&self.old)?, load(&self.new)?);
-        let groups = audience.groups([&old.catalog.table, &new.catalog.table]);
-        let compared: Vec<Compared> = [(Family::V4, "A"), (Family::V6, "AAAA")]
-            .into_iter()
-            .map(|(family, rtype)| Compared { rtype, comparisons: compare(&old, &new, &groups, family, only.as_ref()) })
-            .collect();
+        let comparer = Comparer::new([&old.catalog, &new.catalog], &audience);
+        let types = [(Family::V4, "A"), (Family::V6, "AAAA")];
+        let mut progress = Progress::of(types.len() * old.catalog.steerings.len());
+        let compared = types.map(|(family, rtype)| {
+            let comparisons = comparer.compare([&old, &new], family, only.as_ref(), || progress.step());
+            Compared { rtype, comparisons }
+        });
+        progress.clear();
         let [gone, come] = [[&old, &new], [&new, &old]].map(|worlds| names_only_in(worlds, only.as_ref()));
         match self.format {
             Format::Text => print(&compared, &gone, &come, &audience.text(), out)?,
@@ -104,6 +109,7 @@ fn print(compared: &[Compared], gone: &[String], come: &[String], clients: &str,
             }
             writeln!(out, "\n{} {rtype}", names_text(comparison))?;
             print_moves(comparison, out)?;
+            write!(out, "{}", sample_text(comparison))?;
             let countries = comparison.countries.iter().take(10).map(|(country, weight)| {
                 let country = if country.is_empty() { "unknown" } else { country };
                 format!("{country} {}", percent(comparison, *weight))
@@ -139,6 +145,7 @@ fn print_json(compared: &[Compared], gone: &[String], come: &[String], clients: 
                 "moved_percent": comparison.percent(comparison.moved()),
                 "mean_extra_km": comparison.mean_extra_km(), "p95_extra_km": comparison.p95_extra_km(),
                 "moves": moves_json(comparison), "countries": countries.collect::<Vec<_>>(), "movers": movers.collect::<Vec<_>>(),
+                "sample": sample_json(comparison),
             })
         })
     });

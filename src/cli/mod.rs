@@ -7,9 +7,11 @@ mod ctl;
 mod diff;
 mod explain;
 mod geo;
+mod init;
 mod probe;
 mod rehearsed;
 mod serve;
+mod shell;
 mod simulate;
 mod zone;
 
@@ -35,6 +37,8 @@ struct Cli {
 enum Command {
     /// Serve until SIGTERM; SIGHUP reloads, all or nothing
     Serve(serve::Serve),
+    /// Write a starting configuration with comments
+    Init(init::Init),
     /// Load everything as `serve` does, short of binding, and say what was found
     Check(check::Check),
     /// Say step by step what a client would be answered, and why
@@ -56,6 +60,10 @@ enum Command {
     /// Work on zone files
     #[command(subcommand)]
     Zone(zone::Zone),
+    /// Print what a shell needs to complete commands and options
+    Completions(shell::Completions),
+    /// Write the manual pages
+    Man(shell::Man),
 }
 
 /// Where the configuration is.
@@ -120,6 +128,7 @@ pub fn run() -> ExitCode {
     let mut out = io::stdout().lock();
     let done = match Cli::parse().command {
         Command::Serve(serve) => serve.run(),
+        Command::Init(init) => init.run(&mut out),
         Command::Check(check) => check.run(&mut out),
         Command::Explain(explain) => explain.run(&mut out),
         Command::Simulate(simulate) => simulate.run(&mut out),
@@ -129,6 +138,8 @@ pub fn run() -> ExitCode {
         Command::Probe(probe) => probe.run(&mut out),
         Command::Geo(geo) => geo.run(&mut out),
         Command::Zone(zone) => zone.run(&mut out),
+        Command::Completions(completions) => completions.run(&mut out),
+        Command::Man(man) => man.run(&mut out),
     };
     // A reader that has seen enough (`| head`) is no failure of ours.
     let _closed_pipe = out.flush();

@@ -39,22 +39,27 @@ impl AudienceArg {
 pub(super) struct Progress {
     clock: Clock,
     start_ms: u64,
+    done: usize,
+    count: usize,
     shown: bool,
 }
 
 impl Progress {
-    pub(super) fn new() -> Progress {
+    /// Of so many steps.
+    pub(super) fn of(count: usize) -> Progress {
         let clock = Clock::system();
-        Progress { start_ms: clock.now_ms(), clock, shown: false }
+        Progress { start_ms: clock.now_ms(), clock, done: 0, count, shown: false }
     }
 
-    pub(super) fn show(&mut self, done: usize, count: usize) {
+    /// Another step begins.
+    pub(super) fn step(&mut self) {
         if self.clock.now_ms() >= self.start_ms + QUIET_MS && std::io::stderr().is_terminal() {
             const WIDTH: usize = 30;
-            let filled = done * WIDTH / count.max(1);
-            eprint!("\r[{}{}] {done}/{count}", "#".repeat(filled), " ".repeat(WIDTH - filled));
+            let filled = self.done * WIDTH / self.count.max(1);
+            eprint!("\r[{}{}] {}/{}", "#".repeat(filled), " ".repeat(WIDTH - filled), self.done, self.count);
             self.shown = true;
         }
+        self.done += 1;
     }
 
     pub(super) fn clear(&mut self) {
@@ -89,6 +94,15 @@ pub(super) fn print_moves(comparison: &Comparison, out: &mut impl Write) -> Resu
     let (mean, p95) = (km(comparison.mean_extra_km()), km(comparison.p95_extra_km()));
     writeln!(out, "  moved                {}, mean {mean}, 95 of 100 at most {p95}", percent(comparison, comparison.moved()))?;
     Ok(())
+}
+
+/// How many of those who are hashed were asked for, and a line break; nothing where the place of a client says it all.
+pub(super) fn sample_text(comparison: &Comparison) -> String {
+    comparison.sample.map_or_else(String::new, |sample| format!("  shared by hash       {sample}\n"))
+}
+
+pub(super) fn sample_json(comparison: &Comparison) -> Value {
+    comparison.sample.map_or(Value::Null, |sample| json!({ "asked": sample.asked, "networks": sample.networks }))
 }
 
 pub(super) fn source_json(source: &Source) -> Value {

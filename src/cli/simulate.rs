@@ -9,7 +9,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::args::{Format, QType};
-use super::rehearsed::{AudienceArg, Progress, names_text, parse_name, percent, source_json};
+use super::rehearsed::{AudienceArg, Progress, names_text, parse_name, percent, sample_json, sample_text, source_json};
 use super::{ConfigArg, Failure};
 use crate::config::compile::Compiled;
 use crate::daemon::Prepared;
@@ -69,20 +69,15 @@ impl Simulate {
             return Err(Failure::Usage(format!("there is no region `{region}`")));
         }
         let audience = self.audience.read()?;
-        let tables = [&*compiled.catalog.table; 2];
-        let groups = audience.groups(tables);
-        let comparer = Comparer::new(tables, &groups);
+        let comparer = Comparer::new([&compiled.catalog; 2], &audience).drawn(self.map.is_some());
         let before = Down::default().world(&compiled);
-        let mut progress = Progress::new();
-        let mut outages = Vec::new();
         let downs = self.downs(&compiled)?;
-        let count = downs.len();
-        for (done, (text, down)) in downs.into_iter().enumerate() {
-            progress.show(done, count);
-            outages.push(Outage {
-                down: text,
-                comparisons: comparer.compare([&before, &down.world(&compiled)], self.qtype.family(), only.as_ref()),
-            });
+        let mut progress = Progress::of(downs.len() * compiled.catalog.steerings.len());
+        let mut outages = Vec::new();
+        for (text, down) in downs {
+            let after = down.world(&compiled);
+            let comparisons = comparer.compare([&before, &after], self.qtype.family(), only.as_ref(), || progress.step());
+            outages.push(Outage { down: text, comparisons });
         }
         progress.clear();
         if outages.iter().all(|outage| outage.comparisons.is_empty()) {
@@ -143,6 +138,7 @@ impl Simulate {
             }
             super::rehearsed::print_moves(comparison, out)?;
             writeln!(out, "  without an answer    {}", percent(comparison, comparison.lost()))?;
+            write!(out, "{}", sample_text(comparison))?;
         }
         Ok(())
     }
@@ -199,7 +195,7 @@ impl Simulate {
                 "regions": regions.collect::<Vec<_>>(),
                 "moved_percent": comparison.percent(comparison.moved()), "lost_percent": comparison.percent(comparison.lost()),
                 "mean_extra_km": comparison.mean_extra_km(), "p95_extra_km": comparison.p95_extra_km(),
-                "moves": super::rehearsed::moves_json(comparison),
+                "moves": super::rehearsed::moves_json(comparison), "sample": sample_json(comparison),
             })
         };
         let outage =

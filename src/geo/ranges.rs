@@ -9,71 +9,87 @@ use super::place::PlaceId;
 use super::prefix::{Prefix, bits_address};
 use super::sweep::Address;
 
-/// Ranges are found by the top bits first: 64 Ki entries (256 KiB a family) stay in the second-level cache.
+/// Blocks are found by the top bits of their first keys first: 64 Ki entries (256 KiB a family) stay in the second-level cache.
 const INDEX_BITS: u32 = 16;
 
-/// One key of this many is kept once more: what is dense (half of all IPv6 networks have one of a dozen values of the top bits) is searched there
-/// first, in the cache, and then only these keys are read from memory: one or two lines of it.
-const SAMPLE: usize = 16;
+/// Ranges of a block. Its keys and its places lie side by side in two or three lines of memory, which come in the time of one; the first key of
+/// each block is kept once more, so that what is dense (half of all IPv6 networks have one of a dozen values of the top bits) is searched in the
+/// cache.
+const BLOCK: usize = 16;
 
 /// What is searched first: the address for IPv4, the high half of it for IPv6, as hardly any range is longer than /64.
 pub(crate) trait Key: Copy + Ord + std::fmt::Debug {}
 impl Key for u32 {}
 impl Key for u64 {}
 
+/// Some ranges one after the other; behind the last range of all, that one again.
+#[derive(Debug, Clone, Copy)]
+#[repr(align(64))]
+struct Block<K> {
+    keys: [K; BLOCK],
+    places: [PlaceId; BLOCK],
+}
+
 /// Sorted first addresses and their places. The first range starts at 0, each is one aligned block.
 #[derive(Debug)]
 pub(crate) struct Ranges<A: Address> {
-    keys: Box<[A::Key]>,
+    blocks: Box<[Block<A::Key>]>,
+    count: u32,
     /// Where a first address is more than its key: the range and the rest of it, sorted. The range before such a one has the same key.
     lows: Box<[(u32, u64)]>,
-    places: Box<[PlaceId]>,
-    /// For each value of the top bits the first range that starts there or later; one more entry at the end.
+    /// The first key of each block.
+    firsts: Box<[A::Key]>,
+    /// For each value of the top bits the first block that starts there or later; one more entry at the end.
     index: Box<[u32]>,
-    /// Every [`SAMPLE`]th key, from the first.
-    samples: Box<[A::Key]>,
 }
 
 /// Ranges while they are collected, in the order of addresses.
 pub(crate) struct RangeList<A: Address> {
-    keys: Vec<A::Key>,
+    blocks: Vec<Block<A::Key>>,
+    count: usize,
     lows: Vec<(u32, u64)>,
-    places: Vec<PlaceId>,
 }
 
 impl<A: Address> RangeList<A> {
     /// No range yet.
     pub(crate) fn new() -> RangeList<A> {
-        RangeList { keys: Vec::new(), lows: Vec::new(), places: Vec::new() }
+        RangeList { blocks: Vec::new(), count: 0, lows: Vec::new() }
     }
 
     /// The next block; the caller guarantees that they are aligned, disjoint and total.
     pub(crate) fn push(&mut self, first: A, place: PlaceId) {
         let (key, low) = first.split();
         if low != 0 {
-            self.lows.push((self.keys.len() as u32, low));
+            self.lows.push((self.count as u32, low));
         }
-        self.keys.push(key);
-        self.places.push(place);
+        match (self.blocks.last_mut(), self.count % BLOCK) {
+            // What follows in the block is overwritten by the ranges to come.
+            (Some(block), at @ 1..) => {
+                block.keys[at..].fill(key);
+                block.places[at..].fill(place);
+            }
+            _ => self.blocks.push(Block { keys: [key; BLOCK], places: [place; BLOCK] }),
+        }
+        self.count += 1;
     }
 
     /// How many there are.
     pub(crate) fn len(&self) -> usize {
-        self.keys.len()
+        self.count
     }
 
     /// All of them.
     pub(crate) fn finish(self) -> Ranges<A> {
+        let firsts: Box<[A::Key]> = self.blocks.iter().map(|block| block.keys[0]).collect();
         let mut index = Vec::with_capacity((1 << INDEX_BITS) + 1);
-        let mut range = 0u32;
+        let mut block = 0u32;
         for top in 0..=1u128 << INDEX_BITS {
-            while self.keys.get(range as usize).is_some_and(|key| (top_bits(A::join(*key, 0)) as u128) < top) {
-                range += 1;
+            while firsts.get(block as usize).is_some_and(|key| (top_bits(A::join(*key, 0)) as u128) < top) {
+                block += 1;
             }
-            index.push(range);
+            index.push(block);
         }
-        let samples = self.keys.iter().step_by(SAMPLE).copied().collect();
-        Ranges { keys: self.keys.into(), lows: self.lows.into(), places: self.places.into(), index: index.into(), samples }
+        Ranges { blocks: self.blocks.into(), count: self.count as u32, lows: self.lows.into(), firsts, index: index.into() }
     }
 }
 
@@ -87,56 +103,64 @@ impl<A: Address> Ranges<A> {
 
     /// How many there are; at least one.
     pub(crate) fn count(&self) -> u32 {
-        self.keys.len() as u32
+        self.count
     }
 
     /// The place of a range.
     pub(crate) fn place(&self, range: u32) -> PlaceId {
-        self.places[range as usize]
+        self.blocks[range as usize / BLOCK].places[range as usize % BLOCK]
+    }
+
+    fn key(&self, range: u32) -> A::Key {
+        self.blocks[range as usize / BLOCK].keys[range as usize % BLOCK]
     }
 
     /// The range that contains the address, and its place.
     #[inline]
     pub(crate) fn find(&self, address: A) -> (u32, PlaceId) {
         let (key, low) = address.split();
-        let (from, to) = self.narrowed(key, self.bucket(address));
-        // The place of what is left is asked for before the keys are searched, so that two lines of memory come in the time of one.
-        black_box(self.places.get(from));
-        let inside = self.keys[from..to].partition_point(|start| *start <= key);
-        // Range 0 starts at address 0, so there is always one at or before the address.
-        let last = (from + inside).saturating_sub(1);
+        let at = self.block_of(key, self.slot(address));
+        let block = &self.blocks[at];
+        // The line of the places is asked for before the keys are searched.
+        black_box(block.places[0]);
+        let mut inside = 0;
+        for step in [8, 4, 2, 1] {
+            // No branch, which would be foretold wrongly half of the time.
+            inside += step * usize::from(block.keys[inside + step] <= key);
+        }
+        // Behind the last range of all there is only itself.
+        let range = ((at * BLOCK + inside) as u32).min(self.count - 1);
         // No IPv4 range is: its keys are whole addresses.
-        let is_split = !self.lows.is_empty() && last > 0 && self.keys[last - 1] == self.keys[last] && self.keys[last] == key;
-        let range = if is_split { self.find_low(key, low) } else { last as u32 };
-        (range, self.places[range as usize])
+        if !self.lows.is_empty() && range > 0 && block.keys[inside] == key && self.key(range - 1) == key {
+            let range = self.find_low(key, low);
+            return (range, self.place(range));
+        }
+        (range, block.places[inside])
     }
 
-    /// The ranges that start with the top bits of an address.
+    /// The blocks that begin with the top bits of an address: the first, and the one behind the last.
     #[inline]
-    fn bucket(&self, address: A) -> (usize, usize) {
+    fn slot(&self, address: A) -> (usize, usize) {
         let top = top_bits(address);
         (self.index[top] as usize, self.index[top + 1] as usize)
     }
 
-    /// Few enough of them to be searched: where there are many, the samples say which.
+    /// The block that a key falls into: those before the slot start before it, those behind start after it, and block 0 starts at address 0.
     #[inline]
-    fn narrowed(&self, key: A::Key, (from, to): (usize, usize)) -> (usize, usize) {
-        if to - from <= SAMPLE {
-            return (from, to);
-        }
-        // The samples inside: those before `from` are not over the key, those from `to` on are.
-        let (first, last) = (from.div_ceil(SAMPLE), to.div_ceil(SAMPLE));
-        let sample = first + self.samples[first..last].partition_point(|sample| *sample <= key);
-        (from.max(sample.saturating_sub(1) * SAMPLE), to.min(sample * SAMPLE))
+    fn block_of(&self, key: A::Key, (from, to): (usize, usize)) -> usize {
+        (from + self.firsts[from..to].partition_point(|first| *first <= key)).saturating_sub(1)
     }
 
     /// Several ranges have the key of an address: the last of them that starts at or before it.
     #[cold]
     fn find_low(&self, key: A::Key, low: u64) -> u32 {
-        let at_or_before = self.lows.partition_point(|(range, start)| (self.keys[*range as usize], *start) <= (key, low));
-        let long = at_or_before.checked_sub(1).map(|index| self.lows[index].0).filter(|range| self.keys[*range as usize] == key);
-        // The first with the key starts where the key does.
-        long.unwrap_or_else(|| self.keys.partition_point(|start| *start < key) as u32)
+        let at_or_before = self.lows.partition_point(|(range, start)| (self.key(*range), *start) <= (key, low));
+        let long = at_or_before.checked_sub(1).map(|index| self.lows[index].0).filter(|range| self.key(*range) == key);
+        long.unwrap_or_else(|| {
+            // The first with the key starts where the key does; it is in the last block that starts before, or begins the next.
+            let at = self.firsts.partition_point(|first| *first < key).saturating_sub(1);
+            (at * BLOCK + self.blocks[at].keys.partition_point(|start| *start < key)) as u32
+        })
     }
 
     /// The aligned block that a range covers: its last address is the one before the next.
@@ -154,8 +178,8 @@ impl<A: Address> Ranges<A> {
     /// The first address of a range.
     #[inline]
     pub(crate) fn first(&self, range: u32) -> u128 {
-        let key = self.keys[range as usize];
-        let is_split = range > 0 && self.keys[range as usize - 1] == key;
+        let key = self.key(range);
+        let is_split = range > 0 && self.key(range - 1) == key;
         A::join(key, if is_split { self.low(range) } else { 0 }).wide()
     }
 
@@ -166,8 +190,7 @@ impl<A: Address> Ranges<A> {
 
     /// In octets.
     pub(crate) fn memory_bytes(&self) -> usize {
-        let search = size_of_val(&*self.index) + size_of_val(&*self.samples);
-        size_of_val(&*self.keys) + size_of_val(&*self.lows) + size_of_val(&*self.places) + search
+        size_of_val(&*self.blocks) + size_of_val(&*self.lows) + size_of_val(&*self.firsts) + size_of_val(&*self.index)
     }
 }
 

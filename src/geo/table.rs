@@ -115,6 +115,21 @@ impl PlaceTable {
         (start..start + count).map(move |id| (RangeId(id), self.prefix_of(RangeId(id)), self.place_of(RangeId(id))))
     }
 
+    /// What lies in a block, in the order of addresses: each range inside, or the block itself where one range holds it. A block that carries
+    /// IPv4 addresses is taken as one, by its first address.
+    pub fn pieces(&self, block: Prefix) -> impl Iterator<Item = (Leaf, Prefix)> + '_ {
+        let first = self.locate(block.network(), block.length());
+        let last = block.last_bits();
+        let end = self.v4.count() + if block.family() == Family::V4 { 0 } else { self.v6.count() };
+        let inside = (first.range.0..end).map(RangeId).map_while(move |range| {
+            let prefix = self.prefix_of(range);
+            let leaf = Leaf { range, place: self.place_of(range), shift: 0 };
+            (prefix.first_bits() <= last).then(|| (leaf, if prefix.covers(&block) { block } else { prefix }))
+        });
+        let is_embedded = first.shift > 0;
+        is_embedded.then_some((first, block)).into_iter().chain(inside.take(if is_embedded { 0 } else { usize::MAX }))
+    }
+
     /// The number of ranges of a family.
     pub fn range_count(&self, family: Family) -> usize {
         match family {

@@ -1,6 +1,7 @@
 //! Overflow: how much of its clients each region with a capacity sheds just now. Loads and the time come in, shares go out.
 //! It measures nothing, and it knows no client: which of them go first is compiled into plans (`steer::plan`).
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::PoolId;
@@ -115,21 +116,18 @@ pub struct Overflow {
 impl Overflow {
     /// Takes a new layout; what has a capacity in it again goes on shedding what it shed.
     pub fn reconcile(&mut self, layout: Arc<Layout>, now_ms: u64) {
-        let old = |key: &CapacityKey| {
-            let at = self.layout.capacities.iter().position(|known| known.key == *key)?;
-            self.accounts.get(at).copied()
-        };
+        let old: BTreeMap<&CapacityKey, Account> =
+            self.layout.capacities.iter().map(|known| &known.key).zip(self.accounts.iter().copied()).collect();
         let account = |new: &CapacityLayout| {
             let soft = thousandths(new.capacity.soft_milli);
             // Answers are counted from now on, so that their rate is known a period later.
             let first_ms = if new.capacity.source == LoadSource::Pushed { now_ms + new.period_ms } else { now_ms };
             let fresh = Account { limit: soft, step_at_ms: first_ms, ..Account::default() };
-            old(&new.key).map_or(fresh, |known| Account { step_at_ms: known.step_at_ms.min(now_ms + new.period_ms), ..known })
+            old.get(&new.key).map_or(fresh, |known| Account { step_at_ms: known.step_at_ms.min(now_ms + new.period_ms), ..*known })
         };
         let accounts = layout.capacities.iter().map(account).collect();
-        if layout.sharing.len() != self.spills.len() {
-            self.spills = vec![false; layout.sharing.len()];
-        }
+        // Services that have moved in the files are judged anew with the next step.
+        self.spills.resize(layout.sharing.len(), false);
         self.accounts = accounts;
         self.layout = layout;
         self.revision += 1;
@@ -235,7 +233,9 @@ impl Overflow {
                 }
                 continue;
             }
-            for (members, group, has_nobody_else) in [(regular, group, standby.is_empty()), (standby.clone(), behind, true)] {
+            // While the others have room, who stands by bears no more than its soft limit.
+            let behind = behind.filter(|_| spills || regular.is_empty());
+            for (members, group, has_nobody_else) in [(&regular, group, standby.is_empty()), (&standby, behind, true)] {
                 let Some(group) = group else { continue };
                 for at in members.iter().filter_map(|member| member.capacity).map(|at| at as usize) {
                     limits[at] = limits[at].max(group.limit(&self.layout.capacities[at], has_nobody_else));

@@ -93,11 +93,11 @@ fn log(change: &ShedChange) {
     let percent = |share: u16| u32::from(share) * 100 / u32::from(ADMIT_ALL);
     let ShedChange { key, from, to, load, limit } = change;
     let (from, to, load) = (percent(*from), percent(*to), load.map_or_else(|| "unknown".to_owned(), |load| format!("{load:.1}")));
-    match (change.from, change.to) {
-        (0, _) => tracing::warn!(region = %key, load, limit, shed_percent = to, "a region is over its capacity and begins to shed clients"),
-        (_, 0) => tracing::info!(region = %key, load, limit, "a region sheds no clients any more"),
-        _ => {
-            tracing::debug!(region = %key, load, limit, from_percent = from, shed_percent = to, "a region sheds another share of its clients");
-        }
+    if change.from == 0 {
+        tracing::warn!(region = %key, %load, limit, shed_percent = to, "a region is over its capacity and begins to shed clients");
+    } else if change.to == 0 {
+        tracing::info!(region = %key, %load, limit, "a region sheds no clients any more");
+    } else {
+        tracing::debug!(region = %key, %load, limit, from_percent = from, shed_percent = to, "a region sheds another share of its clients");
     }
 }

@@ -1,4 +1,4 @@
-//! A comparison as a map of the world (SVG 1.1): regions, clients coloured by the region that answers them, arrows for those who move.
+//! A comparison as a map of the world (SVG 1.1): regions, clients coloured by the region that answers them, arrows for those who move, if any.
 //! It draws what was compared and knows no answers of its own; the land is a coarse outline that is compiled in.
 
 use std::collections::BTreeMap;
@@ -178,9 +178,10 @@ fn legend(comparison: &Comparison, regions: &[Region], title: &str) -> String {
     for (index, (source, change)) in comparison.sources.iter().enumerate() {
         let y = top + LINE * (index as f64 + 1.0);
         let (before, after) = (comparison.percent(change.before), comparison.percent(change.after));
+        let share = if comparison.moves.is_empty() { format!("{after:.2} %") } else { format!("{before:.2} % before, {after:.2} % after") };
         _ = writeln!(
             svg,
-            "<rect x=\"12\" y=\"{:.0}\" width=\"10\" height=\"10\" fill=\"{}\"/><text x=\"28\" y=\"{y:.0}\">{}: {before:.2} % before, {after:.2} % after</text>",
+            "<rect x=\"12\" y=\"{:.0}\" width=\"10\" height=\"10\" fill=\"{}\"/><text x=\"28\" y=\"{y:.0}\">{}: {share}</text>",
             y - 9.0,
             colour(source, regions),
             escaped(&source.to_string()),

@@ -6,7 +6,9 @@ pub mod compare;
 mod down;
 pub mod expectations;
 pub mod map;
+mod summary;
 
 pub use audience::Audience;
-pub use compare::{Comparer, Comparison, compare, summary};
+pub use compare::{Comparer, Comparison, compare};
 pub use down::Down;
+pub use summary::summary;

@@ -218,7 +218,17 @@ struct Seen {
 
 /// Makes the decision (DESIGN 3): locate, ranking, health, share, balance, TTL and scope.
 pub fn decide<'w, T: Trace>(question: &Question<'w>, trace: &mut T) -> Decision<'w> {
-    let (leaf, place, hashed) = locate(question);
+    decided(question, locate(question), trace)
+}
+
+/// As [`decide`] for a client whose leaf is known and for whom nobody stands in: who rehearses asks for millions.
+pub fn decide_at<'w, T: Trace>(question: &Question<'w>, leaf: Leaf, trace: &mut T) -> Decision<'w> {
+    decided(question, (leaf, leaf.place, (question.client.address, leaf)), trace)
+}
+
+/// The decision for a client who was located.
+#[inline(always)]
+fn decided<'w, T: Trace>(question: &Question<'w>, (leaf, place, hashed): Located, trace: &mut T) -> Decision<'w> {
     trace.located(leaf, place);
     trace.hashed(hashed.0, floor_length(question.hash_floor, hashed.0, hashed.1));
     let client = client_hash(question, hashed);
@@ -268,10 +278,12 @@ fn answered<'w, T: Trace>(
     Some(Decision { chosen: Some(candidate), endpoints, health, fallback: &[], ttl_s, scope: seen.scope, reason })
 }
 
-/// The leaf that gives the scope, the place that gives the ranking, and the address that is hashed with its leaf:
-/// for reserved client addresses the peer takes the client's place in everything but the scope (BEHAVIOUR E6).
+/// The leaf that gives the scope, the place that gives the ranking, and the address that is hashed with its leaf.
+type Located = (Leaf, PlaceId, (IpAddr, Leaf));
+
+/// Where the client is: for reserved addresses the peer takes its place in everything but the scope (BEHAVIOUR E6).
 #[inline]
-fn locate(question: &Question<'_>) -> (Leaf, PlaceId, (IpAddr, Leaf)) {
+fn locate(question: &Question<'_>) -> Located {
     let Client { address, source_length, peer } = question.client;
     let leaf = question.table.locate(address, source_length);
     if question.table.kind(leaf.place) != Kind::UsePeer {

@@ -3,6 +3,7 @@
 
 mod harm;
 mod head;
+mod rankings;
 mod tail;
 #[cfg(test)]
 mod tests;
@@ -18,7 +19,8 @@ use super::order::latency::Latencies;
 use super::rule::Rule;
 use crate::geo::{Leaf, PlaceId, PlaceTable, Point, RegionId};
 pub use harm::Harms;
-use head::{Ingredients, PlaceReader, Ranker};
+use head::PlaceReader;
+use rankings::Rankings;
 use tail::{Tail, Tails};
 
 /// Whole bands are ranked, best first, until this many regions are (BEHAVIOUR G4); the rest follow as listed.
@@ -138,34 +140,28 @@ impl Plan {
     /// Compiles a key over its table. The same inputs give the same plan, bit for bit.
     pub fn compile(key: &PlanKey, table: &PlaceTable) -> Result<Plan, PlanTooLarge> {
         let tails = Tails::of(key);
-        let (mut places, mut ranker, mut rankings) = (PlaceReader::new(key), Ranker::new(key), Rankings::default());
-        let mut ranked: HashMap<Ingredients, u32> = HashMap::new();
+        let (mut places, mut clients, mut known) = (PlaceReader::new(key), Vec::new(), HashMap::new());
         let mut by_place = Vec::with_capacity(table.place_count());
         for place in table.places() {
-            let ingredients = places.read(&place);
-            let rank = |client: &Ingredients| {
-                let head = ranker.head(client, places.measured(client));
-                let tail = tails.after(client.rule, &head);
-                let harms = if key.sheds { harm::buckets(&head, ranker.scores(client, places.measured(client))) } else { Vec::new() };
-                rankings.number(head, tail, harms)
-            };
-            by_place.push(*ranked.entry(ingredients).or_insert_with_key(rank));
-            if rankings.entries.len() > MAX_ENTRIES {
-                return Err(PlanTooLarge);
-            }
+            let client = places.read(&place);
+            by_place.push(*known.entry(client).or_insert_with(|| {
+                clients.push(client);
+                clients.len() as u32 - 1
+            }));
         }
+        let (mut rankings, by_client) = Rankings::of(key, &places, &tails, &clients)?;
+        by_place.iter_mut().for_each(|client| *client = by_client[*client as usize]);
         let orders = rankings.distinct_orders();
         // An answer that is the same for every client has scope 0 (BEHAVIOUR S4), and whether the peer stands in for one does not matter.
         let ranks_by_place = orders.iter().any(|order| *order > 0);
         let tells_clients_apart = key.hashes_clients || ranks_by_place;
         let scope_key = |place: PlaceId| (orders[by_place[place.0 as usize] as usize], table.kind(place));
         let scopes = if tells_clients_apart { table.scopes(scope_key) } else { Box::default() };
-        let has_shared_bands = rankings.interned.keys().any(|ranking| ranking.head.windows(2).any(|pair| pair[0].band == pair[1].band));
-        let buckets = std::mem::take(&mut rankings.buckets);
-        let harms = key.sheds.then(|| Box::new(Harms::weighed(key, table, &by_place, &rankings.entries, &rankings.starts, buckets)));
+        let (has_shared_bands, starts, buckets) = (rankings.have_shared_bands(), rankings.starts(), std::mem::take(&mut rankings.buckets));
+        let harms = key.sheds.then(|| Box::new(Harms::weighed(key, table, &by_place, &rankings.entries, &starts, buckets)));
         Ok(Plan {
             entries: rankings.entries.into(),
-            starts: rankings.starts.into(),
+            starts,
             tail_of: rankings.tail_of.into(),
             tails: tails.list.into(),
             by_place: by_place.into(),
@@ -224,61 +220,6 @@ impl Plan {
         let rankings = size_of_val(&*self.entries) + size_of_val(&*self.starts) + size_of_val(&*self.tail_of);
         let harms = self.harms.as_deref().map_or(0, Harms::memory_bytes);
         rankings + tails + harms + size_of_val(&*self.by_place) + size_of_val(&*self.scopes)
-    }
-}
-
-/// A ranking while it is interned: its head, and which tail follows.
-#[derive(Debug, PartialEq, Eq, Hash)]
-struct Interned {
-    head: Vec<Entry>,
-    tail: u16,
-    /// By entry of the head; empty where nobody is shed.
-    harms: Vec<u8>,
-}
-
-/// What of a ranking enters an answer: candidates and bands, what follows, and the harms.
-type Essence<'r> = (Vec<(u16, u16)>, u16, &'r [u8]);
-
-/// The distinct rankings while they are collected.
-struct Rankings {
-    interned: HashMap<Interned, u32>,
-    entries: Vec<Entry>,
-    starts: Vec<u32>,
-    tail_of: Vec<u16>,
-    /// Beside `entries`.
-    buckets: Vec<u8>,
-}
-
-impl Default for Rankings {
-    fn default() -> Rankings {
-        Rankings { interned: HashMap::new(), entries: Vec::new(), starts: vec![0], tail_of: Vec::new(), buckets: Vec::new() }
-    }
-}
-
-impl Rankings {
-    /// The number of an equal ranking, or a new one.
-    fn number(&mut self, head: Vec<Entry>, tail: u16, harms: Vec<u8>) -> u32 {
-        *self.interned.entry(Interned { head, tail, harms }).or_insert_with_key(|ranking| {
-            self.entries.extend_from_slice(&ranking.head);
-            self.buckets.extend_from_slice(&ranking.harms);
-            self.starts.push(self.entries.len() as u32);
-            self.tail_of.push(ranking.tail);
-            self.tail_of.len() as u32 - 1
-        })
-    }
-
-    /// For each ranking a number that is equal where candidates, bands and harms are, whatever put them there: what a scope must hold
-    /// constant.
-    fn distinct_orders(&self) -> Vec<u32> {
-        let mut known: HashMap<Essence<'_>, u32> = HashMap::new();
-        let number = |(ends, tail): (&[u32], &u16)| {
-            let head = ends[0] as usize..ends[1] as usize;
-            let bands = self.entries[head.clone()].iter().map(|entry| (entry.candidate, entry.band)).collect();
-            let harms = self.buckets.get(head).unwrap_or_default();
-            let next = known.len() as u32;
-            *known.entry((bands, *tail, harms)).or_insert(next)
-        };
-        self.starts.windows(2).zip(&self.tail_of).map(number).collect()
     }
 }
 

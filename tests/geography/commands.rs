@@ -110,3 +110,23 @@ fn coverage_counts_addresses_and_sites_in_three_formats() {
     let unknown = run(&["geo", "coverage", "--name", "nobody.example.com", "--config", config.to_str().unwrap()]);
     assert_eq!(unknown.status.code(), Some(2));
 }
+
+#[test]
+fn coverage_draws_who_is_answered_from_where_as_it_counts_them() {
+    let folder = Folder::with("coverage-map", &FILES);
+    let map = folder.join("map.svg");
+    let text = printed(&["geo", "coverage", "--name", "www.example.com", "--map", map.to_str().unwrap()], &folder);
+    assert!(text.contains("49.61 %"), "{text}");
+    let svg = std::fs::read_to_string(&map).unwrap();
+    assert!(svg.contains("<title>www.example.com., everything up, by addresses</title>") && svg.ends_with("</svg>\n"), "{svg}");
+    // A picture has one circle for each place and region, and nobody moves.
+    let drawn = |colour: &str| svg.lines().filter(|line| line.starts_with("<circle ") && line.contains(colour)).count();
+    assert_eq!((drawn("#0072b2"), drawn("#e69f00"), svg.matches("marker-end").count()), (1, 1, 0), "{svg}");
+    // By all addresses, those of unknown place among them, who go to the first region that is listed.
+    let legend = |region: &str| svg.lines().find(|line| line.contains(&format!(">{region}: "))).unwrap_or_else(|| panic!("{svg}"));
+    assert!(!legend("west").contains("before") && !legend("east").contains("before"), "{svg}");
+    let unwritable = folder.join("none/map.svg");
+    let config = folder.join("meridian.yaml");
+    let refused = run(&["geo", "coverage", "--map", unwritable.to_str().unwrap(), "--config", config.to_str().unwrap()]);
+    assert!(refused.status.code() == Some(1) && String::from_utf8_lossy(&refused.stderr).contains("none/map.svg"));
+}

@@ -1,23 +1,13 @@
-//! `simulate`, `diff` and their map: the sums are those of the answers, client by client; exit codes; the CI of an operator's repository.
+//! `simulate`, `diff` and their maps: what they say, their exit codes, and the CI of an operator's repository.
 
-use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 use std::process::Command;
 
-use meridian::geo::{Family, Prefix};
 use meridian::name::Name;
-use meridian::rehearsal::compare::Source;
-use meridian::rehearsal::{Audience, compare};
 use serde_json::Value;
 
 use crate::common::folder::Folder;
-use crate::common::message::query;
 use crate::common::server::run;
-use crate::common::world::World;
-
-/// Clients of each name that are asked one by one.
-const CLIENTS: u32 = 3000;
 
 const SERVER: &str = "version: 1\nlisten: \"127.0.0.1:0\"\nregions: regions.yaml\nzones: \"*.zone.yaml\"\nnetworks:\n  \
                       10.1.0.0/16: {latitude: 53, longitude: -6, country: IE}\n  10.2.0.0/16: {latitude: 39, longitude: -77, country: US}\n  \
@@ -40,40 +30,6 @@ fn folder(name: &str) -> Folder {
 fn told(arguments: &[&str]) -> (Option<i32>, String, String) {
     let output = run(arguments);
     (output.status.code(), String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap())
-}
-
-/// The sample with each region down: what is compared is what is answered to each of the same clients.
-#[test]
-fn sums_are_those_of_the_answers() {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("zones/meridian.yaml");
-    let (before, mut after) = (World::load(&file), World::load(&file));
-    let address = |n: u32| IpAddr::V4(Ipv4Addr::from_bits(n.wrapping_mul(0x9e37_79b9) | 1));
-    let clients: Vec<(Prefix, f64)> = (0..CLIENTS).map(|n| (Prefix::host(address(n)), 1.0)).collect();
-    for down in ["eu-west", "us-east"] {
-        after.down(&[down]);
-        let groups = Audience::Counted(clients.clone()).groups([&before.snapshot.catalog.table, &after.snapshot.catalog.table]);
-        for comparison in compare(&before.snapshot, &after.snapshot, &groups, Family::V4, None) {
-            for name in &comparison.names {
-                let asked = name.to_string().replace('*', "any");
-                let (mut sources, mut moves) = (BTreeMap::<Source, (f64, f64)>::new(), 0.0);
-                for (client, _) in &clients {
-                    // A reserved client is the peer, and whoever simulates has no other.
-                    let question = query(&asked, "A").ecs(client.network(), 32);
-                    let source = |world: &World| {
-                        let (outcome, _) = world.ask_from(client.network(), &question);
-                        world.region(&outcome).map_or(Source::Nobody, |region| Source::Region(region.to_owned()))
-                    };
-                    let (one, other) = (source(&before), source(&after));
-                    moves += f64::from(u8::from(one != other));
-                    sources.entry(one).or_default().0 += 1.0;
-                    sources.entry(other).or_default().1 += 1.0;
-                }
-                let told: BTreeMap<Source, (f64, f64)> =
-                    comparison.sources.iter().map(|(source, change)| (source.clone(), (change.before, change.after))).collect();
-                assert_eq!((told, comparison.moved()), (sources, moves), "{name} without {down}");
-            }
-        }
-    }
 }
 
 #[test]

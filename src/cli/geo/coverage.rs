@@ -13,7 +13,7 @@ use crate::config::compile::Compiled;
 use crate::daemon::Prepared;
 use crate::geo::{Family, Kind, PlaceId};
 use crate::name::Name;
-use crate::rehearsal::{Audience, Down, compare, map};
+use crate::rehearsal::{Audience, Comparer, Down, map};
 use crate::snapshot::Catalog;
 use crate::steer::plan::Plan;
 use crate::steer::{FamilySteering, Steering};
@@ -75,11 +75,11 @@ impl Coverage {
 /// Everything up, and compared with itself: where clients are, and who is first for them.
 fn draw(compiled: &Compiled, steerings: &[&Steering], path: &Path) -> Result<(), Failure> {
     let world = Down::default().world(compiled);
-    let table = &*compiled.catalog.table;
-    let groups = Audience::Addresses.groups([table, table]);
     let steering = steerings.first().ok_or_else(|| Failure::Usage("no name is steered".into()))?;
-    let families = [Family::V4, Family::V6].into_iter().filter(|family| steering.family(*family).is_some());
-    let comparison = families.flat_map(|family| compare(&world, &world, &groups, family, Some(&steering.owner))).next();
+    let family = [Family::V4, Family::V6].into_iter().find(|family| steering.family(*family).is_some());
+    let comparer = Comparer::new([&compiled.catalog; 2], &Audience::Addresses).drawn(true);
+    let compared = family.map(|family| comparer.compare([&world; 2], family, Some(&steering.owner), || {}));
+    let comparison = compared.and_then(|comparisons| comparisons.into_iter().next());
     let comparison = comparison.ok_or_else(|| Failure::Usage("no region has addresses for it".into()))?;
     let svg = map::draw(&compiled.catalog.regions, &comparison, "everything up, by addresses");
     std::fs::write(path, svg).map_err(|error| Failure::Failed(format!("`{}`: {error}", path.display())))

@@ -27,7 +27,8 @@ pub(super) fn capacity(field: &Field<'_>, out: &mut Diagnostics) -> Option<Capac
         Some(field) => load_milli(&field, out).map(Some),
     });
     let source = source(&fields, each_milli.flatten(), out);
-    limited(field, (soft_milli?, each_milli.and(hard_milli)?), source?, out)
+    each_milli?;
+    limited(field, (soft_milli?, hard_milli?), source?, out)
 }
 
 /// A load over 0, in thousandths.

@@ -1,7 +1,7 @@
 //! Capacities: which regions of which services have one, and among which regions clients go when one of them sheds some.
 //! What is borne and what is shed is not known here.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::config::model::{Model, Offer, ServiceId, Steer};
 use crate::geo::RegionId;
@@ -16,6 +16,8 @@ pub(super) struct Capacities {
     list: Vec<CapacityLayout>,
     /// Numbers in `list` by region, and by the service where that has its own.
     known: BTreeMap<(RegionId, Option<ServiceId>), u32>,
+    /// Whose answers are counted already.
+    counted: BTreeSet<(RegionId, ServiceId)>,
     services: BTreeMap<ServiceId, BTreeMap<RegionId, Member>>,
 }
 
@@ -29,9 +31,8 @@ impl Capacities {
         };
         let number = capacity.map(|(service, capacity)| self.number(model, (region, service), capacity));
         if let Some(layout) = number.and_then(|number| self.list.get_mut(number as usize)) {
-            let service = model.services[usize::from(offer.service.0)].as_str();
-            if layout.services.iter().all(|known| **known != *service) {
-                layout.services.push(service.into());
+            if self.counted.insert((region, offer.service)) {
+                layout.services.push(model.services[usize::from(offer.service.0)].as_str().into());
             }
             layout.period_ms = layout.period_ms.max(u64::from(steer.ttl_s) * 1000);
             layout.ramp_ms = layout.ramp_ms.max(u64::from(offer.recovery.ramp_ms));

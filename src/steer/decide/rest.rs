@@ -18,11 +18,11 @@ pub(super) fn trickled<'w, T: Trace>(question: &Question<'w>, seen: &Seen, trace
         return None;
     }
     let is_standby = |candidate: u16| question.family.candidates[usize::from(candidate)].standby;
-    let mut choice = Choice::new(sharer);
-    let mut standby = question.family.plan.ranking(seen.place).iter().filter(|entry| is_standby(entry.candidate));
     let harms = question.family.plan.harms();
-    let full = |entry| harms.and_then(|harms| full(question, seen, harms, (None, entry), false));
-    _ = standby.any(|entry| choice.consider(question, entry, seen.client, Standard::Available, full(entry), trace) == Next::Complete);
+    let is_full = |entry| harms.is_some_and(|harms| full(question, seen, harms, (None, entry), false).is_some());
+    let mut choice = Choice::new(sharer);
+    let mut standby = question.family.plan.ranking(seen.place).iter().filter(|entry| is_standby(entry.candidate) && !is_full(*entry));
+    _ = standby.any(|entry| choice.consider(question, entry, seen.client, Standard::Available, None, trace) == Next::Complete);
     let decision = answered(question, seen, &choice, Standard::Available, trace)?;
     Some(Decision { reason: Reason::Trickle, ..decision })
 }

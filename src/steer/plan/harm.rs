@@ -50,8 +50,8 @@ impl Harms {
         let bucket = entry.and_then(|entry| self.buckets.get(entry)).copied().unwrap_or(OF_OTHERS);
         let of_candidate = self.turns.get(usize::from(candidate)).map(|families| &families[family as usize]);
         let turns = of_candidate.and_then(|turns| turns.get(usize::from(bucket))).copied().unwrap_or(Turns::ALL);
-        // Under `count`, so that it fits.
-        turns.first + (((hash >> 32) * u64::from(turns.count)) >> 32) as u16
+        // Under `count`, so that it fits. A bucket may be so small that it has no turn of its own.
+        (turns.first + (((hash >> 32) * u64::from(turns.count)) >> 32) as u16).min(ADMIT_ALL - 1)
     }
 
     /// In octets.
@@ -86,17 +86,26 @@ impl Harms {
 
 /// The bucket of each entry of a head. `score` is none where nothing can be compared: then nobody is worse off than anybody else.
 pub(super) fn buckets(head: &[Entry], score: impl Fn(u16) -> Option<f64>) -> Vec<u8> {
-    let bucket = |entry: &Entry| {
+    // A client that leaves its band's region goes to another of the band, or to the next one.
+    let scores: Vec<Option<f64>> = head.iter().take_while(|entry| entry.band <= 1).map(|entry| score(entry.candidate)).collect();
+    let mut two = [(usize::MAX, f64::INFINITY); 2];
+    for (at, score) in scores.iter().enumerate().filter_map(|(at, score)| Some((at, (*score)?))) {
+        if score < two[0].1 {
+            two = [(at, score), two[0]];
+        } else if score < two[1].1 {
+            two[1] = (at, score);
+        }
+    }
+    let bucket = |(at, entry): (usize, &Entry)| {
         if entry.band > 0 {
             return OF_OTHERS;
         }
-        let others = head.iter().filter(|other| other.band <= 1 && other.candidate != entry.candidate);
-        let second = others.filter_map(|other| score(other.candidate)).min_by(f64::total_cmp);
-        let ratio_is = |least: &&f64| score(entry.candidate).zip(second).is_some_and(|(own, second)| own * **least <= second);
+        let (_, second) = if two[0].0 == at { two[1] } else { two[0] };
+        let ratio_is = |least: &&f64| second < f64::INFINITY && scores[at].is_some_and(|own| own * **least <= second);
         // The first counts also where the second-best is none the worse; at most 15.
         RATIOS[1..].iter().take_while(ratio_is).count() as u8
     };
-    head.iter().map(bucket).collect()
+    head.iter().enumerate().map(bucket).collect()
 }
 
 /// A candidate's share of a band.
