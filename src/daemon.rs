@@ -22,7 +22,7 @@ use crate::health::{NodeId, TargetKey};
 use crate::keeper::{Ended, Keeper};
 use crate::metrics::Registry;
 use crate::prober::{Prober, Resolver};
-use crate::querylog::QueryLog;
+use crate::querylog::{QueryLog, Taps};
 use crate::rehearsal::{expectations, summary};
 use crate::server::{self, NowMs, Running};
 use manager::Manager;
@@ -92,7 +92,7 @@ fn run(path: &Path, runtime: &Runtime) -> Result<(), DaemonError> {
     let Some(prepared) = wishes.prepare(runtime, path, None)? else { return Ok(()) };
     let warnings = prepared.warnings.to_string();
     journal.done(clock.wall_s(), clock.now_ms(), prepared.compiled.geo_sources.clone(), warnings);
-    let told = Told { clock, journal: Arc::new(journal), reload };
+    let told = Told { clock, phase: Arc::default(), journal: Arc::new(journal), reload };
     let Some(mut daemon) = Daemon::start(path, prepared, runtime, &mut wishes, keeper_ended, told)? else { return Ok(()) };
     let manager = Manager::of_environment();
     manager.ready();
@@ -100,9 +100,9 @@ fn run(path: &Path, runtime: &Runtime) -> Result<(), DaemonError> {
     while let Wish::Reload(waiting) = runtime.block_on(wishes.next()) {
         manager.reloading();
         let Some(outcome) = daemon.reload(runtime, &mut wishes) else { break };
+        manager.ready();
         // Whoever asked may have gone.
         waiting.into_iter().for_each(|waiting| _ = waiting.send(outcome.clone()));
-        manager.ready();
     }
     manager.stopping();
     daemon.stop()
@@ -111,6 +111,7 @@ fn run(path: &Path, runtime: &Runtime) -> Result<(), DaemonError> {
 /// What there is before anything runs.
 struct Told {
     clock: Clock,
+    phase: Arc<Phase>,
     journal: Arc<Journal>,
     reload: Reload,
 }
@@ -121,11 +122,9 @@ struct Daemon {
     server: Server,
     earlier: Arc<Earlier>,
     keeper: Keeper,
-    /// Held so that the socket goes with the daemon.
+    /// Held so that its socket goes with the daemon.
     api: Api,
-    phase: Arc<Phase>,
-    journal: Arc<Journal>,
-    clock: Clock,
+    told: Told,
     resolver: Resolver,
     /// The prober, which follows the keeper.
     probing: AbortHandle,
@@ -148,35 +147,15 @@ impl Daemon {
     ) -> Result<Option<Daemon>, DaemonError> {
         let Prepared { server, compiled, warnings, .. } = prepared;
         log_warnings(&warnings);
-        let Told { clock, journal, reload } = told;
+        let clock = told.clock.clone();
         let earlier = Arc::new(Earlier::of(&compiled));
         let hosts = compiled.layout.hosts();
         let registry = Registry::new();
         let keeper = Keeper::start(compiled, server.state_dir.clone(), clock.clone(), Arc::clone(&registry), keeper_ended)
             .map_err(system("start the keeper"))?;
-        let phase = Arc::new(Phase::default());
-        let query_log = match &server.query_log {
-            None => None,
-            Some(settings) => {
-                Some(QueryLog::start(settings, keeper.shared().clone(), clock.clone()).map_err(system("open the query log"))?)
-            }
-        };
-        let app = App {
-            query_log: query_log.as_ref().map(QueryLog::taps),
-            health: keeper.health(),
-            world: keeper.shared().clone(),
-            registry: Arc::clone(&registry),
-            clock: clock.clone(),
-            journal: Arc::clone(&journal),
-            reload,
-            phase: Arc::clone(&phase),
-            guard: Guard::new(server.api.clone()),
-        };
-        let doors = Doors { socket: server.control_path(), network: server.api.clone() };
-        let api = Api::start(&doors, Arc::new(app)).map_err(system("open the API"))?;
-        for address in api.addresses() {
-            tracing::info!(%address, "the API listens");
-        }
+        let query_log = server.query_log.as_ref().map(|settings| QueryLog::start(settings, keeper.shared().clone(), clock.clone()));
+        let query_log = query_log.transpose().map_err(system("open the query log"))?;
+        let api = open_api(&told, &server, &keeper, &registry, query_log.as_ref().map(QueryLog::taps))?;
 
         let health = keeper.health();
         let mut resolver = Resolver::start(runtime.handle(), &server.resolvers, hosts, move |host, found| health.resolved(host, found));
@@ -202,8 +181,7 @@ impl Daemon {
         }
         keeper.world().settle()?;
 
-        let now_clock = clock.clone();
-        let now: NowMs = Arc::new(move || now_clock.now_ms());
+        let now: NowMs = Arc::new(move || clock.now_ms());
         let config =
             server::Config { taps: query_log.as_ref().map(QueryLog::taps), ..server::Config::new(server.listen.clone(), server.workers) };
         let running = server::start(config, keeper.shared(), &registry, &now).map_err(|error| DaemonError::System(error.to_string()))?;
@@ -212,23 +190,23 @@ impl Daemon {
         for address in running.addresses() {
             tracing::info!(%address, "serving");
         }
-        phase.serving();
+        told.phase.serving();
         tracing::info!(zones, steered_names = names, regions, targets = prober.target_count(), "ready");
         let probing = follow(runtime, prober, &keeper);
         let path = path.to_owned();
-        Ok(Some(Daemon { path, server, earlier, keeper, api, phase, journal, clock, resolver, probing, query_log, running, registry }))
+        Ok(Some(Daemon { path, server, earlier, keeper, api, told, resolver, probing, query_log, running, registry }))
     }
 
     /// All or nothing: with any error the world in force stays (BEHAVIOUR R1). The new generation, or why there is none; nothing at
     /// all if the process was asked to end meanwhile.
     fn reload(&mut self, runtime: &Runtime, wishes: &mut Wishes) -> Option<Result<u64, Refused>> {
-        let start_ms = self.clock.now_ms();
+        let start_ms = self.told.clock.now_ms();
         let refused = match wishes.prepare(runtime, &self.path, Some(Arc::clone(&self.earlier))) {
             Ok(Some(prepared)) => {
                 let (geo, warnings) = (prepared.compiled.geo_sources.clone(), prepared.warnings.to_string());
                 match self.install(prepared) {
                     Ok(generation) => {
-                        self.journal.done(self.clock.wall_s(), self.clock.now_ms() - start_ms, geo, warnings);
+                        self.told.journal.done(self.told.clock.wall_s(), self.told.clock.now_ms() - start_ms, geo, warnings);
                         return Some(Ok(generation));
                     }
                     Err(ended) => Refused::Machine(ended.to_string()),
@@ -248,7 +226,7 @@ impl Daemon {
                 (LoadOutcome::Failed, why)
             }
         };
-        self.journal.came_to_nothing(outcome, self.clock.wall_s(), why.clone());
+        self.told.journal.came_to_nothing(outcome, self.told.clock.wall_s(), why.clone());
         Some(Err(refused))
     }
 
@@ -293,7 +271,7 @@ impl Daemon {
     /// Sockets first, so that nobody is left without an answer; then the rest.
     fn stop(self) -> Result<(), DaemonError> {
         tracing::info!("draining");
-        self.phase.draining();
+        self.told.phase.draining();
         self.running.stop();
         drop(self.query_log);
         drop(self.api);
@@ -303,6 +281,27 @@ impl Daemon {
         tracing::info!("stopped; {}", self.registry.totals());
         Ok(())
     }
+}
+
+/// Before the first probes, so that whoever waits for the server can see that it lives.
+fn open_api(told: &Told, server: &Server, keeper: &Keeper, registry: &Arc<Registry>, query_log: Option<Taps>) -> Result<Api, DaemonError> {
+    let app = App {
+        health: keeper.health(),
+        world: keeper.shared().clone(),
+        registry: Arc::clone(registry),
+        query_log,
+        clock: told.clock.clone(),
+        journal: Arc::clone(&told.journal),
+        reload: told.reload.clone(),
+        phase: Arc::clone(&told.phase),
+        guard: Guard::new(server.api.clone()),
+    };
+    let doors = Doors { socket: server.control_path(), network: server.api.clone() };
+    let api = Api::start(&doors, Arc::new(app)).map_err(system("open the API"))?;
+    for address in api.addresses() {
+        tracing::info!(%address, "the API listens");
+    }
+    Ok(api)
 }
 
 /// From now on the prober probes what the keeper says: that changes with reloads and with the addresses of host names.

@@ -14,6 +14,8 @@ use common::client::udp;
 use common::folder::Folder;
 use common::message::query;
 use common::server::{self, Server};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde_json::{Value, json};
 
 const SERVER: &str = "version: 1\nlisten: \"127.0.0.1:0\"\nregions: regions.yaml\nzones: z.zone.yaml\nstate_dir: state\n";
@@ -104,6 +106,10 @@ fn metrics_count_what_was_answered_and_tell_of_health_loads_and_the_process() {
     let open = request(stream, "GET", "/metrics", "Accept: application/openmetrics-text; version=1.0.0\r\n", "");
     assert!(open.head.contains("application/openmetrics-text") && open.body.ends_with("# EOF\n"));
     check_with_promtool(&page.body);
+    let guide = std::fs::read_to_string("docs/operations.md").unwrap();
+    let families = page.body.lines().filter_map(|line| line.strip_prefix("# TYPE meridian_")?.split(' ').next());
+    let unknown: Vec<&str> = families.filter(|name| !guide.contains(&format!("`meridian_{name}`"))).collect();
+    assert!(unknown.is_empty(), "not in docs/operations.md: {unknown:?}");
 }
 
 /// The linter of Prometheus finds nothing to say.
@@ -272,6 +278,34 @@ fn zones_names_and_what_is_asked_for_are_told() {
     assert_eq!(["/v1/zones/nowhere", "/v1/zones/a..b", "/v1/names?limit=0"].map(|path| get(&folder, path).status), [404, 400, 400]);
 }
 
+#[test]
+fn a_load_is_taken_for_a_region_that_is_told_its_load_and_refused_for_others() {
+    let regions = REGIONS.replacen(
+        "{latitude: 1, longitude: 10}\n",
+        "{latitude: 1, longitude: 10}\n    capacity: {soft: 100, hard: 200, load: pushed}\n",
+        1,
+    );
+    let folder = folder("api-loads", "");
+    folder.write("regions.yaml", &regions);
+    let path = folder.join("meridian.yaml");
+    let _server = Server::start(&path);
+    let tell = |body: Value| by_socket(&folder, "POST", "/v1/loads", &body);
+    assert_eq!(tell(json!({ "of": "a", "load": 42.5, "expires_s": 30 })).status, 202);
+    let told = get(&folder, "/v1/loads").json();
+    assert_eq!((&told["capacities"][0]["region"], &told["capacities"][0]["load"]), (&json!("a"), &json!(42.5)), "{told}");
+    assert!(get(&folder, "/metrics").body.contains("meridian_capacity_load{capacity=\"a\"} 42.5"));
+    for (body, status) in [
+        (json!({ "of": "b", "load": 1 }), 409),
+        (json!({ "of": "a", "load": -1 }), 409),
+        (json!({ "of": "a", "load": 1, "expires_s": 0 }), 400),
+        (json!({ "of": "a" }), 422),
+    ] {
+        let reply = tell(body);
+        assert_eq!(reply.status, status, "{}", reply.body);
+    }
+    assert_eq!(meridian(&path, &["ctl", "load", "a", "7"]).0, Some(0));
+}
+
 /// Whatever a document says that may be asked is answered, and never by an error of the server.
 #[test]
 fn the_document_is_kept_by_the_server() {
@@ -292,4 +326,55 @@ fn the_document_is_kept_by_the_server() {
         .output()
         .unwrap();
     assert!(output.status.success(), "{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+}
+
+/// A certificate of an authority of our own, as PEM: the authority, the certificate, its key.
+fn certificate() -> [String; 3] {
+    let authority_key = rcgen::KeyPair::generate().unwrap();
+    let mut params = rcgen::CertificateParams::new(vec![]).unwrap();
+    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let authority = params.self_signed(&authority_key).unwrap().pem();
+    let issuer = rcgen::Issuer::new(params, authority_key);
+    let key = rcgen::KeyPair::generate().unwrap();
+    let certificate = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap().signed_by(&key, &issuer).unwrap();
+    [authority, certificate.pem(), key.serialize_pem()]
+}
+
+#[test]
+fn a_certificate_of_the_authority_opens_all_doors_and_no_certificate_none() {
+    let more = "api: {listen: \"127.0.0.1:0\", tls: {certificate: cert.pem, key: key.pem, clients: clients.pem}, tokens: tokens}\n";
+    let folder = folder("api-tls", more);
+    let ([authority, cert, key], [clients, own, own_key], [_, strange, strange_key]) = (certificate(), certificate(), certificate());
+    for (name, text) in [("cert.pem", &cert), ("key.pem", &key), ("clients.pem", &clients)] {
+        folder.write(name, text);
+    }
+    folder.write("tokens", "graphs read abcdefghijklmnop\n");
+    let server = Server::start(&folder.join("meridian.yaml"));
+    let address = api_address(&server);
+    let ask = |shown: Option<(&str, &str)>| -> Result<u16, String> {
+        let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_slice(authority.as_bytes()).unwrap()).unwrap();
+        let builder = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+        let builder = builder.with_root_certificates(roots);
+        let config = match shown {
+            None => builder.with_no_client_auth(),
+            Some((chain, key)) => {
+                let chain = vec![CertificateDer::from_pem_slice(chain.as_bytes()).unwrap()];
+                builder.with_client_auth_cert(chain, PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap()).unwrap()
+            }
+        };
+        let mut connection = rustls::ClientConnection::new(std::sync::Arc::new(config), "localhost".try_into().unwrap()).unwrap();
+        let mut stream = TcpStream::connect(address).unwrap();
+        let mut tls = rustls::Stream::new(&mut connection, &mut stream);
+        tls.write_all(b"DELETE /v1/overrides?selector=a HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            .map_err(|error| error.to_string())?;
+        let mut head = [0; 12];
+        tls.read_exact(&mut head).map_err(|error| error.to_string())?;
+        Ok(String::from_utf8_lossy(&head[9..]).parse().unwrap())
+    };
+    // Nothing is forced, so whoever may clear is told that.
+    assert_eq!(ask(Some((&own, &own_key))), Ok(404));
+    assert_eq!(ask(None), Ok(401));
+    assert!(ask(Some((&strange, &strange_key))).is_err());
 }

@@ -15,8 +15,8 @@ use super::problem::Problem;
 use crate::health::CapacityKey;
 use crate::keeper::{CapacityRow, ToldLoad};
 
-/// Longest time that a load holds, in seconds: who tells none for a day measures none.
-const MAX_EXPIRES_S: u64 = 86_400;
+/// Longest time that a load holds, in seconds: who tells none for an hour measures none.
+const MAX_EXPIRES_S: u64 = 3_600;
 
 /// For how long a load holds when nothing is said.
 const DEFAULT_EXPIRES_S: u64 = 60;
