@@ -1,6 +1,7 @@
 //! The corridor: one query in, one reply out. Every transport, `explain` and the tests come through [`answer`].
 //! It reads one immutable world; it allocates nothing, locks nothing, asks no clock and formats nothing.
 
+pub mod ahead;
 pub mod explain;
 mod why;
 

@@ -319,6 +319,7 @@ fn a_worker_allocates_nothing_either() {
             replaced = Some(shared.publish(Arc::clone(&next)));
         }
         worker.begin_batch();
+        worker.read_ahead(queries.iter().map(|query| (&query[..], PEER)));
         octets += worker.answer(query, peer, local, Transport::Udp, &mut out);
     }
     let allocations = ALLOCATIONS.get() - before;

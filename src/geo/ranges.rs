@@ -1,6 +1,8 @@
 //! The ranges of one family: where each aligned block begins and which place it has, and how the block of an address is found.
 //! Total and disjoint by construction; it knows places by number only.
 
+mod ahead;
+
 use std::hint::black_box;
 
 use super::place::PlaceId;
@@ -117,10 +119,7 @@ impl<A: Address> Ranges<A> {
     #[inline]
     pub(crate) fn find(&self, address: A) -> (u32, PlaceId) {
         let (key, low) = address.split();
-        let top = top_bits(address);
-        let (from, to) = (self.index[top] as usize, self.index[top + 1] as usize);
-        // Blocks before `from` start before the address, those from `to` on behind it; block 0 starts at address 0.
-        let at = (from + self.firsts[from..to].partition_point(|first| *first <= key)).saturating_sub(1);
+        let at = self.block_of(key, self.bucket(address));
         let block = &self.blocks[at];
         // The line of the places is asked for before the keys are searched.
         black_box(block.places[0]);
@@ -137,6 +136,19 @@ impl<A: Address> Ranges<A> {
             return (range, self.place(range));
         }
         (range, block.places[inside])
+    }
+
+    /// The blocks that start with the top bits of an address.
+    #[inline]
+    fn bucket(&self, address: A) -> (usize, usize) {
+        let top = top_bits(address);
+        (self.index[top] as usize, self.index[top + 1] as usize)
+    }
+
+    /// The last block that starts at or before a key. Blocks before its bucket do, those behind it do not; block 0 starts at address 0.
+    #[inline]
+    fn block_of(&self, key: A::Key, (from, to): (usize, usize)) -> usize {
+        (from + self.firsts[from..to].partition_point(|first| *first <= key)).saturating_sub(1)
     }
 
     /// Several ranges have the key of an address: the last of them that starts at or before it.
@@ -214,6 +226,8 @@ mod tests {
         let beside = firsts.iter().flat_map(|first| [*first, first.wrapping_sub(1), first.wrapping_add(1)]);
         for address in beside.chain(asked.iter().copied()).map(|address| address & A::MAX) {
             let plain = firsts.partition_point(|first| *first <= address) - 1;
+            // Only that it reads nothing that is not there.
+            ranges.read_ahead([address, !address & A::MAX].into_iter().map(A::narrow));
             assert_eq!(ranges.find(A::narrow(address)), (plain as u32, PlaceId(plain as u32)), "{address:x}");
         }
         for (range, first) in firsts.iter().enumerate() {

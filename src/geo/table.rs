@@ -62,6 +62,14 @@ impl PlaceTable {
         }
     }
 
+    /// Reads what a batch of addresses will be located by, so that it is in the cache by then. Nothing comes of it but time.
+    pub fn read_ahead(&self, addresses: &[IpAddr]) {
+        let v4 = |address: &IpAddr| if let IpAddr::V4(address) = address { Some(address.to_bits()) } else { None };
+        let v6 = |address: &IpAddr| if let IpAddr::V6(address) = address { Some(address.to_bits()) } else { None };
+        self.v4.read_ahead(addresses.iter().filter_map(v4));
+        self.v6.read_ahead(addresses.iter().filter_map(v6));
+    }
+
     /// A table that knows nothing: every address is unknown.
     pub fn empty() -> PlaceTable {
         let mut places = PlaceList::new(Vec::new());

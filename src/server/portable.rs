@@ -2,7 +2,7 @@
 //! It is correct rather than fast, and has no answer for wildcard addresses (`udp::bind` refuses them there).
 
 use std::io;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 
 use super::udp::{Packet, PacketPath, QUERY_OCTETS, REPLY_OCTETS};
 
@@ -36,8 +36,8 @@ impl PacketPath for Single {
         Ok(1)
     }
 
-    fn query(&self, _index: usize) -> &[u8] {
-        &self.query[..self.query_len]
+    fn query(&self, _index: usize) -> (&[u8], IpAddr) {
+        (&self.query[..self.query_len], self.peer.ip())
     }
 
     fn packet(&mut self, _index: usize) -> Packet<'_> {

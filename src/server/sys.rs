@@ -313,9 +313,9 @@ impl PacketPath for Batch {
         Ok(self.received)
     }
 
-    fn query(&self, index: usize) -> &[u8] {
+    fn query(&self, index: usize) -> (&[u8], IpAddr) {
         let len = (self.incoming.item(index).msg_len as usize).min(QUERY_OCTETS);
-        self.queries.part(index * QUERY_OCTETS, len)
+        (self.queries.part(index * QUERY_OCTETS, len), self.names.address(index).ip())
     }
 
     fn packet(&mut self, index: usize) -> Packet<'_> {

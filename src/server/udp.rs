@@ -2,7 +2,7 @@
 //! A worker never allocates per query, and nothing that a packet or the network does can end it.
 
 use std::io;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
@@ -39,6 +39,9 @@ const SEND_BUFFER_OCTETS: usize = 2 * BATCH * 2 * REPLY_OCTETS;
 /// buffer holds of small packets, a few tens of milliseconds).
 const DRAIN_BATCHES: usize = 128;
 
+/// With fewer packets in a batch there is nothing that could be waited for together.
+const READ_AHEAD_FROM: usize = 2;
+
 /// How long a worker rests after a receive call failed for a reason that may last, so that it does not spin.
 const TROUBLE_PAUSE: Duration = Duration::from_millis(10);
 
@@ -57,8 +60,8 @@ pub(super) trait PacketPath {
     /// Nothing there is an error of the kind `WouldBlock`.
     fn receive(&mut self, wait: bool) -> io::Result<usize>;
 
-    /// The octets of the packet at `index` of the batch.
-    fn query(&self, index: usize) -> &[u8];
+    /// The octets of the packet at `index` of the batch, and who sent it.
+    fn query(&self, index: usize) -> (&[u8], IpAddr);
 
     /// The packet at `index` of the batch.
     fn packet(&mut self, index: usize) -> Packet<'_>;
@@ -144,7 +147,7 @@ pub(super) fn run(path: &mut impl PacketPath, worker: &mut Worker, stop: &Atomic
 
 fn serve(path: &mut impl PacketPath, worker: &mut Worker, count: usize) {
     begin(worker);
-    let unread = guarded(|| worker.read_ahead((0..count).map(|index| path.query(index))));
+    let unread = if count >= READ_AHEAD_FROM { guarded(|| worker.read_ahead((0..count).map(|index| path.query(index)))) } else { 0 };
     let panics =
         unread + answer_all(path, count, |packet| worker.answer(packet.bytes, packet.peer, packet.local, Transport::Udp, packet.out));
     let unsent = path.send();
@@ -218,8 +221,8 @@ mod tests {
             Ok(self.queries.len())
         }
 
-        fn query(&self, index: usize) -> &[u8] {
-            &self.queries[index]
+        fn query(&self, index: usize) -> (&[u8], IpAddr) {
+            (&self.queries[index], [192, 0, 2, 1].into())
         }
 
         fn packet(&mut self, index: usize) -> Packet<'_> {

@@ -3,15 +3,14 @@
 
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use super::udp::BATCH;
+use crate::answer::ahead::Ahead;
 use crate::answer::{Ask, Transport, Turns, answer};
 use crate::metrics::{Counters, Grid, Registry};
 use crate::random::Random;
 use crate::snapshot::{Catalog, Reader, Shared, Snapshot};
-use crate::wire::qname::QName;
 
 /// Gives the milliseconds of the monotonic clock that health is judged by; asked once per batch.
 pub type NowMs = Arc<dyn Fn() -> u64 + Send + Sync>;
@@ -30,8 +29,7 @@ pub struct Worker {
     seed: Random,
     now: NowMs,
     now_ms: u64,
-    /// Where names are read ahead: kept, as clearing it would take longer than reading one.
-    early: Box<QName>,
+    ahead: Ahead,
 }
 
 impl Worker {
@@ -50,7 +48,7 @@ impl Worker {
             seed: any_seed(),
             now: Arc::clone(now),
             now_ms: now(),
-            early: Box::default(),
+            ahead: Ahead::default(),
         }
     }
 
@@ -65,19 +63,10 @@ impl Worker {
         }
     }
 
-    /// Lets the memory of large zones begin with what a batch of messages will be answered from, while nothing waits for it yet.
+    /// Lets the memory begin with what a batch of messages will be answered from, while nothing waits for it yet; each with its peer.
     #[inline]
-    pub fn read_ahead<'q>(&mut self, messages: impl Iterator<Item = &'q [u8]>) {
-        let zones = &self.world.catalog.zones;
-        if !zones.are_large() {
-            return;
-        }
-        let (mut hashes, mut count) = ([0; BATCH], 0);
-        for hash in messages.filter_map(|message| self.early.read_early(message)).take(BATCH) {
-            hashes[count] = hash;
-            count += 1;
-        }
-        zones.read_ahead(&hashes[..count]);
+    pub fn read_ahead<'q>(&mut self, messages: impl Iterator<Item = (&'q [u8], IpAddr)> + Clone) {
+        self.ahead.read(&self.world, messages);
     }
 
     /// Answers one message into `out` and counts it. Returns the length of the reply; 0 = send nothing.
@@ -88,6 +77,7 @@ impl Worker {
         let outcome = answer(&self.world, &ask, out);
         self.counters.count(transport, &outcome);
         self.grid.count(&outcome);
+        self.ahead.note(outcome.steering);
         outcome.len
     }
 

@@ -12,7 +12,7 @@ use super::balance::{Pick, Positions, Turns};
 use super::hash::{Rendezvous, mix};
 use super::plan::{Entry, Ranking, Why};
 use super::{Candidate, Endpoint, Fallback, FamilySteering, OnAllDown, ShareSpec, Steering};
-use crate::geo::{Kind, Leaf, PlaceId, PlaceTable};
+use crate::geo::{Family, Kind, Leaf, PlaceId, PlaceTable};
 use crate::health::view::{ADMIT_ALL, SETTLED};
 use crate::health::{HealthView, PoolHealth, PoolState};
 
@@ -53,7 +53,7 @@ pub struct Client {
 impl Client {
     /// The peer is the client.
     pub fn peer(peer: IpAddr) -> Client {
-        Client { address: peer, source_length: full_length(peer), peer }
+        Client { address: peer, source_length: Family::of(peer).bits(), peer }
     }
 }
 
@@ -277,7 +277,7 @@ fn locate(question: &Question<'_>) -> Located {
     if question.table.kind(leaf.place) != Kind::UsePeer {
         return (leaf, leaf.place, (address, leaf));
     }
-    let stand_in = question.table.locate(peer, full_length(peer));
+    let stand_in = question.table.locate(peer, Family::of(peer).bits());
     (leaf, stand_in.place, (peer, stand_in))
 }
 
@@ -472,8 +472,4 @@ fn client_hash(question: &Question<'_>, (address, leaf): (IpAddr, Leaf)) -> u64 
             mix(mix((network >> 64) as u64, 6), network as u64)
         }
     }
-}
-
-fn full_length(address: IpAddr) -> u8 {
-    if address.is_ipv4() { 32 } else { 128 }
 }

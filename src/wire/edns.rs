@@ -9,10 +9,10 @@ use super::{MIN_UDP_OCTETS, rtype};
 pub const MAX_NSID_OCTETS: usize = 128;
 
 /// Octets of an OPT record without options: root owner, type, class, TTL and length of the data (RFC 6891 6.1.2).
-const OPT_OCTETS: usize = 11;
+pub(super) const OPT_OCTETS: usize = 11;
 
 /// Octets of the code and the length of an option (RFC 6891 6.1.2).
-const OPTION_HEADER_OCTETS: usize = 4;
+pub(super) const OPTION_HEADER_OCTETS: usize = 4;
 
 /// Octets of a client subnet option before the address: family and the two prefix lengths (RFC 7871 6).
 const ECS_FIXED_OCTETS: usize = 4;
@@ -21,10 +21,10 @@ const ECS_FIXED_OCTETS: usize = 4;
 const DO_BIT: u16 = 0x8000;
 
 /// Option codes (RFC 6891 9).
-mod option {
-    pub(super) const NSID: u16 = 3;
-    pub(super) const ECS: u16 = 8;
-    pub(super) const COOKIE: u16 = 10;
+pub(super) mod option {
+    pub(in crate::wire) const NSID: u16 = 3;
+    pub(in crate::wire) const ECS: u16 = 8;
+    pub(in crate::wire) const COOKIE: u16 = 10;
 }
 
 /// What a query says in its OPT record.

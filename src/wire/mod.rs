@@ -3,6 +3,7 @@
 
 pub mod ask;
 mod compress;
+pub mod early;
 pub mod edns;
 pub mod qname;
 pub mod query;
