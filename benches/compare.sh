@@ -1,53 +1,122 @@
 #!/usr/bin/env bash
-# Meridian beside gdnsd, NSD, Knot and PowerDNS: installs them from Debian, writes equal configurations from one table, runs all in turn.
+# Meridian beside gdnsd, Knot, NSD, PowerDNS and hickory-server: installs them from Debian, builds what is built, writes equal
+# configurations from one table, runs all in turn, and prints a table for each kind of question. benches/README.md says how to read them.
 # Needs root for the installation only, two cores (one for the server, one for the sender), and nothing else that is busy.
 #
-#   benches/compare.sh [DIR]      everything is written below DIR (default: a new directory under /tmp)
-#   ROUNDS=5 SECONDS_EACH=3 benches/compare.sh
+#   benches/compare.sh [DIR]      everything is written below DIR (default: a new directory under /tmp), about 1 GiB
+#
+#   ROUNDS=5 SECONDS_EACH=3       how often and how long
+#   MERIDIAN=PATH                 a program that is built already
+#   HICKORY=no                    without hickory-server, which takes minutes to build
+#   PARTS="small zones names networks disturb"     some of the comparisons only
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 DIR=${1:-$(mktemp -d)}
 ROUNDS=${ROUNDS:-5}
 SECONDS_EACH=${SECONDS_EACH:-3}
-PEERS=(gdnsd nsd knot knot-module-geoip pdns-server pdns-backend-geoip)
-PATH="$PATH:/usr/sbin:/sbin"
+HICKORY=${HICKORY:-yes}
+PARTS=${PARTS:-small zones names networks disturb}
+PACKAGES=(gdnsd nsd knot knot-module-geoip pdns-server pdns-backend-geoip)
+target=${CARGO_TARGET_DIR:-target}
 
-missing=()
-for package in "${PEERS[@]}"; do
-    dpkg -s "$package" > /dev/null 2>&1 || missing+=("$package")
-done
-if ((${#missing[@]} > 0)); then
-    echo "to install: ${missing[*]}"
-    if ((EUID == 0)); then
-        # Debian starts a server when it is installed, unless a policy forbids it.
-        policy=/usr/sbin/policy-rc.d
-        [[ -e "$policy" ]] && policy= || { printf '#!/bin/sh\nexit 101\n' > "$policy"; chmod +x "$policy"; }
-        apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" || true
-        [[ -z "$policy" ]] || rm -f "$policy"
+# A server that cannot be installed is left out of the tables by `peers`, with a word.
+install_peers() {
+    local package missing=()
+    for package in "${PACKAGES[@]}"; do
+        dpkg -s "$package" > /dev/null 2>&1 || missing+=("$package")
+    done
+    if ((${#missing[@]} == 0)); then
+        return
     fi
-fi
-
-servers=meridian
-for server in gdnsd:gdnsd nsd:nsd knot:knotd; do
-    command -v "${server##*:}" > /dev/null && servers="${server%%:*},$servers"
-done
-with_pdns=$servers
-command -v pdns_server > /dev/null && python3 -c 'import mmdb_writer, netaddr' 2> /dev/null && with_pdns="pdns,$servers"
-
-cargo build --release --locked
-meridian=${CARGO_TARGET_DIR:-target}/release/meridian
-bench() {
-    python3 benches/peers/bench.py "$@"
+    if ((EUID != 0)); then
+        echo "not installed: ${missing[*]} (only root can)"
+        return
+    fi
+    # Debian starts a server when it is installed, unless a policy forbids it: port 53 of this machine is none of our business.
+    local policy=/usr/sbin/policy-rc.d
+    if [[ -e "$policy" ]]; then
+        policy=
+    else
+        printf '#!/bin/sh\nexit 101\n' > "$policy"
+        chmod +x "$policy"
+    fi
+    apt-get update -qq || echo "the package lists could not be fetched"
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" || echo "not all of them could be installed"
+    if [[ -n "$policy" ]]; then
+        rm -f "$policy"
+    fi
 }
+
+build() {
+    if [[ -z "${MERIDIAN:-}" ]]; then
+        cargo build --release --locked
+        MERIDIAN=$target/release/meridian
+    fi
+    local features=()
+    if [[ "$HICKORY" == yes ]]; then
+        features=(--features hickory)
+    fi
+    cargo build --release --locked --manifest-path benches/peers/Cargo.toml --target-dir "$target/peers" "${features[@]}"
+}
+
+peers() {
+    printf '\n$ peers %s\n' "$*"
+    "$target/peers/release/peers" "$@"
+}
+
 run() {
-    bench run "$1" --meridian "$meridian" --servers "$2" --workload "$3" --rounds "$ROUNDS" --seconds "$SECONDS_EACH"
+    local dir=$1
+    shift
+    peers run "$dir" --meridian "$MERIDIAN" --rounds "$ROUNDS" --seconds "$SECONDS_EACH" "$@"
 }
 
-printf '\n== 5,000 networks to 200 regions, and one record\n'
-bench gen "$DIR/small"
-run "$DIR/small" "$with_pdns" ecs,static
-run "$DIR/small" "${servers//gdnsd,/}" tcp
-printf '\n== 200,000 networks, and a million names asked for at random\n'
-bench gen "$DIR/large" --nets 200000 --names 1000000
-run "$DIR/large" "$servers" ecs,names
+part() {
+    printf '\n== %s\n' "$1"
+}
+
+small() {
+    part "5,000 networks in 200 regions, and one record; UDP and TCP"
+    peers generate "$DIR/small"
+    run "$DIR/small" --workload ecs,static,tcp
+}
+
+zones() {
+    part "10,000 zones, asked at random"
+    peers generate "$DIR/zones" --zones 10000
+    run "$DIR/zones" --workload zones
+}
+
+names() {
+    part "a million names in one zone, asked at random"
+    peers generate "$DIR/names" --names 1000000
+    run "$DIR/names" --workload names
+}
+
+networks() {
+    part "a million networks in 200 regions"
+    peers generate "$DIR/networks" --networks 1000000
+    run "$DIR/networks" --workload ecs
+}
+
+disturb() {
+    part "200,000 networks: answers while something else goes on"
+    peers generate "$DIR/disturb" --networks 200000
+    peers disturb "$DIR/disturb" --meridian "$MERIDIAN" --rounds "$ROUNDS" --seconds "$SECONDS_EACH"
+}
+
+for name in $PARTS; do
+    case $name in
+        small | zones | names | networks | disturb) ;;
+        *)
+            echo "PARTS: no part is named \`$name\`" >&2
+            exit 2
+            ;;
+    esac
+done
+install_peers
+build
+for name in $PARTS; do
+    "$name"
+done
+printf '\nwritten below %s\n' "$DIR"

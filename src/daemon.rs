@@ -132,7 +132,9 @@ impl Daemon {
         let clock = Clock::system();
         let earlier = Arc::new(Earlier::of(&compiled));
         let hosts = compiled.layout.hosts();
-        let keeper = Keeper::start(compiled, server.state_dir.clone(), clock.clone(), keeper_ended).map_err(system("start the keeper"))?;
+        let registry = Registry::new();
+        let keeper = Keeper::start(compiled, server.state_dir.clone(), clock.clone(), Arc::clone(&registry), keeper_ended)
+            .map_err(system("start the keeper"))?;
 
         let health = keeper.health();
         let mut resolver = Resolver::start(runtime.handle(), &server.resolvers, hosts, move |host, found| health.resolved(host, found));
@@ -158,7 +160,6 @@ impl Daemon {
         }
         keeper.world().settle()?;
 
-        let registry = Registry::new();
         let control = match server.control_path() {
             None => None,
             Some(path) => Some(

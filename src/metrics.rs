@@ -286,6 +286,7 @@ mod tests {
             latencies: None,
             spread_m: 0,
             hashes_clients: false,
+            sheds: false,
         };
         let plan = Arc::new(Plan::compile(&key, &Catalog::default().table).unwrap());
         let endpoints: Arc<[Endpoint]> = Arc::new([]);

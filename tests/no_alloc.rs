@@ -15,6 +15,8 @@ use std::sync::Arc;
 use common::message::{OPTION_COOKIE, OPTION_ECS, OPTION_NSID, Query, Reply, query};
 use common::world::{PEER, World};
 use meridian::answer::{Class, Outcome, Reason, Transport};
+use meridian::health::view::ADMIT_ALL;
+use meridian::health::{HealthView, PoolLayout, PoolOverflow};
 use meridian::metrics::Registry;
 use meridian::server::Worker;
 use meridian::snapshot::Shared;
@@ -59,6 +61,9 @@ unsafe impl GlobalAlloc for Counting {
     }
 }
 
+/// A region that sheds whoever would come.
+const ALL_SHED: PoolOverflow = PoolOverflow { shed: ADMIT_ALL, takes_overflow: true };
+
 /// Answers of each kind.
 const ANSWERS: usize = 1000;
 
@@ -82,12 +87,14 @@ regions:
     services:
       web: [192.0.2.1, 192.0.2.2, "2001:db8:e::1", "2001:db8:e::2"]
       v4: [192.0.2.3]
+      full: {endpoints: [192.0.2.4], capacity: 1000}
   us:
     location: {latitude: 38.95, longitude: -77.45}
     weight: 2
     services:
       web: {endpoints: [192.0.2.11, 192.0.2.12, "2001:db8:a::1"]}
       v4: [192.0.2.13]
+      full: [192.0.2.14]
   ap:
     location: {latitude: 1.35, longitude: 103.82}
     weight: 0
@@ -109,6 +116,7 @@ records:
   backup: {steer: {service: web, order: priority, on_all_down: nodata, balance: weighted}}
   ruled: {steer: {service: web, rules: [{when: {network: 10.1.0.0/16}, prefer: ap}], balance: weighted}}
   v4: {steer: v4}
+  full: {steer: full}
   "*.apps": {steer: {service: web, ttl: 30, balance: weighted}}
   "*.wild": {A: 192.0.2.99}
   a: {CNAME: b}
@@ -278,6 +286,14 @@ fn while_eu_is_down() -> Vec<Kind> {
     ]
 }
 
+fn while_eu_is_full() -> Vec<Kind> {
+    let ecs = |name: &'static str| move |turn| query(name, "A").ecs(eu(turn), 24);
+    vec![
+        kind("overflow", ecs("full.example.com"), steered(1, Reason::Overflow)),
+        kind("beside an overflow", ecs("www.example.com"), steered(1, Reason::Order)),
+    ]
+}
+
 fn while_all_is_down() -> Vec<Kind> {
     let ecs = |name: &'static str| move |turn| query(name, "A").ecs(eu(turn), 24);
     vec![
@@ -291,6 +307,10 @@ fn while_all_is_down() -> Vec<Kind> {
 fn a_thousand_answers_of_each_kind_allocate_nothing() {
     let mut world = world();
     while_all_is_up().iter().for_each(|kind| answer_all(&world, kind));
+    let of = |pool: &PoolLayout| if *pool.key.region == *"eu" && *pool.key.service == *"full" { ALL_SHED } else { PoolOverflow::NONE };
+    let overflow = world.compiled.layout.pools.iter().map(of).collect();
+    world.publish(HealthView::clone(&world.snapshot.health).with_overflow(overflow));
+    while_eu_is_full().iter().for_each(|kind| answer_all(&world, kind));
     world.down(&["eu"]);
     while_eu_is_down().iter().for_each(|kind| answer_all(&world, kind));
     world.measure(|_| true);

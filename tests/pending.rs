@@ -69,7 +69,12 @@ impl Rehearsal {
 
     fn report(&mut self, at_ms: u64, target: usize, outcome: Outcome) {
         self.book.tick(at_ms);
-        self.book.report(NodeId::LOCAL, &self.targets[target], Report { outcome, evidence: Evidence::Refused, took_ms: 0 }, at_ms);
+        self.book.report(
+            NodeId::LOCAL,
+            &self.targets[target],
+            Report { outcome, evidence: Evidence::Refused, took_ms: 0, active: None },
+            at_ms,
+        );
         self.world.publish(self.book.view());
     }
 

@@ -10,6 +10,8 @@
 //! moved A shared.example.com over 10.16.0.0/12 down eu-west
 //! after 5s down eu-west
 //! now client 10.1.2.0/24 A www.example.com -> 192.0.2.10 reason failover
+//! load eu-west=900 us-east=20
+//! share now A shared.example.com over 10.16.0.0/12 -> eu-west 33 us-east 67
 //! counted -> failover 2 order 1 eu-west 1 us-east 2
 //! ```
 //! - `client NETWORK` is the client subnet (left out: none), `peer ADDRESS` who sent the packet (left out: 127.0.0.1);
@@ -20,8 +22,11 @@
 //! - `each of`: in many answers in a row every one of these comes first, and no other;
 //! - `share`: of the clients in a network, one per /24 or /56, each region takes so many percent, to three points;
 //! - `moved`: of these clients exactly those of the lost region get another, and all others keep theirs;
-//! - `after`: time passes, and every probe finds what is named down and the rest up; a question that begins with `now` is asked in the state
-//!   that follows, all others in a world of their own;
+//! - `after`: time passes, and every probe finds what is named down and the rest up; a question that begins with `now`, or `share now`, is asked in
+//!   the state that follows, all others in a world of their own;
+//! - `drawn`: of many answers in a row each endpoint comes first in so many percent, to three points;
+//! - `active`, in a line that begins with `after`: endpoints that say how much they work on, as `ADDRESS=NUMBER`, separated by commas;
+//! - `load`: loads of regions or `REGION/SERVICE`, told once and valid for an hour; what is shed follows with time;
 //! - `counted`: how often each reason and each region was counted for the answers of the lines above, by the server's own counters
 //!   (`MERIDIAN_BLESS=1` writes these lines anew; read the difference before committing it).
 
@@ -40,7 +45,8 @@ use common::server::run;
 use common::world::{Endpoint, PEER, World};
 use meridian::answer::{Class, Outcome, Reason, Transport};
 use meridian::health::book::HealthBook;
-use meridian::health::{Evidence, NodeId, Outcome as Probed, Report};
+use meridian::health::overflow::MAX_LOAD_AGE_MS;
+use meridian::health::{CapacityKey, Evidence, NodeId, Outcome as Probed, Overflow, PoolState, Report};
 use meridian::metrics::{Counters, Grid, Registry};
 
 const FOLDER: &str = "tests/cases/steering";
@@ -157,6 +163,7 @@ fn explain_says_what_is_answered() {
 struct Scenario {
     world: World,
     book: HealthBook,
+    overflow: Overflow,
     now_ms: u64,
     registry: Arc<Registry>,
     counters: Arc<Counters>,
@@ -167,27 +174,53 @@ impl Scenario {
     fn load(folder: &Path) -> Scenario {
         let world = World::load(&folder.join("meridian.yaml"));
         let book = HealthBook::new(Arc::clone(&world.compiled.layout), 0);
+        let mut overflow = Overflow::default();
+        overflow.reconcile(Arc::clone(&world.compiled.layout), 0);
         let registry = Registry::new();
         let (counters, grid) = (registry.counters(), registry.grid(&world.compiled.catalog, None));
-        Scenario { world, book, now_ms: 0, registry, counters, grid }
+        Scenario { world, book, overflow, now_ms: 0, registry, counters, grid }
     }
 
     /// `after 5s down us,eu`: what the probes find by then.
     fn pass_time(&mut self, mut step: Words<'_>) {
         let seconds: u64 = step.take("after").and_then(|text| text.strip_suffix('s')?.parse().ok()).expect("after SECONDSs");
         let down = list(step.take("down"));
+        let active = list(step.take("active"));
+        let active: BTreeMap<&str, u32> =
+            active.iter().filter_map(|word| word.split_once('=')).map(|(of, n)| (of, n.parse().unwrap())).collect();
         assert!(step.0.is_empty(), "what is `{}`?", step.0.join(" "));
         self.now_ms += seconds * 1000;
         let layout = Arc::clone(&self.world.compiled.layout);
+        // However many pools want to know.
+        let mut probed = BTreeSet::new();
         for (endpoint, known) in layout.endpoints.iter().zip(self.world.endpoints()) {
             let is_down = down.iter().any(|down| *down == known.region || *down == known.address.to_string());
             let (outcome, evidence) = if is_down { (Probed::Failure, Evidence::Refused) } else { (Probed::Success, Evidence::Connected) };
-            for target in endpoint.targets() {
-                let report = Report { outcome, evidence: evidence.clone(), took_ms: 1 };
+            for target in endpoint.targets().filter(|target| probed.insert((*target).clone())) {
+                let report = Report {
+                    outcome,
+                    evidence: evidence.clone(),
+                    took_ms: 0,
+                    active: active.get(known.address.to_string().as_str()).copied(),
+                };
                 self.book.report(NodeId::LOCAL, target, report, self.now_ms);
             }
         }
         self.book.tick(self.now_ms);
+        let view = self.book.view();
+        while let Some(due_ms) = self.overflow.next_step_ms().filter(|due_ms| *due_ms <= self.now_ms) {
+            self.overflow.step(due_ms, |_, _| 0, |id| view.pool(id).state == PoolState::Available);
+        }
+    }
+
+    /// `load us=900 eu/web=20`.
+    fn take_loads(&mut self, loads: &Words<'_>) {
+        for word in &loads.0[1..] {
+            let (of, load) = word.split_once('=').expect("REGION=LOAD");
+            let (region, service) = of.split_once('/').map_or((of, None), |(region, service)| (region, Some(service)));
+            let key = CapacityKey { region: region.into(), service: service.map(Into::into) };
+            self.overflow.push(&key, load.parse().unwrap(), MAX_LOAD_AGE_MS, self.now_ms).unwrap_or_else(|why| panic!("{word}: {why:?}"));
+        }
     }
 
     /// Every reason and every region that was counted, in the order of their names.
@@ -206,9 +239,14 @@ impl Scenario {
         let (question, answer) = line.split_once("->").unwrap_or((line, ""));
         let (question, answer) = (Words(question.split_whitespace().collect()), Words(answer.split_whitespace().collect()));
         match question.0[0] {
+            "drawn" => self.check_draws(question, answer),
             "share" => self.check_shares(question, answer),
             "moved" => self.check_moves(question),
             "counted" => same(&self.counted(), &answer.0.join(" "), "counters"),
+            "load" => {
+                self.take_loads(&question);
+                Ok(())
+            }
             "after" => {
                 self.pass_time(question);
                 Ok(())
@@ -295,7 +333,7 @@ impl Scenario {
             assert!(self.world.endpoints().iter().any(known), "{down} is neither a region nor an endpoint");
         }
         match asked.now {
-            true => self.world.publish(self.book.view()),
+            true => self.world.publish(self.book.view().with_overflow(self.overflow.view())),
             false => self.world.measure(is_down),
         }
         let mut question = query(asked.name, asked.qtype);
@@ -306,10 +344,10 @@ impl Scenario {
     }
 
     /// The region of each client in a network, one for each block that is hashed as one.
-    fn regions(&mut self, qtype: &str, name: &str, over: &str, down: &[String]) -> BTreeMap<IpAddr, String> {
+    fn regions(&mut self, now: bool, qtype: &str, name: &str, over: &str, down: &[String]) -> BTreeMap<IpAddr, String> {
         let mut regions = BTreeMap::new();
         for client in clients(over) {
-            let asked = Asked { now: false, client: Some(client), peer: PEER, down: down.to_vec(), qtype, name };
+            let asked = Asked { now, client: Some(client), peer: PEER, down: down.to_vec(), qtype, name };
             let (outcome, _) = self.ask(&asked);
             regions.insert(client.0, self.world.region(&outcome).unwrap_or("none").to_owned());
         }
@@ -319,8 +357,9 @@ impl Scenario {
     fn check_shares(&mut self, mut question: Words<'_>, mut answer: Words<'_>) -> Result<(), String> {
         let over = question.take("over").unwrap();
         let down = list(question.take("down"));
-        let [_, qtype, name] = question.0[..] else { panic!("share TYPE NAME over NETWORK") };
-        let regions = self.regions(qtype, name, over, &down);
+        let now = question.0[1] == "now";
+        let [qtype, name] = question.0[1 + usize::from(now)..] else { panic!("share TYPE NAME over NETWORK") };
+        let regions = self.regions(now, qtype, name, over, &down);
         let total = regions.len() as f64;
         let mut counts: BTreeMap<&str, u32> = BTreeMap::new();
         regions.values().for_each(|region| *counts.entry(region).or_default() += 1);
@@ -334,12 +373,31 @@ impl Scenario {
         if near && nobody_else { Ok(()) } else { Err(format!("shares are {shares:.1?}")) }
     }
 
+    fn check_draws(&mut self, mut question: Words<'_>, mut answer: Words<'_>) -> Result<(), String> {
+        question.0.remove(0);
+        let asked = Asked::read(question);
+        let mut counts: BTreeMap<IpAddr, u32> = BTreeMap::new();
+        for _ in 0..CLIENTS {
+            let first = self.ask(&asked).1.addresses()[0];
+            *counts.entry(first).or_default() += 1;
+        }
+        let percent = |count: u32| f64::from(count) * 100.0 / f64::from(CLIENTS);
+        let mut wanted: BTreeMap<IpAddr, f64> = BTreeMap::new();
+        while !answer.0.is_empty() {
+            wanted.insert(answer.next().parse().unwrap(), answer.next().parse().unwrap());
+        }
+        let near =
+            |(address, share): (&IpAddr, &f64)| (percent(counts.get(address).copied().unwrap_or(0)) - share).abs() <= SHARE_TOLERANCE;
+        let nobody_else = counts.keys().all(|address| wanted.contains_key(address));
+        if wanted.iter().all(near) && nobody_else { Ok(()) } else { Err(format!("of {CLIENTS} answers {counts:?}")) }
+    }
+
     fn check_moves(&mut self, mut question: Words<'_>) -> Result<(), String> {
         let over = question.take("over").unwrap();
         let lost = question.take("down").unwrap();
         let [_, qtype, name] = question.0[..] else { panic!("moved TYPE NAME over NETWORK down REGION") };
-        let before = self.regions(qtype, name, over, &[]);
-        let after = self.regions(qtype, name, over, &[lost.to_owned()]);
+        let before = self.regions(false, qtype, name, over, &[]);
+        let after = self.regions(false, qtype, name, over, &[lost.to_owned()]);
         let moved = before.iter().filter(|(client, region)| after[*client] != **region);
         let (of_the_lost, of_others): (Vec<_>, Vec<_>) = moved.partition(|(_, region)| *region == lost);
         let of_it = before.values().filter(|region| *region == lost).count();

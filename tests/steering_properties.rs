@@ -7,6 +7,7 @@ mod common;
 
 use std::fmt::Write as _;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use common::folder::Folder;
 use common::message::{Query, query};
@@ -15,6 +16,7 @@ use common::world::{PEER, World};
 use meridian::answer::{Outcome, Reason, Transport};
 use meridian::config::compile::Earlier;
 use meridian::daemon::prepare;
+use meridian::health::{CapacityKey, HealthView, Overflow, PoolOverflow, PoolState};
 
 /// Configurations that are drawn.
 const CONFIGURATIONS: u64 = 60;
@@ -24,6 +26,9 @@ const CLIENTS: u64 = 120;
 
 /// States of health of each configuration; in the first all are up.
 const STATES: u64 = 4;
+
+/// For so long loads are told: a few periods of a minute, each of which moves what is shed.
+const LOADED_MS: u64 = 600_000;
 
 /// Region `rN` has the addresses 192.0.2.N, 198.51.100.N and 2001:db8::N.
 const REGIONS: u64 = 7;
@@ -49,9 +54,10 @@ fn drawn(random: &mut Random) -> Drawn {
         let (latitude, longitude) = (random.below(120) as i64 - 60, random.below(360) as i64 - 180);
         let state = if n == FORCED { "state: down, " } else { "" };
         let weight = random.pick(&["1", "1", "2", "0.5", "0"]);
+        let capacity = if random.below(100) < 40 { "capacity: {soft: 80, hard: 100, load: pushed}, " } else { "" };
         _ = writeln!(
             regions,
-            "  r{n}: {{location: {{latitude: {latitude}, longitude: {longitude}}}, {state}weight: {weight}, services: {{web: [192.0.2.{n}, 198.51.100.{n}, \"2001:db8::{n}\"]}}}}"
+            "  r{n}: {{location: {{latitude: {latitude}, longitude: {longitude}}}, {state}{capacity}weight: {weight}, services: {{web: [192.0.2.{n}, 198.51.100.{n}, \"2001:db8::{n}\"]}}}}"
         );
     }
     let mut server = "version: 1\nlisten: 127.0.0.1:0\nregions: regions.yaml\nzones: zone.yaml\nlatencies: latencies.csv\n".to_owned();
@@ -84,7 +90,11 @@ fn steer(random: &mut Random, fenced: bool) -> String {
         steer += if order == "latency" { ", spread: 15ms" } else { ", spread: 3000km" };
     }
     _ = write!(steer, ", share: {}", random.pick(&["hash", "hash", "random"]));
-    _ = write!(steer, ", balance: {}", random.pick(&["round-robin", "weighted", "sticky", "random", "least-response-time"]));
+    _ = write!(
+        steer,
+        ", balance: {}",
+        random.pick(&["round-robin", "weighted", "sticky", "random", "least-response-time", "least-connections"])
+    );
     _ = write!(steer, ", min_healthy: {}", random.pick(&["1", "2", "50%", "100%"]));
     if random.below(100) < 30 {
         steer += ", trickle: 20%, weights: {r4: 0}";
@@ -129,9 +139,32 @@ fn down(random: &mut Random, state: u64) -> Vec<u64> {
     }
 }
 
-fn set_down(world: &mut World, down: &[u64]) {
+/// What is up and what regions shed: each has told a load of its own for some periods.
+fn set_state(world: &mut World, down: &[u64], loads: &[f64]) {
     let names: Vec<String> = down.iter().map(|n| format!("r{n}")).collect();
     world.measure(|endpoint| names.contains(&endpoint.region));
+    let mut overflow = Overflow::default();
+    overflow.reconcile(Arc::clone(&world.compiled.layout), 0);
+    while let Some(due_ms) = overflow.next_step_ms().filter(|due_ms| *due_ms < LOADED_MS) {
+        for (n, load) in (1..).zip(loads) {
+            let key = CapacityKey { region: format!("r{n}").into(), service: None };
+            // Not every region has a capacity.
+            _ = overflow.push(&key, *load, LOADED_MS, 0);
+        }
+        let health = Arc::clone(&world.snapshot.health);
+        overflow.step(due_ms, |_, _| 0, |id| health.pool(id).state == PoolState::Available);
+    }
+    shed(world, overflow.view());
+}
+
+fn shed(world: &mut World, overflow: Box<[PoolOverflow]>) {
+    let health = HealthView::clone(&world.snapshot.health).with_overflow(overflow);
+    world.publish(health);
+}
+
+/// A load of each region: none, some, or far too much.
+fn loads(random: &mut Random) -> Vec<f64> {
+    (0..REGIONS).map(|_| f64::from(random.pick(&[0_u32, 50, 95, 120, 400]))).collect()
 }
 
 /// The region that an address belongs to; none for fallback addresses.
@@ -154,8 +187,8 @@ fn the_same_files_answer_the_same_on_every_node_after_a_restart_and_after_a_relo
         let mut reloaded = World::load(&path);
         reloaded.compiled = prepare(&path, Some(&Earlier::of(&reloaded.compiled))).unwrap().compiled;
         for state in 0..STATES {
-            let down = down(&mut random, state);
-            nodes.iter_mut().chain([&mut reloaded]).for_each(|world| set_down(world, &down));
+            let (down, loads) = (down(&mut random, state), loads(&mut random));
+            nodes.iter_mut().chain([&mut reloaded]).for_each(|world| set_state(world, &down, &loads));
             for _ in 0..CLIENTS / 4 {
                 let question = asked(client(&mut random), ["A", "AAAA"][random.below(2)]).octets();
                 let [one, other] = nodes.each_ref().map(|world| world.ask_octets(PEER, Transport::Tcp, &question).1);
@@ -176,8 +209,8 @@ fn s6_nobody_is_sent_over_a_hard_fence_or_to_what_is_forced_down_and_nothing_is_
         let Drawn { folder, fenced } = drawn(&mut random);
         let mut world = World::load(&folder.join("meridian.yaml"));
         for state in 0..STATES {
-            let down = down(&mut random, state);
-            set_down(&mut world, &down);
+            let (down, loads) = (down(&mut random, state), loads(&mut random));
+            set_state(&mut world, &down, &loads);
             let (mut empty, mut answered) = (0, 0);
             for _ in 0..CLIENTS {
                 let client = client(&mut random);
@@ -209,8 +242,8 @@ fn s1_everyone_inside_a_scope_is_answered_from_the_same_region_whatever_is_down(
         let Drawn { folder, .. } = drawn(&mut random);
         let mut world = World::load(&folder.join("meridian.yaml"));
         for state in 0..STATES {
-            let down = down(&mut random, state);
-            set_down(&mut world, &down);
+            let (down, loads) = (down(&mut random, state), loads(&mut random));
+            set_state(&mut world, &down, &loads);
             for _ in 0..CLIENTS {
                 let client = client(&mut random);
                 let (outcome, reply) = world.ask(&asked(client, "A"));
@@ -239,4 +272,76 @@ fn s1_everyone_inside_a_scope_is_answered_from_the_same_region_whatever_is_down(
 fn draws(outcome: &Outcome, world: &World) -> bool {
     let steering = &world.snapshot.catalog.steerings[outcome.steering.unwrap().0 as usize];
     steering.share == meridian::steer::ShareSpec::Random
+}
+
+#[test]
+fn a_client_that_a_region_shed_comes_back_only_when_it_admits_more_and_nobody_else_moves() {
+    for seed in 0..CONFIGURATIONS {
+        let mut random = Random::new(seed);
+        let Drawn { folder, .. } = drawn(&mut random);
+        let mut world = World::load(&folder.join("meridian.yaml"));
+        let region = 1 + random.below(REGIONS as usize) as u64;
+        let pools: Vec<bool> = world.compiled.layout.pools.iter().map(|pool| *pool.key.region == format!("r{region}")).collect();
+        let clients: Vec<(IpAddr, u8)> = (0..CLIENTS).map(|_| client(&mut random)).collect();
+        let mut before: Vec<Option<u64>> = Vec::new();
+        for share in (0..=1024).step_by(128) {
+            let overflow = |is_it: &bool| if *is_it { PoolOverflow { shed: share, takes_overflow: true } } else { PoolOverflow::NONE };
+            shed(&mut world, pools.iter().map(overflow).collect());
+            let now: Vec<Option<u64>> = clients.iter().map(|client| chosen(&world, *client)).collect();
+            for (client, (before, now)) in clients.iter().zip(before.iter().zip(&now)) {
+                assert!(
+                    before == now || *before == Some(region),
+                    "seed {seed}, {share} of 1024 shed by r{region}: {client:?} {before:?} {now:?}"
+                );
+            }
+            before = now;
+        }
+    }
+}
+
+#[test]
+fn p8_adding_a_region_moves_clients_only_to_it() {
+    let server = "version: 1\nlisten: 127.0.0.1:0\nregions: [regions.yaml, more.yaml]\nzones: zone.yaml\n";
+    for seed in 0..CONFIGURATIONS {
+        let mut random = Random::new(seed);
+        let mut region = |n: u64| {
+            let (latitude, longitude) = (random.below(120) as i64 - 60, random.below(360) as i64 - 180);
+            let weight = random.pick(&["1", "2", "0.5"]);
+            format!(
+                "  r{n}: {{location: {{latitude: {latitude}, longitude: {longitude}}}, weight: {weight}, services: {{web: 192.0.2.{n}}}}}\n"
+            )
+        };
+        let old: String = (1..=REGIONS).map(&mut region).collect();
+        // Anywhere in the order of the files.
+        let new = region(REGIONS + 1);
+        let at_front = random.below(2) == 0;
+        let order = random.pick(&["nearest", "any"]);
+        let zone = format!("zone: example.com\nns: ns.example.net.\nrecords: {{www: {{steer: {{service: web, order: {order}}}}}}}\n");
+        let world = |front: &str, back: &str| {
+            let (front, back) = (format!("regions:\n{front}"), format!("regions:\n{back}"));
+            World::of("added", &[("meridian.yaml", server), ("regions.yaml", &front), ("more.yaml", &back), ("zone.yaml", &zone)])
+        };
+        let (first, rest) = old.split_at(old.find('\n').unwrap() + 1);
+        let before = world(first, rest);
+        let after = if at_front { world(&(new + first), rest) } else { world(first, &(rest.to_owned() + &new)) };
+        let (mut moved, mut stayed) = (0, 0);
+        for _ in 0..CLIENTS {
+            let client = (IpAddr::from((random.next() as u32 & 0xffff_ff00 | 0x0100_0000).to_be_bytes()), 24);
+            match (chosen(&before, client), chosen(&after, client)) {
+                (old, new) if old == new => stayed += 1,
+                (_, Some(new)) if new == REGIONS + 1 => moved += 1,
+                (old, new) => panic!("seed {seed}, order {order}: {client:?} went from {old:?} to {new:?}"),
+            }
+        }
+        assert!(stayed > 0 && (moved > 0 || order == "nearest"), "seed {seed}: {moved} moved, {stayed} stayed");
+    }
+}
+
+/// The region that a client is answered from, where the answer is its own and no draw.
+fn chosen(world: &World, client: (IpAddr, u8)) -> Option<u64> {
+    let (outcome, reply) = world.ask(&asked(client, "A"));
+    if draws(&outcome, world) {
+        return None;
+    }
+    reply.addresses().first().copied().and_then(region_of)
 }

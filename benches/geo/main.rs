@@ -69,7 +69,7 @@ fn make_and_load(args: &Args) {
     if !path.exists() {
         let world = World::new(args.networks, args.records);
         println!("made       {} IPv4 and {} IPv6 networks, {} records", world.v4.len(), world.v6.len(), world.records.len());
-        let octets = if args.csv { csv(&world).into_bytes() } else { mmdb::write(&world) };
+        let octets = if args.csv { csv(&world).into_bytes() } else { mmdb::write(world.in_one_tree(), &world.records) };
         std::fs::write(&path, octets).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     }
     let own = std::env::current_exe().unwrap_or_else(|error| panic!("{error}"));
@@ -153,7 +153,17 @@ fn plan(table: &PlaceTable, regions: usize) {
     let point = |latitude, longitude| Point::new(latitude, longitude).unwrap_or_else(|error| panic!("{error}"));
     let candidates = (0..regions).map(|index| (RegionId(index as u16), point(coordinate(60.0), coordinate(180.0)), Weight::ONE)).collect();
     let (rules, tiers) = (vec![], vec![]);
-    let key = PlanKey { geo: 0, candidates, order: OrderSpec::Nearest, rules, tiers, latencies: None, spread_m: 0, hashes_clients: false };
+    let key = PlanKey {
+        geo: 0,
+        candidates,
+        order: OrderSpec::Nearest,
+        rules,
+        tiers,
+        latencies: None,
+        spread_m: 0,
+        hashes_clients: false,
+        sheds: false,
+    };
     let start = Stopwatch::start();
     let plan = Plan::compile(&key, table).unwrap_or_else(|error| panic!("{error}"));
     let (compile_ms, rankings) = (start.ms(), plan.ranking_count());

@@ -1,24 +1,30 @@
 //! A small writer of MaxMind DB files (format 2.0, records of 32 bits), for worlds that are made up.
 //! It is no library: it trusts its input, and writes what a City edition holds.
 
-use super::world::{Record, World};
-
-const V4_BITS_BEFORE: u32 = 96;
+/// Bits of ::/96, where IPv4 lies in the tree.
+pub(crate) const V4_BITS_BEFORE: u8 = 96;
 
 /// Child of a node: nothing, another node, or a record.
 const EMPTY: u32 = u32::MAX;
 const IS_RECORD: u32 = 1 << 31;
 
-/// The file for a world.
-pub(crate) fn write(world: &World) -> Vec<u8> {
+/// What is said of a network.
+pub(crate) struct Record {
+    pub(crate) latitude: f64,
+    pub(crate) longitude: f64,
+    pub(crate) continent: &'static str,
+    pub(crate) country: &'static str,
+    pub(crate) subdivision: String,
+    pub(crate) city: String,
+}
+
+/// The file of disjoint networks: first address, prefix length, index of the record.
+pub(crate) fn write(networks: impl Iterator<Item = (u128, u8, u32)>, records: &[Record]) -> Vec<u8> {
     let mut tree = Tree { nodes: vec![[EMPTY; 2]] };
-    for (first, length, record) in &world.v4 {
-        tree.insert(u128::from(*first), V4_BITS_BEFORE + u32::from(*length), *record);
+    for (first, length, record) in networks {
+        tree.insert(first, length, record);
     }
-    for (first, length, record) in &world.v6 {
-        tree.insert(*first, u32::from(*length), *record);
-    }
-    let (data, offsets) = records(&world.records);
+    let (data, offsets) = encode(records);
     let count = tree.nodes.len() as u32;
     let mut file = Vec::with_capacity(tree.nodes.len() * 8 + data.len() + 1024);
     for child in tree.nodes.iter().flatten() {
@@ -40,7 +46,7 @@ struct Tree {
 }
 
 impl Tree {
-    fn insert(&mut self, first: u128, length: u32, record: u32) {
+    fn insert(&mut self, first: u128, length: u8, record: u32) {
         let mut node = 0;
         for depth in 0..length {
             let side = (first >> (127 - depth) & 1) as usize;
@@ -58,7 +64,7 @@ impl Tree {
 }
 
 /// The data section, and where in it each record begins.
-fn records(records: &[Record]) -> (Vec<u8>, Vec<u32>) {
+fn encode(records: &[Record]) -> (Vec<u8>, Vec<u32>) {
     let mut data = Vec::new();
     let mut offsets = Vec::with_capacity(records.len());
     for record in records {

@@ -5,15 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use meridian::random::Random;
 
-/// What is said of a network.
-pub(crate) struct Record {
-    pub(crate) latitude: f64,
-    pub(crate) longitude: f64,
-    pub(crate) continent: &'static str,
-    pub(crate) country: &'static str,
-    pub(crate) subdivision: String,
-    pub(crate) city: String,
-}
+use super::mmdb::{Record, V4_BITS_BEFORE};
 
 /// Networks: first address, prefix length, index of the record.
 pub(crate) struct World {
@@ -51,6 +43,12 @@ impl World {
         let records: Vec<Record> = (0..records).map(|index| record(index, &mut random)).collect();
         let v6 = networks / V6_SHARE;
         World { v4: v4(networks - v6, records.len(), &mut random), v6: v6_networks(v6, records.len(), &mut random), records }
+    }
+
+    /// All networks as one tree of IPv6 has them, IPv4 in ::/96: first address, length, record.
+    pub(crate) fn in_one_tree(&self) -> impl Iterator<Item = (u128, u8, u32)> + '_ {
+        let v4 = self.v4.iter().map(|(first, length, record)| (u128::from(*first), V4_BITS_BEFORE + length, *record));
+        v4.chain(self.v6.iter().copied())
     }
 
     /// All networks in order: address, length, record.

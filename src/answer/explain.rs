@@ -10,7 +10,7 @@ use crate::health::view::ADMIT_ALL;
 use crate::health::{PoolState, age_text};
 use crate::name::Name;
 use crate::snapshot::{Catalog, Region, Snapshot};
-use crate::steer::decide::{Client, Considered, Decision, Question, Standard, Trace};
+use crate::steer::decide::{Client, Considered, Decision, Full, Question, Standard, Trace};
 use crate::steer::plan::{Entry, Why};
 use crate::steer::{FamilySteering, OnAllDown, ShareSpec, Steering};
 use crate::wire::{ask, rtype};
@@ -114,6 +114,10 @@ pub enum Fate {
     ChosenAllTheSame,
     /// It is up, but takes only some of its clients, and not this one.
     NotAdmitted,
+    /// It is up, but sheds this client for lack of capacity.
+    Sheds,
+    /// It stands by, and others that shed clients can bear more together.
+    StandsBy,
     /// It is up, but another of its band has this client.
     Shared,
     /// It is up, but a better one was found.
@@ -140,6 +144,8 @@ impl Fate {
             Fate::Chosen => "up, chosen",
             Fate::ChosenAllTheSame => "not up, chosen all the same",
             Fate::NotAdmitted => "up, does not admit this client now",
+            Fate::Sheds => "up, at its capacity: does not take this client now",
+            Fate::StandsBy => "up, takes no overflow before all others are full",
             Fate::Shared => "up, another of its band has this client",
             Fate::NotNeeded => "up, not needed",
             Fate::Down => "down, passed over",
@@ -245,7 +251,7 @@ impl Heard {
             weight: f64::from(candidate.share) / 1000.0,
             why: entry.why,
             fate: self.fate(health.state, entry),
-            admit_percent: f64::from(health.admit) * 100.0 / f64::from(ADMIT_ALL),
+            admit_percent: f64::from(world.health.taken(candidate.pool)) * 100.0 / f64::from(ADMIT_ALL),
             age_s: story.map(|story| self.now_ms.saturating_sub(story.since_ms) / 1000),
             evidence: story.map_or("", |story| &story.evidence),
         }
@@ -257,6 +263,8 @@ impl Heard {
             (_, true, PoolState::Available) => Fate::Chosen,
             (_, true, _) => Fate::ChosenAllTheSame,
             (Some((_, Considered::NotAdmitted)), ..) => Fate::NotAdmitted,
+            (Some((_, Considered::Full(Full::Sheds))), ..) => Fate::Sheds,
+            (Some((_, Considered::Full(Full::StandsBy))), ..) => Fate::StandsBy,
             (Some((_, Considered::Offered)), ..) => Fate::Shared,
             (_, _, PoolState::Available) => Fate::NotNeeded,
             (_, _, PoolState::Down) => Fate::Down,

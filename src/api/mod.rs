@@ -15,9 +15,9 @@ use serde_json::json;
 use crate::answer::explain::{Asked, Explanation, explain};
 use crate::clock::Clock;
 use crate::geo::{Family, Prefix};
-use crate::health::Override;
 use crate::health::overrides::{Forced, MAX_TEXT, Selector};
-use crate::keeper::{HealthHandle, Status};
+use crate::health::{CapacityKey, Override};
+use crate::keeper::{HealthHandle, Status, ToldLoad};
 use crate::name::Name;
 use crate::snapshot::Shared;
 
@@ -127,6 +127,14 @@ fn answer(fields: &[&str], health: &HealthHandle, world: &Shared, clock: &Clock)
             })?;
             Ok(format!("{concerned} endpoints"))
         }
+        ["load", key, load, holds_ms] => {
+            let (region, service) = key.split_once('/').map_or((*key, None), |(region, service)| (region, Some(service)));
+            let key = CapacityKey { region: region.into(), service: service.map(Into::into) };
+            let load = load.parse().map_err(|_| format!("`{load}` is no load"))?;
+            let holds_ms = holds_ms.parse().map_err(|_| "the time is no number".to_owned())?;
+            health.load(ToldLoad { key, load, holds_ms })?;
+            Ok("taken".to_owned())
+        }
         ["clear", selector] => match health.clear(Selector::parse(selector)?)? {
             (0, 0) => Err(format!("nothing is forced or waits at `{selector}`")),
             (overrides, regions) => Ok(format!("{overrides} overrides cleared, {regions} regions take clients again")),
@@ -158,10 +166,16 @@ fn status_json(status: &Status) -> String {
     let hosts = status.hosts.iter().map(
         |host| json!({ "host": host.host, "addresses": host.addresses, "age_s": host.age_s, "next_s": host.next_s, "error": host.error }),
     );
+    let capacities = status.capacities.iter().map(|row| {
+        json!({
+            "region": row.region, "load": row.load.map(|(load, _)| load), "load_age_s": row.load.map(|(_, age_s)| age_s),
+            "soft": row.soft, "hard": row.hard, "limit": row.limit, "shed_percent": row.shed_percent,
+        })
+    });
     let tally = &status.tally;
     let since_start = json!({
         "target_changes": tally.target_changes, "region_changes": tally.region_changes, "holds": tally.holds,
-        "suppressions": tally.suppressions, "forced": tally.forced,
+        "suppressions": tally.suppressions, "shed_changes": tally.shed_changes, "forced": tally.forced,
     });
     let overrides = status.overrides.iter().map(|forced| {
         json!({
@@ -170,9 +184,9 @@ fn status_json(status: &Status) -> String {
         })
     });
     let (pools, targets) = (pools.collect::<Vec<_>>(), targets.collect::<Vec<_>>());
-    let (hosts, overrides) = (hosts.collect::<Vec<_>>(), overrides.collect::<Vec<_>>());
+    let (capacities, hosts, overrides) = (capacities.collect::<Vec<_>>(), hosts.collect::<Vec<_>>(), overrides.collect::<Vec<_>>());
     json!({
-        "generation": status.generation, "regions": pools, "targets": targets, "hosts": hosts, "overrides": overrides,
+        "generation": status.generation, "regions": pools, "capacities": capacities, "targets": targets, "hosts": hosts, "overrides": overrides,
         "since_start": since_start,
     })
     .to_string()

@@ -10,6 +10,7 @@ use super::{ConfigArg, Failure};
 use crate::config::compile::Compiled;
 use crate::daemon::Prepared;
 use crate::geo::Family;
+use crate::health::{CapacityLayout, LoadSource};
 use crate::snapshot::Catalog;
 use crate::steer::plan::Plan;
 use crate::steer::{FamilySteering, Steering};
@@ -26,6 +27,7 @@ impl Check {
         print_zones(&compiled.catalog, out)?;
         print_names(&compiled.catalog, out)?;
         print_regions(&compiled, out)?;
+        print_capacities(&compiled, out)?;
         print_guard(&compiled, out)?;
         print_memory(&compiled, out)?;
         if !tests.is_empty() {
@@ -101,6 +103,24 @@ fn print_regions(compiled: &Compiled, out: &mut impl Write) -> Result<(), Failur
         described.dedup();
         let offers = if described.is_empty() { "not used by any name".into() } else { described.join(", ") };
         writeln!(out, "  {}  at {}: {offers}", region.name, region.location)?;
+    }
+    Ok(())
+}
+
+/// What regions can bear, and how often that is judged.
+fn print_capacities(compiled: &Compiled, out: &mut impl Write) -> Result<(), Failure> {
+    if !compiled.layout.capacities.is_empty() {
+        writeln!(out, "capacities")?;
+    }
+    for CapacityLayout { key, capacity, period_ms, .. } in &compiled.layout.capacities {
+        let number = |milli: u64| milli as f64 / 1000.0;
+        let load = match capacity.source {
+            LoadSource::Answers { each_milli: 1000 } => "answers a second".to_owned(),
+            LoadSource::Answers { each_milli } => format!("answers a second times {}", number(each_milli)),
+            LoadSource::Pushed => "pushed".to_owned(),
+        };
+        let (soft, hard) = (number(capacity.soft_milli), number(capacity.hard_milli));
+        writeln!(out, "  {key}  soft {soft}, hard {hard}; the load: {load}; judged every {} s, the longest TTL", period_ms / 1000)?;
     }
     Ok(())
 }

@@ -54,6 +54,8 @@ pub(super) enum Ctl {
     Down(Force),
     /// Force up, whatever the probes say
     Up(Force),
+    /// Tell the load of a region or REGION/SERVICE with `capacity: {load: pushed}`
+    Load(Load),
     /// End overrides, and let regions that wait (`failback: manual`) take clients again
     Clear(Clear),
 }
@@ -73,6 +75,19 @@ pub(super) struct Force {
 }
 
 #[derive(Debug, Args)]
+pub(super) struct Load {
+    /// REGION, or REGION/SERVICE where the service has a capacity of its own
+    region: String,
+    /// In the unit of the capacity
+    load: f64,
+    /// For how long it holds; tell it again before that
+    #[arg(long, value_name = "TIME", default_value = "1m")]
+    expires: String,
+    #[command(flatten)]
+    socket: SocketArg,
+}
+
+#[derive(Debug, Args)]
 pub(super) struct Clear {
     /// Whom
     selector: String,
@@ -86,6 +101,7 @@ impl Ctl {
             Ctl::Drain(force) => force.run("drain")?,
             Ctl::Down(force) => force.run("down")?,
             Ctl::Up(force) => force.run("up")?,
+            Ctl::Load(load) => load.run()?,
             Ctl::Clear(clear) => api::ask(&clear.socket.path()?, &["clear", &clear.selector]).map_err(Failure::Failed)?,
         };
         Ok(writeln!(out, "{}", done.trim_end())?)
@@ -94,14 +110,22 @@ impl Ctl {
 
 impl Force {
     fn run(&self, state: &str) -> Result<String, Failure> {
-        let seconds = |text: &String| {
-            let ms = number::duration_ms(text);
-            ms.map(|ms| (ms / 1000).to_string()).ok_or_else(|| Failure::Usage(format!("`{text}` is no time; write `30m` or `2h`")))
-        };
-        let expires = self.expires.as_ref().map(seconds).transpose()?.unwrap_or_else(|| "-".to_owned());
+        let expires_ms = self.expires.as_deref().map(duration_ms).transpose()?;
+        let expires = expires_ms.map_or_else(|| "-".to_owned(), |ms| (ms / 1000).to_string());
         let author = std::env::var("SUDO_USER").or_else(|_| std::env::var("USER")).unwrap_or_default();
         api::ask(&self.socket.path()?, &["force", state, &self.selector, &expires, &author, &self.reason]).map_err(Failure::Failed)
     }
+}
+
+impl Load {
+    fn run(&self) -> Result<String, Failure> {
+        let (load, holds_ms) = (self.load.to_string(), duration_ms(&self.expires)?.to_string());
+        api::ask(&self.socket.path()?, &["load", &self.region, &load, &holds_ms]).map_err(Failure::Failed)
+    }
+}
+
+fn duration_ms(text: &str) -> Result<u64, Failure> {
+    number::duration_ms(text).ok_or_else(|| Failure::Usage(format!("`{text}` is no time; write `30m` or `2h`")))
 }
 
 impl Status {
@@ -152,6 +176,15 @@ fn print(status: &Value, out: &mut impl Write) -> Result<(), Failure> {
         vec![text(row, "service"), text(row, "region"), text(row, "family"), state, since(row), up, format!("{}%", row["admit_percent"])]
     });
     table(&["SERVICE", "REGION", "FAMILY", "STATE", "SINCE", "UP", "ADMIT"], regions.collect(), out)?;
+    if !rows(status, "capacities").is_empty() {
+        let number = |row: &Value, key: &str| row[key].as_f64().map_or_else(|| "-".to_owned(), |number| format!("{number:.1}"));
+        let capacities = rows(status, "capacities").iter().map(|row| {
+            let seen = row["load_age_s"].as_u64().map_or_else(|| "unknown".to_owned(), |age_s| format!("{} ago", age(age_s)));
+            let limits = ["load", "soft", "hard", "limit"].map(|key| number(row, key));
+            [text(row, "region")].into_iter().chain(limits).chain([format!("{}%", number(row, "shed_percent")), seen]).collect()
+        });
+        table(&["CAPACITY", "LOAD", "SOFT", "HARD", "LIMIT", "SHED", "MEASURED"], capacities.collect(), out)?;
+    }
     let targets = rows(status, "targets").iter().map(|row| {
         let seen = match text(row, "evidence") {
             evidence if evidence.is_empty() => "not probed yet".to_owned(),

@@ -3,6 +3,7 @@
 
 mod all_down;
 mod areas;
+mod capacity;
 mod endpoints;
 mod expectations;
 mod fences;

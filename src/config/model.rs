@@ -11,7 +11,7 @@ use crate::geo::{Family, GeoFile, Override, Point, Prefix, RegionId};
 use crate::health::guard::Guard;
 use crate::health::hosts::HostName;
 use crate::health::view::ADMIT_ALL;
-use crate::health::{self, Combine, MinHealthy, Monitor, PoolLayout, Recovery, TargetKey};
+use crate::health::{self, Capacity, Combine, MinHealthy, Monitor, PoolLayout, Recovery, TargetKey};
 use crate::name::Name;
 use crate::steer::balance::BalanceSpec;
 use crate::steer::decide::HashFloor;
@@ -159,6 +159,8 @@ pub struct Region {
     pub weight: Weight,
     /// Set by hand in the file.
     pub state: Option<health::Override>,
+    /// What it can bear, all services together that have no capacity of their own.
+    pub capacity: Option<Capacity>,
     /// What it offers; every service at most once.
     pub offers: Vec<Offer>,
 }
@@ -182,6 +184,8 @@ pub struct Offer {
     pub recovery: Recovery,
     /// The share of its clients that it takes while degraded, of 1024.
     pub degraded_admit: u16,
+    /// What the service can bear in this region.
+    pub capacity: Option<Capacity>,
 }
 
 impl Offer {
@@ -189,7 +193,7 @@ impl Offer {
     pub fn new(service: ServiceId) -> Offer {
         let PoolLayout { degraded_admit, recovery, .. } = PoolLayout::default();
         let (endpoints, records, monitors, requires) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        Offer { service, endpoints, records, monitors, combine: Combine::All, requires, recovery, degraded_admit }
+        Offer { service, endpoints, records, monitors, combine: Combine::All, requires, recovery, degraded_admit, capacity: None }
     }
 
     /// True if the region may at times take only a part of its clients: it comes back in steps, or a monitor can find it degraded.

@@ -119,7 +119,7 @@ impl<A: Address> Ranges<A> {
     #[inline]
     pub(crate) fn find(&self, address: A) -> (u32, PlaceId) {
         let (key, low) = address.split();
-        let at = self.block_of(key, self.bucket(address));
+        let at = self.block_of(key, self.slot(address));
         let block = &self.blocks[at];
         // The line of the places is asked for before the keys are searched.
         black_box(block.places[0]);
@@ -138,14 +138,14 @@ impl<A: Address> Ranges<A> {
         (range, block.places[inside])
     }
 
-    /// The blocks that start with the top bits of an address.
+    /// The blocks that begin with the top bits of an address: the first, and the one behind the last.
     #[inline]
-    fn bucket(&self, address: A) -> (usize, usize) {
+    fn slot(&self, address: A) -> (usize, usize) {
         let top = top_bits(address);
         (self.index[top] as usize, self.index[top + 1] as usize)
     }
 
-    /// The last block that starts at or before a key. Blocks before its bucket do, those behind it do not; block 0 starts at address 0.
+    /// The block that a key falls into: those before the slot start before it, those behind start after it, and block 0 starts at address 0.
     #[inline]
     fn block_of(&self, key: A::Key, (from, to): (usize, usize)) -> usize {
         (from + self.firsts[from..to].partition_point(|first| *first <= key)).saturating_sub(1)

@@ -11,6 +11,7 @@ use super::guard::Window;
 use super::monitor::TargetKey;
 use super::network::{self, Family, Others, Trust};
 use super::report::{NodeId, Report};
+use super::score::Scores;
 use super::view::{
     Checks, HealthView, Layout, Measured, PoolHealth, PoolLayout, PoolNote, PoolState, SETTLED, Verdict, pool_health, region_health,
 };
@@ -464,7 +465,7 @@ fn measured(entries: &[Entry], probes: &[Probes], layout: &Layout, id: EndpointI
         verdict: endpoint.checks.combine.judge(&mut verdicts).min(worst_required),
         may_change_at_ms: voting().map(|measured| measured.may_change_at_ms).min().unwrap_or(SETTLED),
         unmeasurable: voting().count() > 0 && voting().all(|measured| measured.unmeasurable),
-        score: voting().filter_map(|measured| measured.score).max(),
+        scores: voting().fold(Scores::NONE, |scores, measured| scores.worse(measured.scores)),
     }
 }
 

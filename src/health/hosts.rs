@@ -232,7 +232,7 @@ mod tests {
             EndpointLayout { seat: Some(seat), ..EndpointLayout::default() }
         };
         let endpoints = vec![EndpointLayout::default(), seat("a", 0), seat("a", 1), seat("b", 0)];
-        let layout = Layout { pools: vec![PoolLayout { endpoints: 0..4, ..PoolLayout::default() }], endpoints };
+        let layout = Layout { pools: vec![PoolLayout { endpoints: 0..4, ..PoolLayout::default() }], endpoints, ..Layout::default() };
         assert_eq!(layout.hosts().len(), 2);
         let mut hosts = Hosts::default();
         hosts.restore(&"a".into(), &addresses(&[1, 2]));

@@ -24,6 +24,8 @@ pub struct Report {
     pub evidence: Evidence,
     /// How long the run took, in milliseconds.
     pub took_ms: u32,
+    /// How many connections, requests or the like the target says it works on.
+    pub active: Option<u32>,
 }
 
 /// How a probe ended.
@@ -97,12 +99,14 @@ impl fmt::Display for Evidence {
 }
 
 impl fmt::Display for Report {
-    /// `HTTP 503 after 12 ms`, `prober fault: too many open files after 0 ms`.
+    /// `HTTP 503 after 12 ms`, `HTTP 200, 41 active after 12 ms`, `prober fault: too many open files after 0 ms`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.outcome == Outcome::ProberFault {
             f.write_str("prober fault: ")?;
         }
-        write!(f, "{} after {} ms", self.evidence, self.took_ms)
+        write!(f, "{}", self.evidence)?;
+        self.active.iter().try_for_each(|active| write!(f, ", {active} active"))?;
+        write!(f, " after {} ms", self.took_ms)
     }
 }
 
@@ -112,9 +116,11 @@ mod tests {
 
     #[test]
     fn reads_as_a_sentence_of_a_log() {
-        let report = Report { outcome: Outcome::Failure, evidence: Evidence::Status(503), took_ms: 12 };
+        let report = Report { outcome: Outcome::Failure, evidence: Evidence::Status(503), took_ms: 12, active: None };
         assert_eq!(report.to_string(), "HTTP 503 after 12 ms");
-        let report = Report { outcome: Outcome::ProberFault, evidence: Evidence::Other("too many open files".into()), took_ms: 0 };
+        assert_eq!(Report { active: Some(41), ..report }.to_string(), "HTTP 503, 41 active after 12 ms");
+        let report =
+            Report { outcome: Outcome::ProberFault, evidence: Evidence::Other("too many open files".into()), took_ms: 0, active: None };
         assert_eq!(report.to_string(), "prober fault: too many open files after 0 ms");
     }
 

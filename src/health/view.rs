@@ -8,6 +8,8 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use super::overflow::PoolOverflow;
+use super::score::Scores;
 use super::{EndpointId, PoolId, Story};
 use judge::standing;
 pub(super) use judge::{pool_health, region_health};
@@ -82,15 +84,15 @@ pub struct Measured {
     pub may_change_at_ms: u64,
     /// For so long only the prober's own faults came that the other family is believed instead (H5).
     pub unmeasurable: bool,
-    /// How long probes take: milliseconds plus one, smoothed; none where that is not kept (see [`PoolLayout::scored`]).
-    pub score: Option<u32>,
+    /// How quick and how busy it is; none where nobody wants to know (see [`PoolLayout::scored`]).
+    pub scores: Scores,
 }
 
 impl Measured {
     /// Up, and nothing is pending.
-    pub const UP: Measured = Measured { verdict: Verdict::Up, may_change_at_ms: SETTLED, unmeasurable: false, score: None };
+    pub const UP: Measured = Measured { verdict: Verdict::Up, may_change_at_ms: SETTLED, unmeasurable: false, scores: Scores::NONE };
     /// Down, and nothing is pending.
-    pub const DOWN: Measured = Measured { verdict: Verdict::Down, may_change_at_ms: SETTLED, unmeasurable: false, score: None };
+    pub const DOWN: Measured = Measured { verdict: Verdict::Down, may_change_at_ms: SETTLED, unmeasurable: false, scores: Scores::NONE };
 }
 
 /// Whether a pool may be chosen.
@@ -153,6 +155,8 @@ pub struct HealthView {
     scores: Box<[u32]>,
     /// By pool; empty where nobody keeps them.
     stories: Arc<[Story]>,
+    /// By pool: what it sheds of its clients; empty where nothing has a capacity.
+    overflow: Box<[PoolOverflow]>,
     /// By endpoint: the address of a host that sits there, with its identity. Empty where no endpoint is given as a host name.
     seats: Box<[Option<(IpAddr, u64)>]>,
 }
@@ -165,8 +169,13 @@ impl HealthView {
             pools: layout.pools.iter().map(|_| PoolHealth::AVAILABLE).collect(),
             up: Bits::all_set(layout.endpoints.len()),
             allowed: Bits::all_set(layout.endpoints.len()),
-            scores: if layout.pools.iter().any(|pool| pool.scored) { vec![0; layout.endpoints.len()].into() } else { Box::default() },
+            scores: if layout.pools.iter().any(|pool| pool.scored.is_some()) {
+                vec![0; layout.endpoints.len()].into()
+            } else {
+                Box::default()
+            },
             stories: Arc::default(),
+            overflow: Box::default(),
             seats: seats(layout),
         };
         let of = |id: EndpointId| measured.get(id.0 as usize).copied().unwrap_or(Measured::UP);
@@ -182,6 +191,24 @@ impl HealthView {
     /// The same, with how each pool came to be what it is.
     pub fn with_stories(self, stories: Arc<[Story]>) -> HealthView {
         HealthView { stories, ..self }
+    }
+
+    /// The same, with what pools shed for lack of capacity ([`Overflow::view`](super::Overflow::view)).
+    pub fn with_overflow(self, overflow: Box<[PoolOverflow]>) -> HealthView {
+        HealthView { overflow, ..self }
+    }
+
+    /// What a pool sheds for lack of capacity.
+    pub fn overflow(&self, id: PoolId) -> PoolOverflow {
+        self.overflow.get(id.0 as usize).copied().unwrap_or(PoolOverflow::NONE)
+    }
+
+    /// The share of its clients that a pool takes just now, of 1024, for people: what it admits while it recovers or is not well, less what
+    /// it sheds.
+    pub fn taken(&self, id: PoolId) -> u16 {
+        let kept = u32::from(ADMIT_ALL - self.overflow(id).shed.min(ADMIT_ALL));
+        // At most `admit`.
+        (u32::from(self.pool(id).admit) * kept / u32::from(ADMIT_ALL)) as u16
     }
 
     /// How a pool came to be what it is, where somebody keeps that.
@@ -218,7 +245,7 @@ impl HealthView {
         self.seats.get(id.0 as usize).copied().flatten()
     }
 
-    /// How long the endpoint's probes take: milliseconds plus one, smoothed; none where nothing is known.
+    /// How slow or how busy the endpoint is, by what its name goes by ([`ScoredBy`](super::score::ScoredBy)); none where nothing is known.
     pub fn endpoint_score(&self, id: EndpointId) -> Option<u32> {
         self.scores.get(id.0 as usize).copied().filter(|score| *score > 0)
     }
@@ -237,8 +264,8 @@ impl HealthView {
                 let (serving, allowed) = standing(layout, pool, endpoint, measured(EndpointId(endpoint)).verdict);
                 self.up.set(endpoint, serving);
                 self.allowed.set(endpoint, allowed);
-                if let Some(score) = self.scores.get_mut(endpoint as usize).filter(|_| pool.scored) {
-                    *score = measured(EndpointId(endpoint)).score.unwrap_or(0);
+                if let Some((score, by)) = self.scores.get_mut(endpoint as usize).zip(pool.scored) {
+                    *score = measured(EndpointId(endpoint)).scores.by(by).unwrap_or(0);
                 }
             }
             let note = notes.get(id.0 as usize).copied().unwrap_or_default();

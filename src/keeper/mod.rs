@@ -2,6 +2,7 @@
 //! It gives out two narrow handles, one for health and one for new worlds; nobody else can change what is answered.
 
 mod hosts;
+mod loads;
 mod memory;
 mod state;
 mod status;
@@ -11,6 +12,7 @@ mod writer;
 
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -20,9 +22,11 @@ use crate::config::compile::Compiled;
 use crate::health::hosts::HostName;
 use crate::health::overrides::{Forced, Selector};
 use crate::health::{NodeId, Report, Resolution, TargetKey};
+use crate::metrics::Registry;
 use crate::snapshot::Shared;
+pub use loads::ToldLoad;
 use state::State;
-pub use status::{HostRow, PoolRow, Status, TargetRow};
+pub use status::{CapacityRow, HostRow, PoolRow, Status, TargetRow};
 pub use tally::Tally;
 
 /// Messages that may wait for the keeper: several reports for every endpoint of a large configuration. When they do not
@@ -41,6 +45,7 @@ enum Message {
     Targets { done: SyncSender<Vec<TargetKey>> },
     Settle { done: SyncSender<()> },
     Force { forced: Forced, done: SyncSender<Result<usize, String>> },
+    Load { told: ToldLoad, done: SyncSender<Result<(), String>> },
     Status { done: SyncSender<Status> },
     Clear { selector: Selector, done: SyncSender<(usize, usize)> },
     Stop,
@@ -64,6 +69,11 @@ impl HealthHandle {
     /// Forces endpoints up, down or to drain; gives back how many are concerned, or why it cannot be. Waits until it is in force.
     pub fn force(&self, forced: Forced) -> Result<usize, String> {
         ask(&self.0, |done| Message::Force { forced, done })?
+    }
+
+    /// Tells the load of a region whose `capacity` says that it is told. It is acted on once a period of the capacity.
+    pub fn load(&self, told: ToldLoad) -> Result<(), String> {
+        ask(&self.0, |done| Message::Load { told, done })?
     }
 
     /// The state of things.
@@ -156,15 +166,17 @@ pub struct Keeper {
 
 impl Keeper {
     /// Publishes a first world, in which nothing is measured yet, and starts the keeper's thread.
-    /// `state_dir` is where overrides and verdicts outlive the process; `ended` is called when the thread has ended, be it in a panic.
+    /// `state_dir` is where overrides and verdicts outlive the process; `registry` is where workers count answers, which are the load of regions; `ended` is called when the thread has ended, be it in a panic.
     pub fn start(
         first: Compiled,
         state_dir: Option<PathBuf>,
         clock: Clock,
+        registry: Arc<Registry>,
         ended: impl FnMut() + Send + 'static,
     ) -> std::io::Result<Keeper> {
         let (messages, inbox) = sync_channel(QUEUE_LIMIT);
-        let state = State::new(first, state_dir, clock.now_ms(), clock.wall_s());
+        let mut state = State::new(first, state_dir, clock.now_ms(), clock.wall_s());
+        state.loads.count_in(registry);
         let (shared, knows_all, knows_hosts) = (state.shared().clone(), state.knows_all(), state.knows_hosts());
         let thread = std::thread::Builder::new().name("keeper".into()).spawn(move || {
             let _at_end = AtEnd(ended);
@@ -233,6 +245,7 @@ fn run(mut state: State, inbox: &Receiver<Message>, clock: &Clock) {
                     state.publish_if_due(clock.now_ms(), true);
                     _ = done.send(forced);
                 }
+                Message::Load { told, done } => _ = done.send(state.told_load(&told, clock.now_ms())),
                 Message::Status { done } => _ = done.send(state.status(clock.now_ms())),
                 Message::Clear { selector, done } => {
                     let cleared = state.clear(&selector, clock.now_ms());

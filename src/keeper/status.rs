@@ -1,13 +1,16 @@
 //! What the keeper tells of the state of things, for people and scripts: plain rows, made on demand.
 //! It never leaves out a region because it is well.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::state::State;
 use super::tally::Tally;
 use crate::health::hosts::Host;
+use crate::health::overflow::Standing;
 use crate::health::overrides::Forced;
-use crate::health::{EndpointId, PoolId, Report, TargetKey};
+use crate::health::view::ADMIT_ALL;
+use crate::health::{EndpointId, PoolId, PoolState, Report, TargetKey};
 
 /// Everything at one moment.
 #[derive(Debug, Clone, Default)]
@@ -18,6 +21,8 @@ pub struct Status {
     pub pools: Vec<PoolRow>,
     /// One row a distinct target.
     pub targets: Vec<TargetRow>,
+    /// One row a capacity.
+    pub capacities: Vec<CapacityRow>,
     /// One row a host name.
     pub hosts: Vec<HostRow>,
     /// In force by hand.
@@ -35,7 +40,8 @@ pub struct PoolRow {
     pub region: String,
     /// `IPv4`, `IPv6`, or `records` for both.
     pub family: String,
-    /// `available`, `down` or `forced down`; `HELD`: measured down, and served because of the guard.
+    /// `available`, `down` or `forced down`; `HELD`: measured down, and served because of the guard. Where names ask for different things
+    /// (`min_healthy`, tiers) the worst, with `for some names`.
     pub state: String,
     /// Seconds in this state.
     pub since_s: u64,
@@ -47,6 +53,23 @@ pub struct PoolRow {
     pub admit_percent: u32,
     /// It is well again and waits for an operator.
     pub waits: bool,
+}
+
+/// One capacity.
+#[derive(Debug, Clone)]
+pub struct CapacityRow {
+    /// `REGION`, or `REGION/SERVICE`.
+    pub region: String,
+    /// The load and its age in seconds; none where it is not known.
+    pub load: Option<(f64, u64)>,
+    /// From here on clients are shed, while others have room.
+    pub soft: f64,
+    /// What is borne at most, while others bear less.
+    pub hard: f64,
+    /// What is borne at present before clients are shed.
+    pub limit: f64,
+    /// The share of its clients that it sheds, in percent.
+    pub shed_percent: f64,
 }
 
 /// One target.
@@ -89,11 +112,11 @@ impl State {
     /// The rows.
     pub(super) fn status(&self, now_ms: u64) -> Status {
         let age_s = |then_ms: u64| now_ms.saturating_sub(then_ms) / 1000;
-        let view = self.book().view();
+        let view = self.book().view().with_overflow(self.loads.view());
         let layout = Arc::clone(self.book().layout());
         let pools = (0..).map(PoolId).zip(&self.book().layout().pools).map(|(id, pool)| {
             let (health, standing) = (view.pool(id), self.book().pool(id));
-            PoolRow {
+            let row = PoolRow {
                 service: pool.key.service.to_string(),
                 region: pool.key.region.to_string(),
                 family: pool.key.addresses.to_string(),
@@ -101,9 +124,10 @@ impl State {
                 since_s: standing.map_or(0, |standing| age_s(standing.since_ms)),
                 up: pool.endpoints.clone().filter(|id| view.endpoint_up(EndpointId(*id))).count(),
                 endpoints: pool.endpoints.clone().filter(|id| !layout.endpoints[*id as usize].is_vacant()).count(),
-                admit_percent: u32::from(health.admit) * 100 / 1024,
+                admit_percent: u32::from(view.taken(id)) * 100 / u32::from(ADMIT_ALL),
                 waits: standing.is_some_and(|standing| standing.waits),
-            }
+            };
+            (health.state, row)
         });
         let targets = self.book().targets().filter_map(|target| {
             let health = self.book().target(target)?;
@@ -122,13 +146,46 @@ impl State {
         });
         Status {
             generation: self.generation(),
-            pools: pools.collect(),
+            pools: merged(pools),
             targets: targets.collect(),
+            capacities: self.loads.standings(now_ms).map(capacity_row).collect(),
             hosts: self.hosts.iter().map(|(name, host)| host_row(name, host, now_ms)).collect(),
             tally: self.tally,
             overrides: self.overrides().iter().cloned().collect(),
         }
     }
+}
+
+/// One row for each (service, region, family) that the operator wrote: names that judge their regions together have pools of their own for them.
+fn merged(pools: impl Iterator<Item = (PoolState, PoolRow)>) -> Vec<PoolRow> {
+    let mut merged: Vec<(PoolState, PoolRow)> = Vec::new();
+    let mut places: BTreeMap<(String, String, String), usize> = BTreeMap::new();
+    for (state, row) in pools {
+        let place = *places.entry((row.service.clone(), row.region.clone(), row.family.clone())).or_insert(merged.len());
+        match merged.get_mut(place) {
+            None => merged.push((state, row)),
+            Some((known_state, known)) if *known_state == state && known.state == row.state => {
+                known.admit_percent = known.admit_percent.min(row.admit_percent);
+                known.since_s = known.since_s.max(row.since_s);
+                known.waits |= row.waits;
+            }
+            Some(known) => {
+                let worse = if state > known.0 { (state, row) } else { known.clone() };
+                let text = worse.1.state.trim_end_matches(FOR_SOME).to_owned() + FOR_SOME;
+                *known = (worse.0, PoolRow { state: text, ..worse.1 });
+            }
+        }
+    }
+    merged.into_iter().map(|(_, row)| row).collect()
+}
+
+/// What is said of a state that only some names see.
+const FOR_SOME: &str = " for some names";
+
+fn capacity_row(standing: Standing) -> CapacityRow {
+    let Standing { key, load, soft, hard, limit, shed } = standing;
+    let load = load.map(|(load, age_ms)| (load, age_ms / 1000));
+    CapacityRow { region: key.to_string(), load, soft, hard, limit, shed_percent: f64::from(shed) * 100.0 / f64::from(ADMIT_ALL) }
 }
 
 /// When a target is probed again at the latest: jitter only shortens the gap (BEHAVIOUR H2).
@@ -147,5 +204,36 @@ fn host_row(name: &str, host: &Host, now_ms: u64) -> HostRow {
         age_s: age_ms.map(|age_ms| age_ms / 1000),
         next_s,
         error: host.last.as_ref().and_then(|(_, last)| last.error.as_deref()).unwrap_or_default().to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(region: &str, state: PoolState, since_s: u64) -> (PoolState, PoolRow) {
+        let (service, family) = ("web".to_owned(), "IPv4".to_owned());
+        let row = PoolRow {
+            service,
+            region: region.to_owned(),
+            family,
+            state: state.to_string(),
+            since_s,
+            up: 1,
+            endpoints: 2,
+            admit_percent: 100,
+            waits: false,
+        };
+        (state, row)
+    }
+
+    #[test]
+    fn pools_of_one_region_are_one_row_with_the_worst_state_where_they_differ() {
+        use PoolState::{Available, Down};
+        let rows = [row("a", Available, 5), row("b", Available, 5), row("a", Available, 9), row("b", Down, 3), row("b", Available, 5)];
+        let rows: Vec<(String, String, u64)> =
+            merged(rows.into_iter()).into_iter().map(|row| (row.region, row.state, row.since_s)).collect();
+        let told = |region: &str, state: &str, since_s| (region.to_owned(), state.to_owned(), since_s);
+        assert_eq!(rows, [told("a", "available", 9), told("b", "down for some names", 3)]);
     }
 }

@@ -14,6 +14,8 @@ pub struct Tally {
     pub holds: u64,
     /// Targets that were suppressed for flapping.
     pub suppressions: u64,
+    /// Steps in which a region with a capacity began to shed another share of its clients.
+    pub shed_changes: u64,
     /// Overrides that were put in force by hand.
     pub forced: u64,
 }

@@ -121,6 +121,11 @@ impl HttpProbe {
         if !is_wanted {
             return (Outcome::Failure, Evidence::Status(status));
         }
+        if let Some(pointer) = &self.content.active {
+            let active = self.content.active(body);
+            steps.assert(pointer, Outcome::Success, || active.map_or("no number".to_owned(), |active| format!("{active} active")));
+            active.into_iter().for_each(|active| steps.works_on(active));
+        }
         if let Some(wanted) = &self.content.body {
             let holds = match (wanted, &self.pattern) {
                 (Body::Matches(_), Some(pattern)) => pattern.is_match(body),

@@ -54,6 +54,6 @@ pub fn run_once(targets: &[TargetKey], clock: &Clock) -> io::Result<Vec<Run>> {
 
 /// A probe that panicked: ours to mend, and no word about the target.
 fn broken(why: &str) -> Run {
-    let report = Report { outcome: Outcome::ProberFault, evidence: Evidence::Other(Evidence::text(why)), took_ms: 0 };
+    let report = Report { outcome: Outcome::ProberFault, evidence: Evidence::Other(Evidence::text(why)), took_ms: 0, active: None };
     Run { report, record: Record::default() }
 }

@@ -34,7 +34,7 @@ impl Probe {
         let found = self.run(number, Duration::from_millis(u64::from(monitor.timeout_ms)), steps).await;
         let took_ms = u32::try_from(clock.now_ms().saturating_sub(began_ms)).unwrap_or(u32::MAX);
         let (outcome, evidence) = judged(monitor, found, took_ms);
-        Report { outcome, evidence, took_ms }
+        Report { outcome, evidence, took_ms, active: steps.active() }
     }
 
     /// Runs once, for at most `timeout`; what it found is not yet held against `slow_ms` and `invert`.

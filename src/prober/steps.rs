@@ -1,5 +1,6 @@
 //! The steps of one run of a probe, for `meridian probe`: how long each took, where it stopped, and what was asked of the answer.
-//! It only listens: the bulk of all probes runs with [`Steps::off`], by the same code, and comes to the same verdict.
+//! It only listens: the bulk of all probes runs with [`Steps::off`], by the same code, and comes to the same verdict. What a target says of its
+//! work is heard in both cases.
 
 use std::fmt;
 
@@ -63,7 +64,10 @@ pub struct Record {
 }
 
 /// The listener.
-pub(super) struct Steps(Option<Recorder>);
+pub(super) struct Steps {
+    recorder: Option<Recorder>,
+    active: Option<u32>,
+}
 
 struct Recorder {
     clock: Clock,
@@ -74,17 +78,17 @@ struct Recorder {
 impl Steps {
     /// Nobody wants to know.
     pub(super) fn off() -> Steps {
-        Steps(None)
+        Steps { recorder: None, active: None }
     }
 
     /// Everything is kept.
     pub(super) fn kept(clock: &Clock) -> Steps {
-        Steps(Some(Recorder { clock: clock.clone(), current: None, record: Record::default() }))
+        Steps { recorder: Some(Recorder { clock: clock.clone(), current: None, record: Record::default() }), active: None }
     }
 
     /// The phase before is done, this one begins.
     pub(super) fn enter(&mut self, phase: Phase) {
-        if let Some(recorder) = &mut self.0 {
+        if let Some(recorder) = &mut self.recorder {
             recorder.end();
             recorder.current = Some((phase, recorder.clock.now_us()));
         }
@@ -92,21 +96,31 @@ impl Steps {
 
     /// The last phase is done.
     pub(super) fn finish(&mut self) {
-        if let Some(recorder) = &mut self.0 {
+        if let Some(recorder) = &mut self.recorder {
             recorder.end();
         }
     }
 
     /// Something was asked of the answer. The texts are made only where they are kept.
     pub(super) fn assert(&mut self, what: &str, outcome: Outcome, found: impl FnOnce() -> String) {
-        if let Some(recorder) = &mut self.0 {
+        if let Some(recorder) = &mut self.recorder {
             recorder.record.assertions.push(Assertion { what: what.to_owned(), outcome, found: found() });
         }
     }
 
+    /// The target says how much it works on.
+    pub(super) fn works_on(&mut self, active: u32) {
+        self.active = Some(active);
+    }
+
+    /// How much the target says it works on.
+    pub(super) fn active(&self) -> Option<u32> {
+        self.active
+    }
+
     /// What was kept.
     pub(super) fn into_record(self) -> Record {
-        self.0.map_or_else(Record::default, |recorder| {
+        self.recorder.map_or_else(Record::default, |recorder| {
             let stopped = recorder.current.map(|(phase, start_us)| (phase, recorder.clock.now_us().saturating_sub(start_us)));
             Record { stopped, ..recorder.record }
         })

@@ -187,7 +187,7 @@ async fn a_server_that_dies_goes_down_in_the_book_and_comes_back() {
     let target = often(port, http(None));
     let pool = PoolLayout { endpoints: 0..1, ..PoolLayout::default() };
     let endpoint = EndpointLayout::probed_by(Some(target.clone()));
-    let mut book = HealthBook::new(Arc::new(Layout { pools: vec![pool], endpoints: vec![endpoint] }), 0);
+    let mut book = HealthBook::new(Arc::new(Layout { pools: vec![pool], endpoints: vec![endpoint], ..Layout::default() }), 0);
     let (_prober, mut reports) = start(std::slice::from_ref(&target));
     let mut wait_for = async |wanted: Verdict| {
         while book.target(&target).is_some_and(|health| health.verdict != wanted) {

@@ -1,19 +1,23 @@
 //! The decision: which region and which endpoints a client gets now, from its ranking and the health of this moment.
 //! Every transport, `explain` and the tests come through [`decide`]; it allocates nothing, and tells its steps to a [`Trace`].
 
+mod choice;
+mod overflow;
 mod reason;
 mod rest;
 
 use std::net::IpAddr;
 
+use choice::{Choice, Next, PassedOver};
+pub use overflow::Full;
 pub use reason::Reason;
 
 use super::balance::{Pick, Positions, Turns};
-use super::hash::{Rendezvous, mix};
+use super::hash::mix;
 use super::plan::{Entry, Ranking, Why};
 use super::{Candidate, Endpoint, Fallback, FamilySteering, OnAllDown, ShareSpec, Steering};
 use crate::geo::{Family, Kind, Leaf, PlaceId, PlaceTable};
-use crate::health::view::{ADMIT_ALL, SETTLED};
+use crate::health::view::SETTLED;
 use crate::health::{HealthView, PoolHealth, PoolState};
 
 /// What a decision is made from.
@@ -171,6 +175,8 @@ pub enum Considered {
     Out(PoolHealth),
     /// It takes only some of its clients just now, and not this one.
     NotAdmitted,
+    /// It takes only some of its clients for lack of capacity, and not this one.
+    Full(Full),
     /// It was in the choice.
     Offered,
 }
@@ -205,6 +211,8 @@ struct Seen {
     place: PlaceId,
     /// Hash of its network.
     client: u64,
+    /// As what its network is looked up: IPv4 also where that stands inside IPv6.
+    family: Family,
     scope: u8,
 }
 
@@ -225,7 +233,8 @@ fn decided<'w, T: Trace>(question: &Question<'w>, (leaf, place, hashed): Located
     trace.hashed(hashed.0, floor_length(question.hash_floor, hashed.0, hashed.1));
     let client = client_hash(question, hashed);
     let scope = scope(question.family, question.hash_floor, question.client.address, leaf);
-    let seen = Seen { place, client, scope };
+    let family = if hashed.0.is_ipv4() || hashed.1.shift > 0 { Family::V4 } else { Family::V6 };
+    let seen = Seen { place, client, family, scope };
     if question.steering.trickle > 0
         && let Some(decision) = rest::trickled(question, &seen, trace)
     {
@@ -243,7 +252,10 @@ fn decided<'w, T: Trace>(question: &Question<'w>, (leaf, place, hashed): Located
 /// The decision by one standard, if anyone meets it.
 #[inline(always)]
 fn at<'w, T: Trace>(question: &Question<'w>, seen: &Seen, standard: Standard, trace: &mut T) -> Option<Decision<'w>> {
-    let choice = choose(question, seen, standard, trace);
+    let choice = match question.family.plan.harms() {
+        None => choose(question, seen, standard, trace),
+        Some(harms) => overflow::choose(question, seen, harms, standard, trace),
+    };
     answered(question, seen, &choice, standard, trace)
 }
 
@@ -288,7 +300,7 @@ fn choose<T: Trace>(question: &Question<'_>, seen: &Seen, standard: Standard, tr
     let mut choice = Choice::new(sharer(question, seen));
     let ranking = question.family.plan.ranking(seen.place);
     for entry in ranking.head() {
-        if choice.consider(question, *entry, client, standard, trace) == Next::Complete {
+        if choice.consider(question, *entry, client, standard, None, trace) == Next::Complete {
             return choice;
         }
     }
@@ -305,7 +317,7 @@ fn behind<T: Trace>(
     standard: Standard,
     trace: &mut T,
 ) -> Choice {
-    _ = ranking.tail().any(|entry| choice.consider(question, entry, client, standard, trace) == Next::Complete);
+    _ = ranking.tail().any(|entry| choice.consider(question, entry, client, standard, None, trace) == Next::Complete);
     choice
 }
 
@@ -313,72 +325,6 @@ fn behind<T: Trace>(
 #[inline]
 fn sharer(question: &Question<'_>, seen: &Seen) -> u64 {
     if question.steering.share == ShareSpec::Random { question.seed } else { seen.client }
-}
-
-/// A choice while regions are considered, best first.
-struct Choice {
-    band: Rendezvous<Entry>,
-    /// Of the region that was offered last.
-    band_id: u16,
-    offered: u32,
-    /// Nobody admits this client: the first that is up takes it all the same.
-    first_up: Option<Entry>,
-    passed_over: bool,
-    may_change_at_ms: u64,
-}
-
-/// Whether later regions can still matter.
-#[derive(PartialEq, Eq)]
-enum Next {
-    Continue,
-    Complete,
-}
-
-impl Choice {
-    #[inline]
-    fn new(sharer: u64) -> Choice {
-        Choice { band: Rendezvous::new(sharer), band_id: 0, offered: 0, first_up: None, passed_over: false, may_change_at_ms: SETTLED }
-    }
-
-    #[inline]
-    fn entry(&self) -> Option<Entry> {
-        self.band.best().or(self.first_up)
-    }
-
-    // Inlined whatever the compiler thinks of it: a choice then lives in registers.
-    #[inline(always)]
-    fn consider<T: Trace>(&mut self, question: &Question<'_>, entry: Entry, client: u64, standard: Standard, trace: &mut T) -> Next {
-        if self.offered > 0 && entry.band != self.band_id {
-            return Next::Complete;
-        }
-        let candidate = &question.family.candidates[usize::from(entry.candidate)];
-        let health = question.health.pool(candidate.pool);
-        self.may_change_at_ms = self.may_change_at_ms.min(health.may_change_at_ms);
-        let considered = match () {
-            () if !standard.is_met(health) => Considered::Out(health),
-            () if !admits(health, candidate, client) => Considered::NotAdmitted,
-            () => Considered::Offered,
-        };
-        trace.considered(entry, considered);
-        match considered {
-            Considered::Offered => {
-                self.band.offer(candidate.identity, candidate.share, entry);
-                self.band_id = entry.band;
-                self.offered += 1;
-            }
-            Considered::NotAdmitted => {
-                self.passed_over = true;
-                self.first_up = self.first_up.or(Some(entry));
-            }
-            Considered::Out(_) => self.passed_over = true,
-        }
-        Next::Continue
-    }
-}
-
-/// A region takes a client only if a hash of both, other than the one of `share`, is under its admit.
-fn admits(health: PoolHealth, candidate: &Candidate, client: u64) -> bool {
-    health.admit >= ADMIT_ALL || mix(client, candidate.identity) % u64::from(ADMIT_ALL) < u64::from(health.admit)
 }
 
 /// The endpoints of the chosen region that may be answered, rotated by the balance.
@@ -420,7 +366,8 @@ fn reason(choice: &Choice, why: Why, standard: Standard) -> Reason {
     match (standard, choice.passed_over, choice.offered > 1, why) {
         (Standard::AnyUp | Standard::Allowed, ..) => Reason::FailOpen,
         (Standard::LastGood, ..) => Reason::LastGood,
-        (_, true, ..) => Reason::Failover,
+        (_, PassedOver::Full, ..) => Reason::Overflow,
+        (_, PassedOver::Out, ..) => Reason::Failover,
         (_, _, true, _) => Reason::Shared,
         (_, _, _, Why::Pinned) => Reason::Pinned,
         (_, _, _, Why::Preferred(_) | Why::Inside(_) | Why::Outside(_)) => Reason::Rule,

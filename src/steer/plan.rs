@@ -1,7 +1,9 @@
 //! Plans: a steering compiled to two arrays over the place table, place -> ranking and range -> scope length.
 //! Everything that depends on the client's network only is worked out here, at load; health never enters, so a failover changes no scope.
 
+mod harm;
 mod head;
+mod rankings;
 mod tail;
 #[cfg(test)]
 mod tests;
@@ -16,7 +18,9 @@ use super::order::OrderSpec;
 use super::order::latency::Latencies;
 use super::rule::Rule;
 use crate::geo::{Leaf, PlaceId, PlaceTable, Point, RegionId};
-use head::{Ingredients, PlaceReader, Ranker};
+pub use harm::Harms;
+use head::PlaceReader;
+use rankings::Rankings;
 use tail::{Tail, Tails};
 
 /// Whole bands are ranked, best first, until this many regions are (BEHAVIOUR G4); the rest follow as listed.
@@ -45,6 +49,8 @@ pub struct PlanKey {
     pub spread_m: u32,
     /// Whether the client's own network may enter the answer beside its ranking (sticky, share by hash).
     pub hashes_clients: bool,
+    /// Whether a region may shed clients for lack of capacity, those first who are least worse off elsewhere.
+    pub sheds: bool,
 }
 
 /// Why a region stands where it stands in a ranking.
@@ -110,6 +116,8 @@ pub struct Plan {
     scopes: Box<[u8]>,
     ranks_by_place: bool,
     has_shared_bands: bool,
+    /// Who leaves a region first that sheds clients; none where no region does.
+    harms: Option<Box<Harms>>,
 }
 
 /// Why a key cannot be compiled.
@@ -132,37 +140,35 @@ impl Plan {
     /// Compiles a key over its table. The same inputs give the same plan, bit for bit.
     pub fn compile(key: &PlanKey, table: &PlaceTable) -> Result<Plan, PlanTooLarge> {
         let tails = Tails::of(key);
-        let (mut places, mut ranker, mut rankings) = (PlaceReader::new(key), Ranker::new(key), Rankings::default());
-        let mut ranked: HashMap<Ingredients, u32> = HashMap::new();
+        let (mut places, mut clients, mut known) = (PlaceReader::new(key), Vec::new(), HashMap::new());
         let mut by_place = Vec::with_capacity(table.place_count());
         for place in table.places() {
-            let ingredients = places.read(&place);
-            let rank = |client: &Ingredients| {
-                let head = ranker.head(client, places.measured(client));
-                let tail = tails.after(client.rule, &head);
-                rankings.number(head, tail)
-            };
-            by_place.push(*ranked.entry(ingredients).or_insert_with_key(rank));
-            if rankings.entries.len() > MAX_ENTRIES {
-                return Err(PlanTooLarge);
-            }
+            let client = places.read(&place);
+            by_place.push(*known.entry(client).or_insert_with(|| {
+                clients.push(client);
+                clients.len() as u32 - 1
+            }));
         }
+        let (mut rankings, by_client) = Rankings::of(key, &places, &tails, &clients)?;
+        by_place.iter_mut().for_each(|client| *client = by_client[*client as usize]);
         let orders = rankings.distinct_orders();
         // An answer that is the same for every client has scope 0 (BEHAVIOUR S4), and whether the peer stands in for one does not matter.
         let ranks_by_place = orders.iter().any(|order| *order > 0);
         let tells_clients_apart = key.hashes_clients || ranks_by_place;
         let scope_key = |place: PlaceId| (orders[by_place[place.0 as usize] as usize], table.kind(place));
         let scopes = if tells_clients_apart { table.scopes(scope_key) } else { Box::default() };
-        let has_shared_bands = rankings.interned.keys().any(|ranking| ranking.head.windows(2).any(|pair| pair[0].band == pair[1].band));
+        let (has_shared_bands, starts, buckets) = (rankings.have_shared_bands(), rankings.starts(), std::mem::take(&mut rankings.buckets));
+        let harms = key.sheds.then(|| Box::new(Harms::weighed(key, table, &by_place, &rankings.entries, &starts, buckets)));
         Ok(Plan {
             entries: rankings.entries.into(),
-            starts: rankings.starts.into(),
+            starts,
             tail_of: rankings.tail_of.into(),
             tails: tails.list.into(),
             by_place: by_place.into(),
             scopes,
             ranks_by_place,
             has_shared_bands,
+            harms,
         })
     }
 
@@ -202,56 +208,18 @@ impl Plan {
         self.has_shared_bands
     }
 
+    /// Who leaves a region first that sheds clients; none where no region of the name has a capacity.
+    #[inline]
+    pub fn harms(&self) -> Option<&Harms> {
+        self.harms.as_deref()
+    }
+
     /// Memory that the plan holds, in octets.
     pub fn memory_bytes(&self) -> usize {
         let tails: usize = self.tails.iter().map(Tail::memory_bytes).sum();
         let rankings = size_of_val(&*self.entries) + size_of_val(&*self.starts) + size_of_val(&*self.tail_of);
-        rankings + tails + size_of_val(&*self.by_place) + size_of_val(&*self.scopes)
-    }
-}
-
-/// A ranking while it is interned: its head, and which tail follows.
-#[derive(Debug, PartialEq, Eq, Hash)]
-struct Interned {
-    head: Vec<Entry>,
-    tail: u16,
-}
-
-/// The distinct rankings while they are collected.
-struct Rankings {
-    interned: HashMap<Interned, u32>,
-    entries: Vec<Entry>,
-    starts: Vec<u32>,
-    tail_of: Vec<u16>,
-}
-
-impl Default for Rankings {
-    fn default() -> Rankings {
-        Rankings { interned: HashMap::new(), entries: Vec::new(), starts: vec![0], tail_of: Vec::new() }
-    }
-}
-
-impl Rankings {
-    /// The number of an equal ranking, or a new one.
-    fn number(&mut self, head: Vec<Entry>, tail: u16) -> u32 {
-        *self.interned.entry(Interned { head, tail }).or_insert_with_key(|ranking| {
-            self.entries.extend_from_slice(&ranking.head);
-            self.starts.push(self.entries.len() as u32);
-            self.tail_of.push(ranking.tail);
-            self.tail_of.len() as u32 - 1
-        })
-    }
-
-    /// For each ranking a number that is equal where candidates and bands are, whatever put them there: what a scope must hold constant.
-    fn distinct_orders(&self) -> Vec<u32> {
-        let mut known: HashMap<(Vec<(u16, u16)>, u16), u32> = HashMap::new();
-        let heads = self.starts.windows(2).map(|ends| &self.entries[ends[0] as usize..ends[1] as usize]);
-        let number = |(head, tail): (&[Entry], &u16)| {
-            let bands = head.iter().map(|entry| (entry.candidate, entry.band)).collect();
-            let next = known.len() as u32;
-            *known.entry((bands, *tail)).or_insert(next)
-        };
-        heads.zip(&self.tail_of).map(number).collect()
+        let harms = self.harms.as_deref().map_or(0, Harms::memory_bytes);
+        rankings + tails + harms + size_of_val(&*self.by_place) + size_of_val(&*self.scopes)
     }
 }
 
@@ -277,6 +245,11 @@ impl<'p> Ranking<'p> {
         let next_band = head.last().map_or(0, |entry| entry.band + 1);
         let behind = self.tail_of_plan().order.iter().filter(move |candidate| head.iter().all(|entry| entry.candidate != **candidate));
         (next_band..).zip(behind).map(|(band, candidate)| Entry { candidate: *candidate, band, why: Why::Listed })
+    }
+
+    /// Where the head begins in the list of all heads, which [`Harms`] speaks of.
+    pub fn first_entry(self) -> usize {
+        self.plan.starts[self.id as usize] as usize
     }
 
     /// All of it, best first.

@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 
+use super::capacity::capacity;
 use super::monitors::{self, Required};
 use super::records::region_records;
 use super::{state, weight};
@@ -19,7 +20,7 @@ use crate::steer::balance::MAX_ENDPOINTS;
 const WANTED: &str = "an IP address, a host name, or a map such as `{address: 192.0.2.10, weight: 2}`";
 
 /// Keys of a service in a region.
-const KEYS: [&str; 8] = ["endpoints", "records", "monitor", "combine", "requires", "failback", "ramp", "degraded_admit"];
+const KEYS: [&str; 9] = ["endpoints", "records", "monitor", "combine", "requires", "failback", "ramp", "degraded_admit", "capacity"];
 
 /// One service of a region. The short form is its endpoints alone.
 pub(super) fn offer(service: ServiceId, field: &Field<'_>, out: &mut Diagnostics) -> (Offer, Vec<Required>) {
@@ -29,6 +30,7 @@ pub(super) fn offer(service: ServiceId, field: &Field<'_>, out: &mut Diagnostics
         Value::Map(_) => {
             let Some(fields) = field.fields("a map with `endpoints` and `monitor`", &KEYS, out) else { return (offer, required) };
             required = monitors::settings(&fields, &mut offer, out);
+            offer.capacity = fields.get("capacity").and_then(|field| capacity(&field, out));
             offer.records = fields.get("records").map(|field| region_records(&field, out)).unwrap_or_default();
             if fields.get("endpoints").is_none() && fields.get("records").is_some() {
                 return (offer, required);

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 
+use super::capacity::capacity;
 use super::endpoints::offer;
 use super::monitors::{NamedChecks, Required, required};
 use super::networks::point;
@@ -11,7 +12,7 @@ use crate::config::model::{Offer, Region, ServiceId};
 use crate::config::spec::{Field, Fields, Key, Node, shortened};
 use crate::diag::{Diagnostics, Mark};
 use crate::geo::{Point, RegionId};
-use crate::health::{Override, Request};
+use crate::health::{Capacity, Override, Request};
 use crate::name::Name;
 use crate::steer::Weight;
 use crate::wire::rtype;
@@ -23,7 +24,7 @@ pub(super) const MAX_REGIONS: usize = 1024;
 const MAX_SERVICES: usize = 65_535;
 
 /// Keys of a region.
-const KEYS: [&str; 5] = ["location", "weight", "state", "requires", "services"];
+const KEYS: [&str; 6] = ["location", "weight", "state", "capacity", "requires", "services"];
 
 /// All regions and services while the files are read.
 #[derive(Debug, Default)]
@@ -45,6 +46,7 @@ struct Draft {
     location: Option<Point>,
     weight: Weight,
     state: Option<Override>,
+    capacity: Option<Capacity>,
     offers: Vec<Offer>,
     /// The checks that each of them requires, and those that the region requires for all of them.
     required: Vec<Vec<Required>>,
@@ -92,8 +94,8 @@ impl Regions {
     /// The regions, unless one was faulty, and the names of all services.
     pub(in crate::config) fn into_parts(self) -> (Option<Vec<Region>>, Vec<String>) {
         let finished = |draft: Draft| {
-            let Draft { name, location, weight, state, offers, .. } = draft;
-            Some(Region { name, location: location?, weight, state, offers })
+            let Draft { name, location, weight, state, capacity, offers, .. } = draft;
+            Some(Region { name, location: location?, weight, state, capacity, offers })
         };
         (self.drafts.into_iter().map(finished).collect(), self.services)
     }
@@ -206,6 +208,7 @@ impl Regions {
             location: None,
             weight: Weight::ONE,
             state: None,
+            capacity: None,
             offers: Vec::new(),
             required: Vec::new(),
             required_by_all: Vec::new(),
@@ -215,6 +218,7 @@ impl Regions {
         draft.location = location(&fields, key, out);
         draft.weight = fields.get("weight").and_then(|field| weight(&field, out)).unwrap_or(Weight::ONE);
         draft.state = fields.get("state").and_then(|field| state(&field, out));
+        draft.capacity = fields.get("capacity").and_then(|field| capacity(&field, out));
         draft.required_by_all = fields.get("requires").map(|field| required(&field, out)).unwrap_or_default();
         let Some(services) = fields.get("services") else {
             let text = format!("region `{}` offers no services", key.text);

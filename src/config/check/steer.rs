@@ -7,11 +7,11 @@ use super::all_down::{check_fenced_records, check_fences, on_all_down};
 use super::latencies::metres_from_text;
 use super::rules::{Candidates, known_region, rules};
 use super::{Areas, MAX_TTL_S, Regions, weight};
-use crate::config::model::{Endpoint, ServiceId, Steer};
+use crate::config::model::{Endpoint, Offer, ServiceId, Steer};
 use crate::config::spec::{Field, Fields, Value};
 use crate::diag::{Diagnostics, Mark};
 use crate::geo::{Family, RegionId};
-use crate::health::MinHealthy;
+use crate::health::{MinHealthy, Request};
 use crate::name::Name;
 use crate::steer::balance::{BalanceSpec, MAX_ENDPOINTS};
 use crate::steer::order::OrderSpec;
@@ -294,6 +294,10 @@ fn balance(
     let default = defaults.into_iter().find(|balance| *balance == BalanceSpec::Weighted).unwrap_or_default();
     let Some(field) = field else { return default };
     let Some(balance) = field.typed(out) else { return default };
+    if balance == BalanceSpec::LeastConnections && !candidates.iter().filter_map(|id| regions.offer(*id, service?)).any(tells_active) {
+        let hint = "add `active: /POINTER` to an `http` monitor of the service; the number there is what counts";
+        out.warning_hint(field.mark(), "`least-connections`, and no probe tells how much an endpoint works on: all are alike", hint);
+    }
     let probes = |id: &RegionId| service.and_then(|service| regions.offer(*id, service)).is_some_and(|offer| !offer.monitors.is_empty());
     if balance == BalanceSpec::LeastResponseTime && !candidates.iter().any(probes) {
         let hint = "add a `monitor` to the service in the region files; its probes are what is timed";
@@ -305,6 +309,11 @@ fn balance(
         out.error_hint(field.mark(), text, "write `balance: weighted`, or remove the weights of the endpoints");
     }
     balance
+}
+
+/// Whether a monitor of the service asks endpoints how much they work on.
+fn tells_active(offer: &Offer) -> bool {
+    offer.monitors.iter().any(|monitor| matches!(&monitor.request, Request::Http(request) if request.content.active.is_some()))
 }
 
 /// `answers:`; `balance: all` answers as many as there may be.

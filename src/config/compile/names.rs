@@ -76,7 +76,7 @@ fn family_steering(
     pools: &mut Pools,
     plans: &mut Plans<'_>,
 ) -> Result<Option<FamilySteering>, PlanTooLarge> {
-    let (mut candidates, mut ranked, mut can_admit_less, mut tiers) = (Vec::new(), Vec::new(), false, Vec::new());
+    let (mut candidates, mut ranked, mut can_admit_less, mut sheds, mut tiers) = (Vec::new(), Vec::new(), false, false, Vec::new());
     let rtype = match asked {
         Asked::Addresses(_) => None,
         Asked::Records(rtype) => Some(rtype),
@@ -93,6 +93,7 @@ fn family_steering(
         let (service, min_healthy) = (steer.service, steer.min_healthy);
         let key = PoolKey { service, region: *region_id, family: asked.family(), min_healthy, families: steer.families, group };
         let Some((pool, endpoints)) = pools.pool(model, region, offer, key) else { continue };
+        sheds |= pools.capacities.enter(model, (steer, *region_id, offer), pool, *weight == Weight::ZERO);
         let service = &model.services[usize::from(steer.service.0)];
         candidates.push(Candidate {
             region: *region_id,
@@ -111,7 +112,7 @@ fn family_steering(
         return Ok(None);
     }
     pools.judge_together(&candidates, &tiers, steer);
-    let (plan, hashes_clients) = plan(steer, asked, Ranked { candidates: ranked, tiers, can_admit_less }, plans)?;
+    let (plan, hashes_clients) = plan(steer, asked, Ranked { candidates: ranked, tiers, can_admit_less, sheds }, plans)?;
     let fallback = fallback(model, steer, asked, pools, plans)?.map(Box::new);
     Ok(Some(FamilySteering { plan, candidates, hashes_clients, fallback }))
 }
@@ -143,14 +144,16 @@ struct Ranked {
     candidates: Vec<(RegionId, geo::Point, Weight)>,
     tiers: Vec<u16>,
     can_admit_less: bool,
+    /// Any region has a capacity.
+    sheds: bool,
 }
 
-/// The plan, and whether anything hashes clients: `balance`, `trickle`, a region that may take a part of its clients only, or a band of several
-/// that is shared by hash (BEHAVIOUR S5).
+/// The plan, and whether anything hashes clients: `balance`, `trickle`, a region that may take a part of its clients only, be it for its capacity,
+/// or a band of several that is shared by hash (BEHAVIOUR S5).
 fn plan(steer: &Steer, asked: Asked, ranked: Ranked, plans: &mut Plans<'_>) -> Result<(Arc<Plan>, bool), PlanTooLarge> {
-    let Ranked { candidates, tiers, can_admit_less } = ranked;
+    let Ranked { candidates, tiers, can_admit_less, sheds } = ranked;
     let trickles = steer.trickle > 0 && steer.share == ShareSpec::Hash;
-    let hashes_endpoints = steer.balance.policy().hashes_client() || can_admit_less || trickles;
+    let hashes_endpoints = steer.balance.policy().hashes_client() || can_admit_less || sheds || trickles;
     let geo = plans.table.generation();
     let key = PlanKey {
         geo,
@@ -161,6 +164,7 @@ fn plan(steer: &Steer, asked: Asked, ranked: Ranked, plans: &mut Plans<'_>) -> R
         latencies: plans.latencies.clone().filter(|_| steer.order == OrderSpec::Latency),
         spread_m: steer.spread_m,
         hashes_clients: hashes_endpoints,
+        sheds,
     };
     let plan = plans.plan(&key)?;
     let shares_by_hash = steer.share == ShareSpec::Hash && plan.has_shared_bands();

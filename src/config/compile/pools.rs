@@ -6,11 +6,11 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use super::PoolName;
+use super::capacities::Capacities;
 use crate::config::model::{At, Endpoint, Model, Offer, Region, ServiceId, Steer};
 use crate::geo::{Family, RegionId};
 use crate::health::hosts::MAX_HOST_ADDRESSES;
 use crate::health::{Addresses, Checks, EndpointId, EndpointLayout, Layout, MinHealthy, PoolId, PoolKey as PoolNames, PoolLayout, Seat};
-use crate::steer::balance::BalanceSpec;
 use crate::steer::hash::identity;
 use crate::steer::{self, Candidate, Families, OnAllDown};
 use crate::zone::rrset::Rrset;
@@ -32,17 +32,12 @@ pub(super) struct PoolKey {
 /// For records those regions are judged together that have the type.
 pub(super) fn group(model: &Model, steer: &Steer, rtype: Option<u16>) -> u64 {
     let remembers = steer.on_all_down == OnAllDown::LastGood;
-    let scored = is_scored(steer);
-    if steer.tiers.is_empty() && !remembers && !scored {
+    let scored = steer.balance.policy().scored_by();
+    if steer.tiers.is_empty() && !remembers && scored.is_none() {
         return 0;
     }
     let names: Vec<&str> = steer.regions.iter().map(|id| model.regions[usize::from(id.0)].name.as_str()).collect();
-    identity(&[format!("{names:?} {:?} {remembers} {scored} {rtype:?}", steer.tiers).as_bytes()]).max(1)
-}
-
-/// Whether the balance of a name wants to know how quickly endpoints answer.
-fn is_scored(steer: &Steer) -> bool {
-    steer.balance == BalanceSpec::LeastResponseTime
+    identity(&[format!("{names:?} {:?} {remembers} {scored:?} {rtype:?}", steer.tiers).as_bytes()]).max(1)
 }
 
 /// Pools and endpoints under dense ids.
@@ -51,6 +46,7 @@ pub(super) struct Pools {
     pub(super) layout: Layout,
     pub(super) names: Vec<PoolName>,
     known: HashMap<PoolKey, (PoolId, Arc<[steer::Endpoint]>)>,
+    pub(super) capacities: Capacities,
     pub(super) turn_slots: u32,
     /// See [`Pools::keep_records`].
     pub(super) records: Vec<Box<[Rrset]>>,
@@ -113,7 +109,7 @@ impl Pools {
             group,
             tier: Arc::default(),
             mates: Arc::default(),
-            scored: false,
+            scored: None,
             guard: model.server.guard,
             degraded_admit: offer.degraded_admit,
             recovery: offer.recovery,
@@ -167,7 +163,7 @@ impl Pools {
         for (at, id) in all.iter().enumerate() {
             let is_mate = |other: &usize| tiers.get(*other) == tiers.get(at);
             let pool = &mut self.layout.pools[id.0 as usize];
-            pool.scored = is_scored(steer);
+            pool.scored = steer.balance.policy().scored_by();
             if !tiers.is_empty() {
                 pool.tier = (0..all.len()).filter(is_mate).map(|other| all[other]).collect();
             }

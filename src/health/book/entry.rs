@@ -10,7 +10,7 @@ use crate::health::damp::Damper;
 use crate::health::monitor::{Monitor, TargetKey};
 use crate::health::network::{self, Silence, Trust};
 use crate::health::report::{NodeId, Outcome, Report};
-use crate::health::score::Score;
+use crate::health::score::{Scores, Told, Wanted};
 use crate::health::view::{Measured, PoolLayout, SETTLED, Verdict};
 use crate::health::vote::Vote;
 
@@ -40,15 +40,15 @@ pub(super) struct Entry {
     /// The pools with an endpoint that this target stands for, ascending.
     pub(super) pools: Vec<PoolId>,
     pub(super) regions: BTreeSet<Arc<str>>,
-    /// How long its probes take, and whether any pool wants to know.
-    score: Score,
-    scored: bool,
+    /// How quick and how busy it is, and which of it any pool wants to know.
+    told: Told,
+    scored: Wanted,
 }
 
 impl Entry {
     pub(super) fn new(target: &TargetKey, now_ms: u64) -> Entry {
         // Nobody has heard of it yet, and the first outcome decides, which may come at any moment.
-        let measured = Measured { verdict: Verdict::Unknown, may_change_at_ms: now_ms, unmeasurable: false, score: None };
+        let measured = Measured { verdict: Verdict::Unknown, may_change_at_ms: now_ms, unmeasurable: false, scores: Scores::NONE };
         Entry {
             target: target.clone(),
             votes: BTreeMap::new(),
@@ -65,8 +65,8 @@ impl Entry {
             wake_ms: None,
             pools: Vec::new(),
             regions: BTreeSet::new(),
-            score: Score::default(),
-            scored: false,
+            told: Told::default(),
+            scored: Wanted::default(),
         }
     }
 
@@ -74,11 +74,11 @@ impl Entry {
         self.pools.clear();
         self.regions.clear();
         self.wake_ms = None;
-        self.scored = false;
+        self.scored = Wanted::default();
     }
 
     pub(super) fn enter_pool(&mut self, id: PoolId, pool: &PoolLayout) {
-        self.scored |= pool.scored;
+        pool.scored.iter().for_each(|by| self.scored.add(*by));
         if self.pools.last() != Some(&id) {
             self.pools.push(id);
             self.regions.insert(Arc::clone(&pool.key.region));
@@ -134,7 +134,7 @@ impl Entry {
         if node == NodeId::LOCAL {
             let well = matches!(report.outcome, Outcome::Success | Outcome::Degraded);
             if well {
-                self.score.take(report.took_ms);
+                self.told.take(report.took_ms, report.active);
             }
             if well && self.waits_for_a_sign() {
                 self.forget_silence();
@@ -190,8 +190,8 @@ impl Entry {
         let flag = if unmeasurable { flag.or(Some(Flag::Unmeasurable)) } else { flag };
         self.wake_ms = until_ms.into_iter().chain(lost_at_ms.filter(|_| !unmeasurable)).min().map(|due_ms| due_ms.max(now_ms + 1));
         let may_change_at_ms = self.vote_may_turn_at_ms(monitor).min(until_ms.unwrap_or(SETTLED));
-        let score = self.score.stepped().filter(|_| self.scored);
-        self.measured = Measured { verdict, may_change_at_ms, unmeasurable, score };
+        let scores = self.told.scores().only(self.scored);
+        self.measured = Measured { verdict, may_change_at_ms, unmeasurable, scores };
         if verdict != shown {
             self.since_ms = now_ms;
             if let Some((_, report)) = &self.last {

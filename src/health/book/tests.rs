@@ -9,6 +9,7 @@ use super::*;
 use crate::health::guard::Guard;
 use crate::health::monitor::{Monitor, Request};
 use crate::health::report::{Evidence, Outcome};
+use crate::health::score::ScoredBy;
 use crate::health::view::{EndpointLayout, MinHealthy, Override, PoolKey, PoolLayout, SETTLED};
 
 mod stories;
@@ -47,7 +48,7 @@ fn report(letter: char) -> Report {
         '-' => (Outcome::Failure, Evidence::Refused),
         _ => (Outcome::ProberFault, Evidence::Other("too many open files".into())),
     };
-    Report { outcome, evidence, took_ms: 1 }
+    Report { outcome, evidence, took_ms: 1, active: None }
 }
 
 fn feed(book: &mut HealthBook, target: &TargetKey, letters: &str) -> Vec<Change> {
@@ -439,6 +440,6 @@ fn scores_are_kept_only_where_a_balance_asks_for_them() {
         book.view().endpoint_score(EndpointId(0))
     };
     assert_eq!(score_after(&layout), None);
-    layout.pools[0].scored = true;
+    layout.pools[0].scored = Some(ScoredBy::Time);
     assert!(score_after(&layout).is_some_and(|score| (80..125).contains(&score)));
 }

@@ -25,6 +25,8 @@ pub struct Content {
     pub body: Option<Body>,
     /// JSON values by pointer (RFC 6901), sorted.
     pub json: Box<[(Box<str>, JsonRule)]>,
+    /// Where in a JSON document it stands how much the target works on; demands nothing.
+    pub active: Option<Box<str>>,
 }
 
 /// What must stand in the first 64 KiB of a body.
@@ -65,13 +67,22 @@ pub struct Limits {
 impl Content {
     /// True if the body need not be looked at.
     pub fn is_empty(&self) -> bool {
-        self.body.is_none() && self.json.is_empty()
+        self.body.is_none() && self.json.is_empty() && self.active.is_none()
     }
 
     /// True if a limit degrades rather than fails.
     pub fn can_degrade(&self) -> bool {
         let degrades = |rule: &JsonRule| matches!(rule, JsonRule::Limits(limits) if limits.degraded.or(limits.degraded_below).is_some());
         self.json.iter().any(|(_, rule)| degrades(rule))
+    }
+
+    /// How much the target works on, where its document says so; fractions are rounded, and what is no number says nothing.
+    pub fn active(&self, body: &[u8]) -> Option<u32> {
+        let pointer = self.active.as_deref()?;
+        let document: Value = serde_json::from_slice(body).ok()?;
+        let number = document.pointer(pointer)?.as_f64().filter(|number| *number >= 0.0)?;
+        // The cast saturates.
+        Some(number.round() as u32)
     }
 
     /// Judges the JSON part: the worst finding and its reason, or success. `cut` says that the body went on beyond what was read.
@@ -180,14 +191,21 @@ pub(super) struct LimitKeys {
 }
 
 /// The checked demands; what is wrong goes to `problems`.
-pub(super) fn check(body: Option<BodySpec>, json: Option<BTreeMap<String, Spanned<JsonSpec>>>, problems: &mut Problems) -> Content {
+pub(super) fn check(
+    body: Option<BodySpec>,
+    json: Option<BTreeMap<String, Spanned<JsonSpec>>>,
+    active: Option<Spanned<String>>,
+    problems: &mut Problems,
+) -> Content {
     let body = body.and_then(|BodySpec(keys)| check_body(keys, problems));
     let json = json.unwrap_or_default();
     if json.len() > MAX_JSON_CHECKS {
         problems.add_unplaced(format!("{} values under `json`, at most {MAX_JSON_CHECKS} are allowed", json.len()));
     }
     let rules = json.into_iter().filter_map(|(pointer, rule)| check_rule(pointer, &rule, problems));
-    Content { body, json: rules.collect() }
+    let json = rules.collect();
+    let active = active.filter(|pointer| is_pointer(&pointer.value, pointer, problems)).map(|pointer| pointer.value.into());
+    Content { body, json, active }
 }
 
 fn check_body(keys: BodyKeys, problems: &mut Problems) -> Option<Body> {
@@ -219,10 +237,18 @@ pub fn pattern(text: &str) -> Result<regex::bytes::Regex, regex::Error> {
     regex::bytes::RegexBuilder::new(text).size_limit(MAX_REGEX_OCTETS).dfa_size_limit(MAX_REGEX_OCTETS).build()
 }
 
+/// Reports what is no JSON pointer.
+fn is_pointer<T>(text: &str, at: &Spanned<T>, problems: &mut Problems) -> bool {
+    let fits = text.is_empty() || text.starts_with('/');
+    if !fits {
+        let hint = format!("write `/{}`, with `/` between the names and `~1` for a `/` in one (RFC 6901)", text.replace('.', "/"));
+        problems.add_hint(at, format!("`{}` is not a JSON pointer", text.escape_default()), hint);
+    }
+    fits
+}
+
 fn check_rule(pointer: String, rule: &Spanned<JsonSpec>, problems: &mut Problems) -> Option<(Box<str>, JsonRule)> {
-    if !(pointer.is_empty() || pointer.starts_with('/')) {
-        let hint = format!("write `/{}`, with `/` between the names and `~1` for a `/` in one (RFC 6901)", pointer.replace('.', "/"));
-        problems.add_hint(rule, format!("`{}` is not a JSON pointer", pointer.escape_default()), hint);
+    if !is_pointer(&pointer, rule, problems) {
         return None;
     }
     let checked = match &rule.value {
@@ -331,7 +357,7 @@ mod tests {
     }
 
     fn judged(pointer: &str, rule: JsonRule, body: &str) -> (Outcome, Option<String>) {
-        Content { body: None, json: Box::new([(pointer.into(), rule)]) }.judge_json(body.as_bytes(), false, &mut |_, _, _| {})
+        Content { json: Box::new([(pointer.into(), rule)]), ..Content::default() }.judge_json(body.as_bytes(), false, &mut |_, _, _| {})
     }
 
     #[test]
@@ -369,12 +395,12 @@ mod tests {
     #[test]
     fn the_worst_value_decides_and_is_named() {
         let content = Content {
-            body: None,
             json: Box::new([
                 ("/cpu".into(), limits(Some(80_000), Some(95_000), None, None)),
                 ("/db".into(), JsonRule::Flag(true)),
                 ("/mem".into(), limits(None, Some(90_000), None, None)),
             ]),
+            ..Content::default()
         };
         let judge = |body: &str| content.judge_json(body.as_bytes(), false, &mut |_, _, _| {});
         assert_eq!(judge(r#"{"cpu": 10, "db": true, "mem": 10}"#), (Outcome::Success, None));
@@ -382,5 +408,17 @@ mod tests {
         assert_eq!(judge(r#"{"cpu": 85, "db": false, "mem": 10}"#), (Outcome::Failure, Some("/db is false, not true".into())));
         assert_eq!(judge("<html>").1.as_deref(), Some("the body is not JSON"));
         assert_eq!(content.judge_json(b"{}", true, &mut |_, _, _| {}).1.as_deref(), Some("the JSON body is too long"));
+    }
+
+    #[test]
+    fn what_a_target_works_on_is_any_number_and_never_a_fault() {
+        let content = Content { active: Some("/server/active".into()), ..Content::default() };
+        let active = |body: &str| content.active(body.as_bytes());
+        assert_eq!(active(r#"{"server": {"active": 41}}"#), Some(41));
+        assert_eq!([active(r#"{"server": {"active": 0.6}}"#), active(r#"{"server": {"active": 1e300}}"#)], [Some(1), Some(u32::MAX)]);
+        for body in ["", "{}", r#"{"server": {"active": "41"}}"#, r#"{"server": {"active": -1}}"#] {
+            assert_eq!(active(body), None, "{body}");
+        }
+        assert!(!content.is_empty());
     }
 }

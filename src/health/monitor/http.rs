@@ -114,6 +114,7 @@ struct Keys {
     status: Option<Spanned<StatusSpec>>,
     body: Option<BodySpec>,
     json: Option<BTreeMap<String, Spanned<JsonSpec>>>,
+    active: Option<Spanned<String>>,
     sni: Option<Spanned<String>>,
     verify: Option<Spanned<bool>>,
     ca: Option<Spanned<String>>,
@@ -139,9 +140,9 @@ impl HttpSpec {
         let host = keys.host.and_then(|host| check_host(host, problems));
         let headers = check_headers(keys.headers.unwrap_or_default(), problems);
         let status = keys.status.map_or_else(StatusRanges::success_or_redirect, |status| check_status(&status, problems));
-        let content = content::check(keys.body, keys.json, problems);
+        let content = content::check(keys.body, keys.json, keys.active, problems);
         if method == Method::Head && !content.is_empty() {
-            problems.add_at(None, "`body` and `json` need a body, which HEAD has not", Some("use GET".to_owned()));
+            problems.add_at(None, "`body`, `json` and `active` need a body, which HEAD has not", Some("use GET".to_owned()));
         }
         let tls = TlsKeys { sni: keys.sni, verify: keys.verify, ca: keys.ca, client_cert: keys.client_cert, client_key: keys.client_key };
         let tls = if https {

@@ -106,7 +106,7 @@ fn problems_name_line_column_and_value() {
         ("http: {json: {a.b: 1}}", "1:20 `a.b` is not a JSON pointer"),
         ("http: {json: {/a: {}}}", "1:19 no limit is given"),
         ("http: {json: {/a: {degraded: 9, fail: 8}}}", "1:19 `degraded` can never be reached"),
-        ("http: {method: HEAD, body: ok}", "- `body` and `json` need a body, which HEAD has not"),
+        ("http: {method: HEAD, body: ok}", "- `body`, `json` and `active` need a body, which HEAD has not"),
         ("http: {ca: ca.pem}", "1:12 `ca` in an `http` monitor"),
         ("https: {ca: no.pem}", "1:13 `ca`: cannot read `no.pem`: there is no such file"),
         ("https: {ca: ca.pem, verify: false}", "1:13 `ca` beside `verify: false`"),

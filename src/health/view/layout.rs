@@ -7,9 +7,11 @@ use std::sync::Arc;
 
 use super::{ADMIT_ALL, Verdict};
 use crate::health::PoolId;
+use crate::health::capacity::{CapacityLayout, Sharing};
 use crate::health::guard::Guard;
 use crate::health::hosts::Seat;
 use crate::health::monitor::TargetKey;
+use crate::health::score::ScoredBy;
 
 /// Everything that can be healthy or not, in the dense order of the ids. Made by the configuration, kept by the book.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -18,6 +20,10 @@ pub struct Layout {
     pub pools: Vec<PoolLayout>,
     /// Index = [`EndpointId`](crate::health::EndpointId).
     pub endpoints: Vec<EndpointLayout>,
+    /// What regions can bear.
+    pub capacities: Vec<CapacityLayout>,
+    /// The services of which any region has a capacity.
+    pub sharing: Vec<Sharing>,
 }
 
 impl Layout {
@@ -60,8 +66,8 @@ pub struct PoolLayout {
     pub tier: Arc<[PoolId]>,
     /// The pools of its name, itself among them, of which those shall be remembered that were up last; empty: none.
     pub mates: Arc<[PoolId]>,
-    /// Whether scores of its endpoints are kept.
-    pub scored: bool,
+    /// By what its endpoints are scored, where anybody wants to know.
+    pub scored: Option<ScoredBy>,
     /// How many regions of its service may go down by measurement.
     pub guard: Option<Guard>,
     /// The share of its clients that it takes while all its endpoints are degraded, of 1024.
@@ -83,7 +89,7 @@ impl Default for PoolLayout {
             group: 0,
             tier: Arc::default(),
             mates: Arc::default(),
-            scored: false,
+            scored: None,
             guard: None,
             degraded_admit: ADMIT_ALL / 2,
             recovery: Recovery::default(),

@@ -7,7 +7,7 @@ use super::*;
 fn view(min_healthy: MinHealthy, region_state: Option<Override>, endpoints: &[(Option<Override>, Measured)]) -> HealthView {
     let pool = PoolLayout { endpoints: 0..endpoints.len() as u32, min_healthy, region_state, ..PoolLayout::default() };
     let endpoint = |state: &Option<Override>| EndpointLayout { state: *state, ..EndpointLayout::default() };
-    let layout = Layout { pools: vec![pool], endpoints: endpoints.iter().map(|(state, _)| endpoint(state)).collect() };
+    let layout = Layout { pools: vec![pool], endpoints: endpoints.iter().map(|(state, _)| endpoint(state)).collect(), ..Layout::default() };
     HealthView::new(&layout, |id| endpoints[id.0 as usize].1)
 }
 
@@ -81,7 +81,7 @@ fn a_pool_with_too_few_endpoints_up_still_tells_fail_open_which_are() {
 
 fn two_families(together: bool, v4: Measured, v6: Measured) -> [PoolState; 2] {
     let pool = |id: u32| PoolLayout { endpoints: id..id + 1, together_with: together.then_some(PoolId(1 - id)), ..PoolLayout::default() };
-    let layout = Layout { pools: vec![pool(0), pool(1)], endpoints: vec![EndpointLayout::default(); 2] };
+    let layout = Layout { pools: vec![pool(0), pool(1)], endpoints: vec![EndpointLayout::default(); 2], ..Layout::default() };
     let view = HealthView::new(&layout, |id| [v4, v6][id.0 as usize]);
     [view.pool(PoolId(0)).state, view.pool(PoolId(1)).state]
 }
@@ -137,7 +137,7 @@ fn degraded_endpoints_lower_admit_by_their_part() {
 fn h5_a_family_that_cannot_be_measured_takes_the_verdict_of_the_other() {
     let lost = Measured { unmeasurable: true, ..Measured::UP };
     let pool = |id: u32| PoolLayout { endpoints: id..id + 1, other_family: Some(PoolId(1 - id)), ..PoolLayout::default() };
-    let layout = Layout { pools: vec![pool(0), pool(1)], endpoints: vec![EndpointLayout::default(); 2] };
+    let layout = Layout { pools: vec![pool(0), pool(1)], endpoints: vec![EndpointLayout::default(); 2], ..Layout::default() };
     let states = |v4: Measured, v6: Measured| {
         let view = HealthView::new(&layout, |id| [v4, v6][id.0 as usize]);
         [view.pool(PoolId(0)).state, view.pool(PoolId(1)).state]

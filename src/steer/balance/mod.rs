@@ -2,6 +2,7 @@
 //! Each sees the living endpoints and says where the answer starts; the answer is a rotation, so the set of answers is closed.
 
 mod all;
+mod least_connections;
 mod least_response_time;
 mod random;
 mod round_robin;
@@ -14,6 +15,7 @@ use serde::Deserialize;
 
 use super::{Endpoint, Weight};
 use crate::health::HealthView;
+use crate::health::score::ScoredBy;
 
 /// Most endpoints of one service in one region: those that may be answered are a set of bits in one word.
 pub const MAX_ENDPOINTS: usize = 64;
@@ -155,7 +157,18 @@ impl<'a> Pick<'a> {
         });
         drawn.unwrap_or(0)
     }
+
+    /// A draw in proportion to weight / score; who has no score counts as the worst that has one.
+    fn draw_by_score(&self) -> usize {
+        let score = |endpoint: &Endpoint| self.health.endpoint_score(endpoint.id);
+        let worst = self.candidates().filter_map(score).max().unwrap_or(1);
+        // A weight is at most 10^9, and so many endpoints fit 64 bits.
+        self.draw(|endpoint| u64::from(endpoint.weight) * SCORE_SCALE / u64::from(score(endpoint).unwrap_or(worst)))
+    }
 }
+
+/// Room for the quotient of a weight and a score.
+const SCORE_SCALE: u64 = 1 << 24;
 
 /// A policy that picks the first endpoint of an answer.
 pub trait Balance: std::fmt::Debug + Sync {
@@ -163,6 +176,10 @@ pub trait Balance: std::fmt::Debug + Sync {
     fn name(&self) -> &'static str;
     /// Whether the client's network enters, so that the scope must be as long as the hash floor (BEHAVIOUR S5).
     fn hashes_client(&self) -> bool;
+    /// What it must know of endpoints; none: nothing.
+    fn scored_by(&self) -> Option<ScoredBy> {
+        None
+    }
     /// How many of the living endpoints stand before the one at which the answer starts.
     fn start(&self, pick: &Pick<'_>) -> usize;
 }
@@ -182,6 +199,8 @@ pub enum BalanceSpec {
     Random,
     /// A draw by weight and by how quickly endpoints answer their probes.
     LeastResponseTime,
+    /// A draw by weight and by how much endpoints say they work on.
+    LeastConnections,
     /// As many as an answer may hold.
     All,
 }
@@ -195,6 +214,7 @@ impl BalanceSpec {
             BalanceSpec::Sticky => &sticky::Sticky,
             BalanceSpec::Random => &random::Random,
             BalanceSpec::LeastResponseTime => &least_response_time::LeastResponseTime,
+            BalanceSpec::LeastConnections => &least_connections::LeastConnections,
             BalanceSpec::All => &all::All,
         }
     }
@@ -216,6 +236,7 @@ fn below(uniform: u64, limit: u64) -> u64 {
 mod tests {
     use super::*;
     use crate::health::Measured;
+    use crate::health::score::Scores;
 
     fn positions(list: &[usize]) -> Positions {
         let mut positions = Positions::default();
@@ -275,10 +296,11 @@ mod tests {
     #[test]
     fn least_response_time_draws_by_weight_over_score_and_never_only_the_fastest() {
         let endpoints = [endpoint(0, 1000), endpoint(1, 1000), endpoint(2, 2000), endpoint(3, 1000)];
-        let all = crate::health::PoolLayout { endpoints: 0..4, scored: true, ..Default::default() };
-        let layout = crate::health::Layout { pools: vec![all], endpoints: vec![Default::default(); 4] };
+        let all = crate::health::PoolLayout { endpoints: 0..4, scored: Some(ScoredBy::Time), ..Default::default() };
+        let layout = crate::health::Layout { pools: vec![all], endpoints: vec![Default::default(); 4], ..Default::default() };
         let scores = [Some(10), Some(40), Some(40), None];
-        let health = HealthView::new(&layout, |id| Measured { score: scores[id.0 as usize], ..Measured::UP });
+        let health =
+            HealthView::new(&layout, |id| Measured { scores: Scores { time: scores[id.0 as usize], active: None }, ..Measured::UP });
         // 1/10, 1/40, 2/40, and the unknown one as the slowest: 4 + 1 + 2 + 1 parts.
         let counts = starts_with(&health, BalanceSpec::LeastResponseTime, &endpoints, positions(&[0, 1, 2, 3]), 8000);
         let near = counts.iter().zip([4000, 1000, 2000, 1000]).all(|(count, wanted): (&u32, u32)| count.abs_diff(wanted) < 200);

@@ -19,6 +19,8 @@ pub enum Reason {
     Shared,
     /// A standby region for one of the few clients that keep it warm.
     Trickle,
+    /// A better one is at its capacity.
+    Overflow,
     /// A better one is out.
     Failover,
     /// Nothing is up.
@@ -37,7 +39,7 @@ pub enum Reason {
 
 impl Reason {
     /// All, in the order of their numbers.
-    pub const ALL: [Reason; 14] = [
+    pub const ALL: [Reason; 15] = [
         Reason::None,
         Reason::Order,
         Reason::Listed,
@@ -45,6 +47,7 @@ impl Reason {
         Reason::Pinned,
         Reason::Shared,
         Reason::Trickle,
+        Reason::Overflow,
         Reason::Failover,
         Reason::FailOpen,
         Reason::LastGood,
@@ -64,6 +67,7 @@ impl Reason {
             Reason::Pinned => "pinned",
             Reason::Shared => "shared",
             Reason::Trickle => "trickle",
+            Reason::Overflow => "overflow",
             Reason::Failover => "failover",
             Reason::FailOpen => "fail-open",
             Reason::LastGood => "last-good",

@@ -1,6 +1,7 @@
 //! What is answered besides the regions of a ranking in their order: the trickle to standby regions, and the rest when no region can be chosen.
 //! It makes no choice of its own where regions are: that is `decide`'s.
 
+use super::overflow::full;
 use super::{Choice, Decision, Endpoints, Next, Question, Reason, Seen, Standard, Trace, answered, at, sharer};
 use crate::health::PoolState;
 use crate::steer::hash::mix;
@@ -17,9 +18,11 @@ pub(super) fn trickled<'w, T: Trace>(question: &Question<'w>, seen: &Seen, trace
         return None;
     }
     let is_standby = |candidate: u16| question.family.candidates[usize::from(candidate)].standby;
+    let harms = question.family.plan.harms();
+    let is_full = |entry| harms.is_some_and(|harms| full(question, seen, harms, (None, entry), false).is_some());
     let mut choice = Choice::new(sharer);
-    let mut standby = question.family.plan.ranking(seen.place).iter().filter(|entry| is_standby(entry.candidate));
-    _ = standby.any(|entry| choice.consider(question, entry, seen.client, Standard::Available, trace) == Next::Complete);
+    let mut standby = question.family.plan.ranking(seen.place).iter().filter(|entry| is_standby(entry.candidate) && !is_full(*entry));
+    _ = standby.any(|entry| choice.consider(question, entry, seen.client, Standard::Available, None, trace) == Next::Complete);
     let decision = answered(question, seen, &choice, Standard::Available, trace)?;
     Some(Decision { reason: Reason::Trickle, ..decision })
 }

@@ -141,6 +141,23 @@ impl<'k> Ranker<'k> {
         }
     }
 
+    /// What the order makes of each candidate for a client; none where it has nothing to compare.
+    pub(super) fn scores<'c>(&'c self, client: &Ingredients, measured: &'c [u32]) -> impl Fn(u16) -> Option<f64> + 'c {
+        let seen = order::Client { point: client.point, measured };
+        move |candidate| {
+            let judged = self.judged(&seen, candidate);
+            judged.measure.filter(|_| self.policy.uses_place()).map(|_| judged.score)
+        }
+    }
+
+    /// What the order makes of a candidate; of standby regions as of weight 1.
+    fn judged(&self, client: &order::Client<'_>, candidate: u16) -> order::Judged {
+        let (_, point, _) = self.key.candidates[usize::from(candidate)];
+        let tier = self.key.tiers.get(usize::from(candidate)).copied();
+        let seen = order::Candidate { tier, point, weight: self.weight(candidate) };
+        self.policy.judge(client, usize::from(candidate), &seen)
+    }
+
     fn weight(&self, candidate: u16) -> Weight {
         let (.., weight) = self.key.candidates[usize::from(candidate)];
         if weight == Weight::ZERO { Weight::ONE } else { weight }
@@ -241,14 +258,9 @@ impl Head<'_, '_> {
         }
     }
 
-    /// Judged by the order, best first; standby regions as of weight 1. Ties keep the listed order.
+    /// Judged by the order, best first. Ties keep the listed order.
     fn scored(&self, waiting: Vec<u16>) -> Vec<Scored> {
-        let judge = |candidate: u16| {
-            let (_, point, _) = self.ranker.key.candidates[usize::from(candidate)];
-            let tier = self.ranker.key.tiers.get(usize::from(candidate)).copied();
-            let seen = order::Candidate { tier, point, weight: self.ranker.weight(candidate) };
-            Scored { candidate, judged: self.ranker.policy.judge(&self.client, usize::from(candidate), &seen) }
-        };
+        let judge = |candidate: u16| Scored { candidate, judged: self.ranker.judged(&self.client, candidate) };
         let mut scored: Vec<Scored> = waiting.into_iter().map(judge).collect();
         scored.sort_by(|a, b| a.judged.score.total_cmp(&b.judged.score));
         scored

@@ -36,6 +36,7 @@ fn key(regions: &[(f64, f64)]) -> PlanKey {
         latencies: None,
         spread_m: 0,
         hashes_clients: false,
+        sheds: false,
     }
 }
 
@@ -298,4 +299,29 @@ mod properties {
             prop_assert_eq!(all, (0..regions.len() as u16).collect::<Vec<_>>());
         }
     }
+}
+
+/// More clients than one thread ranks: the plan is the one that a single thread would make.
+#[test]
+fn many_clients_are_ranked_on_all_cores_and_numbered_in_order() {
+    let clients = 20_000;
+    let at = |n: u32| point(f64::from(n % 120) - 60.0, f64::from(n * 7 % 36_000) / 100.0 - 180.0);
+    let networks = (0..clients).map(|n| network(&format!("10.{}.{}.0/24", n >> 8, n & 255), Some(at(n)), None, None));
+    let networks: Vec<Override> = networks.collect();
+    let table = table(networks);
+    let key = PlanKey { spread_m: 500_000, ..key(&[(0.0, 1.0), (40.0, 2.0), (90.0, 1.0), (-120.0, 0.5), (170.0, 0.0)]) };
+    let plan = compiled(&key, &table);
+    let mut ranker = head::Ranker::new(&key);
+    let mut reader = PlaceReader::new(&key);
+    let mut highest = 0;
+    for (id, place) in table.places().enumerate() {
+        let client = reader.read(&place);
+        let ranking = plan.ranking(PlaceId(id as u32));
+        assert_eq!(ranking.head(), ranker.head(&client, reader.measured(&client)), "{place:?}");
+        let number = plan.ranking_id(PlaceId(id as u32));
+        assert!(number <= highest, "a ranking has its number from its first client");
+        highest = highest.max(number + 1);
+    }
+    assert!(highest > 10, "{highest} rankings");
+    assert_eq!(compiled(&key, &table), plan);
 }

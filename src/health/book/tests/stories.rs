@@ -20,7 +20,7 @@ fn story(book: &mut HealthBook, targets: &[TargetKey], events: &[Event]) -> Vec<
                 '?' => (Outcome::Failure, Evidence::Timeout),
                 letter => (report(*letter).outcome, report(*letter).evidence),
             };
-            let report = Report { outcome, evidence, took_ms: if *letter == '?' { 2000 } else { 10 } };
+            let report = Report { outcome, evidence, took_ms: if *letter == '?' { 2000 } else { 10 }, active: None };
             changes.extend(book.report(NodeId::LOCAL, &targets[*target], report, *at_ms));
         }
         let number = |target: &TargetKey| targets.iter().position(|known| known == target).unwrap();
