@@ -8,6 +8,7 @@ use crate::common::client::{Udp, udp};
 use crate::common::folder::Folder;
 use crate::common::message::query;
 use crate::common::server::Server;
+use crate::common::wait_until;
 use crate::common::world::World;
 
 const MMDB: &str = "../shared/mmdb";
@@ -65,7 +66,8 @@ fn g7_every_database_as_a_reload_of_a_running_server_keeps_it_answering() {
                 assert!(line.contains("reloaded"), "{line}");
                 assert_eq!(answers(&server), expected(&folder), "{}", path.display());
             }
-            assert!(answered.load(Ordering::Relaxed) > asked, "nobody was answered during {}", path.display());
+            // Whoever asks shares two cores with the server and may not have had its turn yet; that each question is answered it sees itself.
+            wait_until(|| answered.load(Ordering::Relaxed) > asked, || format!("nobody is answered since {}", path.display()));
         }
         drop(stop);
     });
