@@ -29,6 +29,8 @@ const LOST: usize = 2;
 
 /// Writes a configuration over a geo file beside it, and loses one of its regions, then each of them in turn.
 pub(crate) fn rehearse(geo: &Path) {
+    // Paths of a configuration start at its own folder.
+    let geo = &geo.canonicalize().unwrap_or_else(|error| panic!("{}: {error}", geo.display()));
     let folder = geo.with_extension("rehearsal");
     let region = |(index, (latitude, longitude)): (usize, &(f64, f64))| {
         format!("  r{index}: {{location: {{latitude: {latitude}, longitude: {longitude}}}, services: {{web: 192.0.2.{}}}}}\n", index + 1)

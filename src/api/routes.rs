@@ -80,13 +80,13 @@ pub(super) fn router(app: Arc<App>) -> Router {
     let router = routes().into_iter().fold(Router::new(), |router, (_, path, _, handler)| router.route(path, handler));
     router
         .fallback(unknown_path)
-        .method_not_allowed_fallback(unknown_method)
+        .method_not_allowed_fallback(wrong_method)
         .layer(from_fn_with_state(gate, pass))
         .layer(DefaultBodyLimit::max(MAX_BODY_OCTETS))
         .with_state(app)
 }
 
-// Functions, not async closures: with those here the compiler (1.95, optimising) sees a circle in the constants of `metrics`.
+// Functions, not closures: rustc 1.95 with optimisation meets a query cycle on async closures beside computed array lengths.
 
 async fn document() -> impl IntoResponse {
     ([(header::CONTENT_TYPE, "application/json")], openapi())
@@ -96,7 +96,7 @@ async fn unknown_path() -> Problem {
     Problem::unknown("there is no such path; /openapi.json names all")
 }
 
-async fn unknown_method() -> Problem {
+async fn wrong_method() -> Problem {
     Problem::new(StatusCode::METHOD_NOT_ALLOWED, "this path does not take this method")
 }
 

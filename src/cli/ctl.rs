@@ -199,7 +199,7 @@ fn print(status: &Value, out: &mut impl Write) -> Result<(), Failure> {
         let up = format!("{}/{}", row["endpoints_up"], row["endpoints"]);
         vec![text(row, "service"), text(row, "region"), text(row, "family"), state, since(row), up, format!("{}%", row["admit_percent"])]
     });
-    print_table(&["SERVICE", "REGION", "FAMILY", "STATE", "SINCE", "UP", "ADMIT"], &regions.collect::<Vec<_>>(), out)?;
+    print_table(&["SERVICE", "REGION", "FAMILY", "STATE", "SINCE", "UP", "ADMIT"], regions, out)?;
     if !rows(status, "capacities").is_empty() {
         let number = |row: &Value, key: &str| row[key].as_f64().map_or_else(|| "-".to_owned(), |number| format!("{number:.1}"));
         let capacities = rows(status, "capacities").iter().map(|row| {
@@ -207,7 +207,7 @@ fn print(status: &Value, out: &mut impl Write) -> Result<(), Failure> {
             let limits = ["load", "soft", "hard", "limit"].map(|key| number(row, key));
             [text(row, "region")].into_iter().chain(limits).chain([format!("{}%", number(row, "shed_percent")), seen]).collect()
         });
-        print_table(&["CAPACITY", "LOAD", "SOFT", "HARD", "LIMIT", "SHED", "MEASURED"], &capacities.collect::<Vec<_>>(), out)?;
+        print_table(&["CAPACITY", "LOAD", "SOFT", "HARD", "LIMIT", "SHED", "MEASURED"], capacities, out)?;
     }
     let targets = rows(status, "targets").iter().map(|row| {
         let seen = match text(row, "evidence") {
@@ -217,7 +217,7 @@ fn print(status: &Value, out: &mut impl Write) -> Result<(), Failure> {
         let next = row["next_probe_ms"].as_u64().map_or_else(String::new, |next_ms| format!("{:.1}s", next_ms as f64 / 1000.0));
         vec![text(row, "target"), text(row, "state"), since(row), seen, next, text(row, "flag")]
     });
-    print_table(&["TARGET", "STATE", "SINCE", "LAST SEEN", "NEXT", "NOTE"], &targets.collect::<Vec<_>>(), out)?;
+    print_table(&["TARGET", "STATE", "SINCE", "LAST SEEN", "NEXT", "NOTE"], targets, out)?;
     if !rows(status, "hosts").is_empty() {
         let hosts = rows(status, "hosts").iter().map(|row| {
             let addresses: Vec<&str> = row["addresses"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
@@ -225,12 +225,12 @@ fn print(status: &Value, out: &mut impl Write) -> Result<(), Failure> {
             let next = row["next_s"].as_u64().map_or_else(String::new, age);
             vec![text(row, "host"), addresses.join(" "), asked, next, text(row, "error")]
         });
-        print_table(&["HOST", "ADDRESSES", "ASKED", "NEXT", "NOTE"], &hosts.collect::<Vec<_>>(), out)?;
+        print_table(&["HOST", "ADDRESSES", "ASKED", "NEXT", "NOTE"], hosts, out)?;
     }
     if !rows(status, "overrides").is_empty() {
         let forced = rows(status, "overrides").iter();
         let forced = forced.map(|row| vec![text(row, "selector"), text(row, "state"), text(row, "author"), text(row, "reason")]);
-        print_table(&["FORCED", "STATE", "BY", "REASON"], &forced.collect::<Vec<_>>(), out)?;
+        print_table(&["FORCED", "STATE", "BY", "REASON"], forced, out)?;
     }
     Ok(())
 }
@@ -239,7 +239,8 @@ fn text(row: &Value, key: &str) -> String {
     row[key].as_str().map_or_else(|| row[key].to_string(), str::to_owned)
 }
 
-fn print_table(head: &[&str], rows: &[Vec<String>], out: &mut impl Write) -> Result<(), Failure> {
+fn print_table(head: &[&str], rows: impl Iterator<Item = Vec<String>>, out: &mut impl Write) -> Result<(), Failure> {
+    let rows: Vec<Vec<String>> = rows.collect();
     let widths: Vec<usize> =
         (0..head.len()).map(|at| rows.iter().map(|row| row[at].len()).chain([head[at].len()]).max().unwrap_or(0)).collect();
     let line = |cells: Vec<&str>| {

@@ -61,8 +61,8 @@ fn print_changes(told: &Value, limit: usize, out: &mut impl Write) -> Result<(),
         let when = format!("{} ago", age(now_s.saturating_sub(row["at"].as_u64().unwrap_or(0))));
         vec![when, text(row, "kind"), text(row, "name"), text(row, "from"), text(row, "to"), text(row, "evidence")]
     };
-    let changes: Vec<_> = rows(told, "changes").iter().take(limit).map(row).collect();
-    print_table(&["WHEN", "WHAT", "WHO", "FROM", "TO", "WHY"], &changes, out)
+    let changes = rows(told, "changes").iter().take(limit).map(row);
+    print_table(&["WHEN", "WHAT", "WHO", "FROM", "TO", "WHY"], changes, out)
 }
 
 #[derive(Debug, Args)]
@@ -135,9 +135,9 @@ impl Look<'_> {
             let state = state(&keys);
             [keys, vec![format!("{rate:.0}/s"), format!("{:.1} %", share(rate)), state]].concat()
         });
-        print_table(&["SERVICE", "REGION", "ANSWERS", "SHARE", "STATE"], &regions.take(MAX_ROWS).collect::<Vec<_>>(), out)?;
+        print_table(&["SERVICE", "REGION", "ANSWERS", "SHARE", "STATE"], regions.take(MAX_ROWS), out)?;
         let names = self.rates("names", &["name"]).into_iter().map(|(keys, rate)| [keys, vec![format!("{rate:.0}/s")]].concat());
-        print_table(&["NAME", "ANSWERS"], &names.take(MAX_ROWS).collect::<Vec<_>>(), out)?;
+        print_table(&["NAME", "ANSWERS"], names.take(MAX_ROWS), out)?;
         print_changes(changes, MAX_ROWS, out)
     }
 
