@@ -14,6 +14,8 @@ use super::{ConfigArg, Failure};
 use crate::config::compile::Compiled;
 use crate::daemon::Prepared;
 use crate::geo::RegionId;
+use crate::health::CapacityLayout;
+use crate::name::Name;
 use crate::rehearsal::compare::Source;
 use crate::rehearsal::{Comparer, Comparison, Down, map};
 
@@ -28,6 +30,9 @@ pub(super) struct Simulate {
     /// How full a region is now, as a part of its capacity; may be given several times
     #[arg(long, value_name = "REGION=PART", value_parser = parse_load)]
     load: Vec<(String, f64)>,
+    /// What all clients of the name ask of it, in the unit of `capacity`: each region bears its share of that
+    #[arg(long, requires = "name", value_parser = parse_demand)]
+    demand: Option<f64>,
     /// Only this steered name, as `check` prints it
     #[arg(long)]
     name: Option<String>,
@@ -53,11 +58,66 @@ fn parse_load(text: &str) -> Result<(String, f64), String> {
     if part > 0.0 && part.is_finite() { Ok((region.to_owned(), part)) } else { Err("the part must be over 0".into()) }
 }
 
+/// `1200`, `850.5`.
+fn parse_demand(text: &str) -> Result<f64, String> {
+    let demand: f64 = text.parse().map_err(|_| format!("`{text}` is no number"))?;
+    if demand > 0.0 && demand.is_finite() { Ok(demand) } else { Err("the demand must be over 0".into()) }
+}
+
 /// One outage.
 struct Outage {
     /// What is down, for people.
     down: String,
     comparisons: Vec<Comparison>,
+    /// How full regions become, beside `comparisons`.
+    loads: Vec<BTreeMap<String, f64>>,
+}
+
+/// How full regions become, as parts of what they can bear.
+enum Loads<'s> {
+    /// From how full they are now: their clients grow, and the rest with them.
+    Grown(&'s [(String, f64)]),
+    /// From what all clients ask for, and the `hard` capacity of each region that has one.
+    Shared(f64, BTreeMap<&'s str, f64>),
+}
+
+impl<'s> Loads<'s> {
+    /// What is known of them.
+    fn of(simulate: &'s Simulate, compiled: &'s Compiled, only: Option<&Name>) -> Result<Loads<'s>, Failure> {
+        let (Some(demand), Some(name)) = (simulate.demand, only) else { return Ok(Loads::Grown(&simulate.load)) };
+        let steering = compiled.catalog.steerings.iter().find(|steering| steering.owner == *name);
+        let service = steering.map(|steering| &compiled.catalog.services[usize::from(steering.service)]);
+        let bears = |capacity: &&CapacityLayout| capacity.services.iter().any(|known| Some(&**known) == service.map(String::as_str));
+        let hard = |layout: &'s CapacityLayout| (&*layout.key.region, layout.capacity.hard_milli as f64 / 1000.0);
+        let limits: BTreeMap<&str, f64> = compiled.layout.capacities.iter().filter(bears).map(hard).collect();
+        if limits.is_empty() {
+            return Err(Failure::Usage(format!("`--demand` needs a `capacity`, and no region has one for `{name}`")));
+        }
+        Ok(Loads::Shared(demand, limits))
+    }
+
+    fn after(&self, comparison: &Comparison) -> BTreeMap<String, f64> {
+        let of = |region: &str| comparison.sources.get(&Source::Region(region.to_owned())).copied().unwrap_or_default();
+        let grown = |(region, part): &(String, f64)| {
+            let change = of(region);
+            (change.before > 0.0).then(|| (region.clone(), part * change.after / change.before))
+        };
+        match self {
+            Loads::Grown(parts) => parts.iter().filter_map(grown).collect(),
+            Loads::Shared(demand, limits) => {
+                let part = |(region, hard): (&&str, &f64)| ((*region).to_owned(), demand * of(region).after / comparison.total / hard);
+                limits.iter().filter(|_| comparison.total > 0.0).map(part).collect()
+            }
+        }
+    }
+}
+
+impl Outage {
+    /// The fullest region, and how full it becomes.
+    fn fullest(&self) -> Option<(&str, f64)> {
+        let parts = self.loads.iter().flatten().map(|(region, part)| (region.as_str(), *part));
+        parts.max_by(|(_, one), (_, other)| one.total_cmp(other))
+    }
 }
 
 impl Simulate {
@@ -72,12 +132,14 @@ impl Simulate {
         let comparer = Comparer::new([&compiled.catalog; 2], &audience).drawn(self.map.is_some());
         let before = Down::default().world(&compiled);
         let downs = self.downs(&compiled)?;
+        let known = Loads::of(self, &compiled, only.as_ref())?;
         let mut progress = Progress::of(downs.len() * compiled.catalog.steerings.len());
         let mut outages = Vec::new();
         for (text, down) in downs {
             let after = down.world(&compiled);
             let comparisons = comparer.compare([&before, &after], self.qtype.family(), only.as_ref(), || progress.step());
-            outages.push(Outage { down: text, comparisons });
+            let loads = comparisons.iter().map(|comparison| known.after(comparison)).collect();
+            outages.push(Outage { down: text, comparisons, loads });
         }
         progress.clear();
         if outages.iter().all(|outage| outage.comparisons.is_empty()) {
@@ -86,15 +148,15 @@ impl Simulate {
             ));
         }
         match self.format {
-            Format::Text if self.every_single => self.print_every(&outages, &audience.text(), out)?,
-            Format::Text => self.print(&outages[0], &audience.text(), out)?,
+            Format::Text if self.every_single => Simulate::print_every(&outages, &audience.text(), out)?,
+            Format::Text => Simulate::print(&outages[0], &audience.text(), out)?,
             Format::Json => writeln!(out, "{:#}", self.json(&outages, &audience.text()))?,
         }
         if let Some(path) = &self.map {
             let svg = map::draw(&compiled.catalog.regions, &outages[0].comparisons[0], &format!("without {}", outages[0].down));
             std::fs::write(path, svg).map_err(|error| Failure::Failed(format!("`{}`: {error}", path.display())))?;
         }
-        self.verdict(&outages)
+        verdict(&outages)
     }
 
     fn downs(&self, compiled: &Compiled) -> Result<Vec<(String, Down)>, Failure> {
@@ -107,26 +169,11 @@ impl Simulate {
         Ok(regions.map(|(id, region)| (besides(&region.name), given.clone().and(id))).collect())
     }
 
-    /// How full each region becomes of which it was said how full it is: its clients grow, and the rest with them.
-    fn loads(&self, comparison: &Comparison) -> BTreeMap<&str, f64> {
-        let after = |(region, part): &'_ (String, f64)| {
-            let change = comparison.sources.get(&Source::Region(region.clone())).copied().unwrap_or_default();
-            (change.before > 0.0).then(|| part * change.after / change.before)
-        };
-        self.load.iter().filter_map(|load| Some((load.0.as_str(), after(load)?))).collect()
-    }
-
-    fn worst_load(&self, outage: &Outage) -> Option<(String, f64)> {
-        let loads = outage.comparisons.iter().flat_map(|comparison| self.loads(comparison));
-        loads.max_by(|(_, one), (_, other)| one.total_cmp(other)).map(|(region, part)| (region.to_owned(), part))
-    }
-
-    fn print(&self, outage: &Outage, clients: &str, out: &mut impl Write) -> Result<(), Failure> {
+    fn print(outage: &Outage, clients: &str, out: &mut impl Write) -> Result<(), Failure> {
         writeln!(out, "down      {}", outage.down)?;
         writeln!(out, "clients   {clients}")?;
-        for comparison in &outage.comparisons {
+        for (comparison, loads) in outage.comparisons.iter().zip(&outage.loads) {
             writeln!(out, "\n{}", names_text(comparison))?;
-            let loads = self.loads(comparison);
             writeln!(out, "  {:<20} {:>9} {:>9} {:>10}", "region", "before", "after", "capacity")?;
             for (source, change) in &comparison.sources {
                 let load = match source {
@@ -143,7 +190,7 @@ impl Simulate {
         Ok(())
     }
 
-    fn print_every(&self, outages: &[Outage], clients: &str, out: &mut impl Write) -> Result<(), Failure> {
+    fn print_every(outages: &[Outage], clients: &str, out: &mut impl Write) -> Result<(), Failure> {
         writeln!(out, "clients   {clients}")?;
         writeln!(out, "{:<24} {:>9} {:>9} {:>12} {:>12}  fullest", "down", "moves", "lost", "mean km", "p95 km")?;
         for outage in outages {
@@ -151,7 +198,7 @@ impl Simulate {
             let share = |weight: f64| if total > 0.0 { weight * 100.0 / total } else { 0.0 };
             let km = |km: Option<f64>| km.map_or("-".into(), |km| format!("{km:+.0}"));
             let worst = |of: fn(&Comparison) -> Option<f64>| outage.comparisons.iter().filter_map(of).max_by(f64::total_cmp);
-            let full = self.worst_load(outage).map_or("-".into(), |(region, part)| format!("{region} {:.0} %", part * 100.0));
+            let full = outage.fullest().map_or("-".into(), |(region, part)| format!("{region} {:.0} %", part * 100.0));
             writeln!(
                 out,
                 "{:<24} {:>7.2} % {:>7.2} % {:>12} {:>12}  {full}",
@@ -162,27 +209,14 @@ impl Simulate {
                 km(worst(Comparison::p95_extra_km)),
             )?;
         }
-        if let Some(worst) = self.worst(outages) {
+        if let Some(worst) = worst(outages) {
             writeln!(out, "worst     {}", worst.down)?;
         }
         Ok(())
     }
 
-    /// Clients without an answer weigh most, then a region that is too full, then what moves.
-    fn worst<'o>(&self, outages: &'o [Outage]) -> Option<&'o Outage> {
-        let key = |outage: &Outage| {
-            let (_, moved, lost) = sums(outage);
-            (lost, self.worst_load(outage).map_or(0.0, |(_, part)| part).max(1.0), moved)
-        };
-        outages.iter().max_by(|one, other| {
-            let (one, other) = (key(one), key(other));
-            one.0.total_cmp(&other.0).then(one.1.total_cmp(&other.1)).then(one.2.total_cmp(&other.2))
-        })
-    }
-
     fn json(&self, outages: &[Outage], clients: &str) -> Value {
-        let comparison = |comparison: &Comparison| {
-            let loads = self.loads(comparison);
+        let comparison = |(comparison, loads): (&Comparison, &BTreeMap<String, f64>)| {
             let regions = comparison.sources.iter().map(|(source, change)| {
                 let name = source.to_string();
                 json!({
@@ -198,23 +232,9 @@ impl Simulate {
                 "moves": super::rehearsed::moves_json(comparison), "sample": sample_json(comparison),
             })
         };
-        let outage =
-            |outage: &Outage| json!({ "down": outage.down, "names": outage.comparisons.iter().map(comparison).collect::<Vec<_>>() });
-        let worst = if self.every_single { self.worst(outages).map(|outage| outage.down.clone()) } else { None };
+        let outage = |outage: &Outage| json!({ "down": outage.down, "names": outage.comparisons.iter().zip(&outage.loads).map(comparison).collect::<Vec<_>>() });
+        let worst = if self.every_single { worst(outages).map(|outage| outage.down.clone()) } else { None };
         json!({ "clients": clients, "outages": outages.iter().map(outage).collect::<Vec<_>>(), "worst": worst })
-    }
-
-    /// An outage that leaves clients without an answer, or a region over its capacity, is an error.
-    fn verdict(&self, outages: &[Outage]) -> Result<(), Failure> {
-        for outage in outages {
-            if sums(outage).2 > 0.0 {
-                return Err(Failure::Failed(format!("without {} some clients get no answer", outage.down)));
-            }
-            if let Some((region, part)) = self.worst_load(outage).filter(|(_, part)| *part > 1.0) {
-                return Err(Failure::Failed(format!("without {} `{region}` is at {:.0} % of its capacity", outage.down, part * 100.0)));
-            }
-        }
-        Ok(())
     }
 }
 
@@ -223,4 +243,29 @@ fn sums(outage: &Outage) -> (f64, f64, f64) {
     outage.comparisons.iter().fold((0.0, 0.0, 0.0), |(total, moved, lost), comparison| {
         (total + comparison.total, moved + comparison.moved(), lost + comparison.lost())
     })
+}
+
+/// Clients without an answer weigh most, then a region that is too full, then what moves.
+fn worst(outages: &[Outage]) -> Option<&Outage> {
+    let key = |outage: &Outage| {
+        let (_, moved, lost) = sums(outage);
+        (lost, outage.fullest().map_or(0.0, |(_, part)| part).max(1.0), moved)
+    };
+    outages.iter().max_by(|one, other| {
+        let (one, other) = (key(one), key(other));
+        one.0.total_cmp(&other.0).then(one.1.total_cmp(&other.1)).then(one.2.total_cmp(&other.2))
+    })
+}
+
+/// An outage that leaves clients without an answer, or a region over its capacity, is an error.
+fn verdict(outages: &[Outage]) -> Result<(), Failure> {
+    for outage in outages {
+        if sums(outage).2 > 0.0 {
+            return Err(Failure::Failed(format!("without {} some clients get no answer", outage.down)));
+        }
+        if let Some((region, part)) = outage.fullest().filter(|(_, part)| *part > 1.0) {
+            return Err(Failure::Failed(format!("without {} `{region}` is at {:.0} % of its capacity", outage.down, part * 100.0)));
+        }
+    }
+    Ok(())
 }

@@ -63,6 +63,25 @@ fn simulate_tells_shares_moves_and_distances() {
 }
 
 #[test]
+fn a_demand_is_held_against_what_regions_can_bear() {
+    let folder = folder("demand");
+    let regions = REGIONS.replacen("eu: {", "eu: {capacity: 1000, ", 1).replacen("us: {", "us: {capacity: 400, ", 1);
+    folder.write("regions.yaml", &regions);
+    let (config, clients) = (folder.join("meridian.yaml"), folder.join("clients.csv"));
+    let (config, clients) = (config.to_str().unwrap(), clients.to_str().unwrap());
+    let arguments = ["simulate", "--clients", clients, "--config", config, "--name", "www.example.com"];
+    let (code, out, error) = told(&[&arguments[..], &["--down", "us", "--demand", "900"]].concat());
+    assert_eq!(code, Some(0), "{out}{error}");
+    assert!(out.lines().any(|line| line == "  eu                     70.00 %  100.00 %       90 %"), "{out}");
+    let (code, out, error) = told(&[&arguments[..], &["--every-single", "--demand", "900"]].concat());
+    assert!(code == Some(1) && out.contains("us 225 %") && error.contains("without eu `us` is at 225 % of its capacity"), "{out}{error}");
+    assert_eq!(told(&["simulate", "--down", "us", "--demand", "900", "--config", config]).0, Some(2), "whose demand?");
+    folder.write("regions.yaml", REGIONS);
+    let (code, _, error) = told(&[&arguments[..], &["--down", "us", "--demand", "900"]].concat());
+    assert!(code == Some(2) && error.contains("no region has one for `www.example.com.`"), "{error}");
+}
+
+#[test]
 fn every_single_loss_is_tried_and_the_worst_is_named() {
     let folder = folder("single");
     let (config, clients) = (folder.join("meridian.yaml"), folder.join("clients.csv"));
