@@ -96,9 +96,22 @@ fn sigterm_ends_it_while_files_are_read_at_the_start_and_at_a_reload() {
     server.signal("HUP");
     let pipe = File::create(folder.join("regions.yaml")).unwrap();
     assert_eq!(udp(server.address(), &query("www.example.com", "A")).addresses().len(), 1, "it answers while it reads");
+    #[cfg(target_os = "linux")]
+    assert_eq!(niceness(server.process(), "load"), [10], "answers come first");
     let (status, log) = server.stop();
     assert!(status.success() && log.iter().any(|line| line.contains("stopped")), "{log:?}");
     drop(pipe);
+}
+
+/// How far each thread of this name stands back, from the files that the kernel has of it (proc_pid_stat(5), field 19).
+#[cfg(target_os = "linux")]
+fn niceness(process: u32, name: &str) -> Vec<i32> {
+    let threads = std::fs::read_dir(format!("/proc/{process}/task")).unwrap();
+    // A thread may end between these two.
+    let stats = threads.filter_map(|thread| std::fs::read_to_string(thread.ok()?.path().join("stat")).ok());
+    // Field 2 is the name in parentheses; the first after them is field 3.
+    let nice = |stat: String| stat.split_once(&format!("({name}) ")).map(|(_, rest)| rest.split(' ').nth(16).unwrap().parse().unwrap());
+    stats.filter_map(nice).collect()
 }
 
 #[test]

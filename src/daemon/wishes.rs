@@ -5,14 +5,16 @@ use std::future::Future;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
+use std::thread;
 
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
-use super::{DaemonError, Prepared, rehearse};
+use super::{DaemonError, Prepared, rehearse, system};
 use crate::api::{Reload, Reloads, Waiting, reloads};
 use crate::config::compile::Earlier;
+use crate::server;
 
 /// What the process is asked to do.
 pub(super) enum Wish {
@@ -70,7 +72,8 @@ impl Wishes {
         }
     }
 
-    /// Loads, compiles and asks the tests on a thread of its own; none if the process is to end before that is done.
+    /// Loads, compiles and asks the tests on a thread of its own, which stands back where queries are answered meanwhile; none if the process
+    /// is to end before that is done.
     pub(super) fn prepare(
         &mut self,
         runtime: &Runtime,
@@ -78,11 +81,21 @@ impl Wishes {
         earlier: Option<Arc<Earlier>>,
     ) -> Result<Option<Prepared>, DaemonError> {
         let path = path.to_owned();
-        let load = runtime.spawn_blocking(move || rehearse(&path, earlier.as_deref()));
+        let (done, load) = oneshot::channel();
+        let work = move || {
+            if earlier.is_some()
+                && let Err(error) = server::stand_back()
+            {
+                tracing::warn!(%error, "the load takes as much time as the answers");
+            }
+            // Whoever asked may be gone: the process ends.
+            _ = done.send(rehearse(&path, earlier.as_deref()));
+        };
+        thread::Builder::new().name("load".to_owned()).spawn(work).map_err(system("start a thread"))?;
         match runtime.block_on(self.unless_stopped(load)) {
             None => Ok(None),
             Some(Ok(prepared)) => prepared.map(Some).map_err(DaemonError::Config),
-            Some(Err(panic)) => Err(DaemonError::System(format!("cannot load the configuration: {panic}"))),
+            Some(Err(_gone)) => Err(DaemonError::System("cannot load the configuration: its thread ended in a panic".to_owned())),
         }
     }
 }

@@ -69,6 +69,18 @@ pub fn raise_descriptor_limit() -> io::Result<Option<u64>> {
     Ok(None)
 }
 
+/// Lets the calling thread, and those that it starts from now on, run only when answering threads leave it the time; where the system
+/// cannot do that they run as they are.
+///
+/// # Errors
+/// What the system says.
+pub fn stand_back() -> io::Result<()> {
+    #[cfg(target_os = "linux")]
+    return sys::stand_back();
+    #[cfg(not(target_os = "linux"))]
+    Ok(())
+}
+
 /// Bound sockets that nobody serves yet: queries wait in them.
 #[derive(Debug)]
 pub struct Bound {

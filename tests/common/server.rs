@@ -110,6 +110,11 @@ impl Server {
         }
     }
 
+    /// Its process.
+    pub(crate) fn process(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Sends a signal: `HUP`, `TERM`, `INT`.
     pub(crate) fn signal(&self, name: &str) {
         assert!(signal(self.child.id(), name), "cannot send SIG{name}");
