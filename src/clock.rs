@@ -49,9 +49,17 @@ impl Clock {
 
     /// Seconds since 1970-01-01 UTC; 0 on a machine whose clock stands before that.
     pub fn wall_s(&self) -> u64 {
+        self.wall_ms() / 1_000
+    }
+
+    /// Milliseconds since 1970-01-01 UTC; 0 on a machine whose clock stands before that. A fake clock shows whole seconds.
+    pub fn wall_ms(&self) -> u64 {
         match &self.source {
-            Source::System(_) => SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),
-            Source::Fake(hands) => hands.wall_s.load(Ordering::Relaxed),
+            Source::System(_) => {
+                let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+                u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+            }
+            Source::Fake(hands) => hands.wall_s.load(Ordering::Relaxed).saturating_mul(1_000),
         }
     }
 }

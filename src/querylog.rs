@@ -8,8 +8,10 @@ mod writer;
 
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{JoinHandle, Thread};
+use std::time::Duration;
 
 use rtrb::{Consumer, Producer, RingBuffer};
 
@@ -18,6 +20,9 @@ use crate::clock::Clock;
 use crate::config::model::QueryLog as Settings;
 use crate::snapshot::{Catalog, Shared};
 use record::Record;
+
+/// What waits is written within this time at the end, or lost: a collector that has stopped reading must not keep the process.
+const FAREWELL: Duration = Duration::from_secs(2);
 
 /// Samples that wait for the writer, of one answering thread: some 2 kB each, and more than it answers while the writer is away.
 const RING_RECORDS: usize = 1_024;
@@ -91,12 +96,14 @@ impl Tap {
     }
 }
 
-/// The writer at work. Dropping it writes what waits and ends it.
+/// The writer at work. Dropping it writes what waits and ends it, or lets it go where that takes longer than [`FAREWELL`].
 #[derive(Debug)]
 pub struct QueryLog {
     taps: Taps,
     writer: Thread,
     thread: Option<JoinHandle<()>>,
+    /// Closed when the thread is done.
+    done: Receiver<()>,
 }
 
 impl QueryLog {
@@ -114,8 +121,13 @@ impl QueryLog {
         };
         let taps = Taps(Arc::new(inner));
         let mut writer = writer::Writer::open(&taps.0, world, clock)?;
-        let thread = std::thread::Builder::new().name("query-log".into()).spawn(move || writer.run())?;
-        Ok(QueryLog { taps, writer: thread.thread().clone(), thread: Some(thread) })
+        let (is_done, done) = channel();
+        let work = move || {
+            writer.run();
+            drop(is_done);
+        };
+        let thread = std::thread::Builder::new().name("query-log".into()).spawn(work)?;
+        Ok(QueryLog { taps, writer: thread.thread().clone(), thread: Some(thread), done })
     }
 
     /// For answering threads and metrics.
@@ -128,6 +140,10 @@ impl Drop for QueryLog {
     fn drop(&mut self) {
         self.taps.0.stop.store(true, Relaxed);
         self.writer.unpark();
+        if self.done.recv_timeout(FAREWELL) == Err(RecvTimeoutError::Timeout) {
+            tracing::warn!("what is left of the query log is lost: its reader takes too long");
+            return;
+        }
         if let Some(thread) = self.thread.take() {
             // A panic in there was logged; the end goes on.
             _ = thread.join();

@@ -3,6 +3,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, Write};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -12,9 +13,10 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use rtrb::Consumer;
+use socket2::{Domain, SockAddr, Socket, Type};
 
 use super::record::{Record, address_of};
-use super::{Inner, dnstap, json};
+use super::{Inner, RING_RECORDS, dnstap, json};
 use crate::clock::Clock;
 use crate::config::model::QueryLogTo;
 use crate::snapshot::{Catalog, Shared};
@@ -57,8 +59,7 @@ impl Writer {
             QueryLogTo::DnstapSocket(path) => Sink::Collector { path: path.clone(), stream: None },
         };
         let catalog = Arc::clone(&world.load().catalog);
-        let epoch_ms = (clock.wall_s() * 1000).saturating_sub(clock.now_ms());
-        Ok(Writer { inner: Arc::clone(inner), world, epoch_ms, clock, rings: Vec::new(), catalog, sink, looked_ms: 0 })
+        Ok(Writer { inner: Arc::clone(inner), world, epoch_ms: 0, clock, rings: Vec::new(), catalog, sink, looked_ms: 0 })
     }
 
     pub(super) fn run(&mut self) {
@@ -77,6 +78,8 @@ impl Writer {
     fn turn(&mut self) {
         self.rings.append(&mut self.inner.new.lock().unwrap_or_else(PoisonError::into_inner));
         let now_ms = self.clock.now_ms();
+        // The wall clock may be set at any time.
+        self.epoch_ms = self.clock.wall_ms().saturating_sub(now_ms);
         if now_ms >= self.looked_ms + RETRY_MS {
             self.looked_ms = now_ms;
             self.sink.renew();
@@ -85,7 +88,8 @@ impl Writer {
         let newest = Arc::clone(&self.world.load().catalog);
         let worlds = [Arc::clone(&newest), std::mem::replace(&mut self.catalog, newest)];
         let mut rings = std::mem::take(&mut self.rings);
-        for record in rings.iter_mut().flat_map(|ring| std::iter::from_fn(|| ring.pop().ok())) {
+        // No more than a ring holds, or a busy thread would keep us from the other rings.
+        for record in rings.iter_mut().flat_map(|ring| std::iter::from_fn(|| ring.pop().ok()).take(RING_RECORDS)) {
             let catalog = worlds.iter().find(|world| address_of(world) == record.catalog).map(|world| &**world);
             self.write(&record, catalog);
         }
@@ -117,7 +121,7 @@ impl Writer {
 
 impl Sink {
     fn file(path: &Path, is_dnstap: bool) -> io::Result<Sink> {
-        // A stream of frames begins once: what is there stays, and a new stream follows it only where nothing was.
+        // A file holds one stream of frames, which begins once: an earlier one is written over. Lines follow those that are there.
         let mut options = OpenOptions::new();
         let file =
             if is_dnstap { options.write(true).create(true).truncate(true) } else { options.append(true).create(true) }.open(path)?;
@@ -193,7 +197,10 @@ impl Sink {
 }
 
 fn connect(path: &Path) -> io::Result<UnixStream> {
-    let mut stream = UnixStream::connect(path)?;
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    // A plain connect would wait for ever where nobody takes connections on.
+    socket.connect_timeout(&SockAddr::unix(path)?, SOCKET_PATIENCE)?;
+    let mut stream = UnixStream::from(OwnedFd::from(socket));
     stream.set_read_timeout(Some(SOCKET_PATIENCE))?;
     stream.set_write_timeout(Some(SOCKET_PATIENCE))?;
     dnstap::shake(&mut stream)?;
