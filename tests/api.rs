@@ -349,9 +349,7 @@ fn a_certificate_of_the_authority_opens_all_doors_and_no_certificate_none() {
         folder.write(name, text);
     }
     folder.write("tokens", "graphs read abcdefghijklmnop\n");
-    let server = Server::start(&folder.join("meridian.yaml"));
-    let address = api_address(&server);
-    let ask = |shown: Option<(&str, &str)>| -> Result<u16, String> {
+    let ask = |address: SocketAddr, shown: Option<(&str, &str)>| -> Result<u16, String> {
         let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
         let mut roots = rustls::RootCertStore::empty();
         roots.add(CertificateDer::from_pem_slice(authority.as_bytes()).unwrap()).unwrap();
@@ -373,8 +371,14 @@ fn a_certificate_of_the_authority_opens_all_doors_and_no_certificate_none() {
         tls.read_exact(&mut head).map_err(|error| error.to_string())?;
         Ok(String::from_utf8_lossy(&head[9..]).parse().unwrap())
     };
-    // Nothing is forced, so whoever may clear is told that.
-    assert_eq!(ask(Some((&own, &own_key))), Ok(404));
-    assert_eq!(ask(None), Ok(401));
-    assert!(ask(Some((&strange, &strange_key))).is_err());
+    // With tokens for those who have no certificate, and without.
+    for more in [more.to_owned(), more.replace(", tokens: tokens", "")] {
+        folder.write("meridian.yaml", &format!("{SERVER}{more}"));
+        let server = Server::start(&folder.join("meridian.yaml"));
+        let address = api_address(&server);
+        // Nothing is forced, so whoever may clear is told that.
+        assert_eq!(ask(address, Some((&own, &own_key))), Ok(404));
+        assert_eq!(ask(address, None), Ok(401));
+        assert!(ask(address, Some((&strange, &strange_key))).is_err());
+    }
 }

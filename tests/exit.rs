@@ -52,6 +52,13 @@ fn wrong_arguments_exit_with_2() {
 }
 
 #[test]
+fn a_reload_by_command_exits_with_1_where_nobody_serves_as_that_says_nothing_of_the_files() {
+    let nobody = config().join("nobody.sock");
+    let output = run(&["ctl", "reload", "--socket", nobody.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+}
+
+#[test]
 fn an_address_in_use_exits_with_1_and_is_named() {
     let folder = config();
     let (held_udp, held_tcp) = (UdpSocket::bind("127.0.0.1:0").unwrap(), TcpListener::bind("127.0.0.1:0").unwrap());

@@ -55,7 +55,9 @@ impl Guard {
         };
         match (allowed, caller.role) {
             (true, _) => Ok(caller),
-            (false, None) => Err(Problem::new(StatusCode::UNAUTHORIZED, "a token is needed: `Authorization: Bearer TOKEN`")),
+            (false, None) => {
+                Err(Problem::new(StatusCode::UNAUTHORIZED, "a client certificate or a token is needed: `Authorization: Bearer TOKEN`"))
+            }
             (false, Some(_)) if self.0.tokens.is_empty() => {
                 Err(Problem::new(StatusCode::FORBIDDEN, "without `tokens` only the control socket takes changes"))
             }
@@ -65,8 +67,9 @@ impl Guard {
 
     fn by_token(&self, caller: &Caller, headers: &HeaderMap) -> Result<Caller, Problem> {
         if self.0.tokens.is_empty() {
-            // The load has seen to it that this is loopback.
-            return Ok(Caller { role: Some(Role::Read), ..caller.clone() });
+            // The load has seen to it that whoever needs no certificate is on loopback.
+            let needs_certificate = self.0.tls.as_ref().is_some_and(|tls| tls.clients.is_some());
+            return Ok(Caller { role: (!needs_certificate).then_some(Role::Read), ..caller.clone() });
         }
         let Some(given) = headers.get(header::AUTHORIZATION) else { return Ok(caller.clone()) };
         let given = given.to_str().ok().and_then(|text| text.strip_prefix("Bearer ")).unwrap_or_default().trim();
@@ -88,6 +91,7 @@ fn is_same(one: &[u8], other: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::model::ApiTls;
 
     fn guard(tokens: &[(&str, Role, &str)], open_metrics: bool) -> Guard {
         let token = |(name, role, secret): &(&str, Role, &str)| Token { name: (*name).into(), role: *role, secret: (*secret).into() };
@@ -107,6 +111,12 @@ mod tests {
         let guard = guard(&[], false);
         let wanted = [Access::Open, Access::Metrics, Access::Read, Access::Write];
         assert_eq!(wanted.map(|wanted| status(&guard, wanted, None)), [200, 200, 200, 403]);
+        let files = |clients| ApiTls { certificate: "cert".into(), key: "key".into(), clients };
+        let of_certificates = Guard::new(Api { tls: Some(files(Some("clients".into()))), ..Api::default() });
+        assert_eq!(wanted.map(|wanted| status(&of_certificates, wanted, None)), [200, 401, 401, 401], "whoever shows no certificate");
+        assert!(of_certificates.admit(&Caller::of_certificate(), Access::Write, &HeaderMap::new()).is_ok());
+        let encrypted = Guard::new(Api { tls: Some(files(None)), ..Api::default() });
+        assert_eq!(wanted.map(|wanted| status(&encrypted, wanted, None)), [200, 200, 200, 403]);
         assert!(guard.admit(&Caller::of_socket(), Access::Write, &HeaderMap::new()).is_ok());
     }
 

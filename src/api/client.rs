@@ -56,9 +56,21 @@ impl<'q> Question<'q> {
     }
 }
 
-/// Asks the server at the socket; gives back its answer, or why it refused.
-pub fn ask(socket: &Path, question: &Question<'_>) -> Result<Reply, String> {
-    let unreachable = |error: &dyn std::fmt::Display| format!("cannot reach the server at `{}`: {error}", socket.display());
+/// Why there is no answer.
+#[derive(Debug)]
+pub struct Refusal {
+    /// What was asked is wrong, as the server sees it (RFC 9110 15.5.21); for a reload: its configuration.
+    pub is_of_content: bool,
+    /// For people.
+    pub text: String,
+}
+
+/// Asks the server at the socket; gives back its answer, or why there is none.
+pub fn ask(socket: &Path, question: &Question<'_>) -> Result<Reply, Refusal> {
+    let unreachable = |error: &dyn std::fmt::Display| Refusal {
+        is_of_content: false,
+        text: format!("cannot reach the server at `{}`: {error}", socket.display()),
+    };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| unreachable(&error))?;
     let (status, class, text) = runtime
         .block_on(async { tokio::time::timeout(PATIENCE, exchange(socket, question)).await })
@@ -69,7 +81,8 @@ pub fn ask(socket: &Path, question: &Question<'_>) -> Result<Reply, String> {
     }
     let problem: Value = serde_json::from_str(&text).unwrap_or_default();
     let told = [&problem["diagnostics"], &problem["detail"]].into_iter().find_map(Value::as_str);
-    Err(told.map_or_else(|| status.to_string(), |told| told.trim_end().to_owned()))
+    let text = told.map_or_else(|| status.to_string(), |told| told.trim_end().to_owned());
+    Err(Refusal { is_of_content: status == StatusCode::UNPROCESSABLE_ENTITY, text })
 }
 
 async fn exchange(socket: &Path, question: &Question<'_>) -> Result<(StatusCode, String, String), Box<dyn std::error::Error>> {

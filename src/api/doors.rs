@@ -41,6 +41,9 @@ const MAX_HEAD_OCTETS: usize = 16 << 10;
 /// How long a door rests that cannot take anyone on, for want of descriptors.
 const TROUBLE_PAUSE: Duration = Duration::from_millis(100);
 
+/// A connection ends after this, whatever it is at, so that nobody keeps a seat by never reading; more than the longest request may take.
+const MAX_VISIT: Duration = Duration::from_secs(330);
+
 /// How long requests may take to end when the process ends.
 const FAREWELL: Duration = Duration::from_millis(500);
 
@@ -130,10 +133,13 @@ async fn attend(door: Door, router: Router, mut stopped: watch::Receiver<bool>) 
     let seats = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let mut visits = JoinSet::new();
     loop {
-        // Nobody closes it.
-        let Ok(seat) = Arc::clone(&seats).acquire_owned().await else { return };
-        let visitor = tokio::select! {
-            visitor = door.next() => visitor,
+        let next = async {
+            // Never closed; if it were, visitors would be let in without a seat rather than not at all.
+            let seat = Arc::clone(&seats).acquire_owned().await.ok();
+            (seat, door.next().await)
+        };
+        let (seat, visitor) = tokio::select! {
+            next = next => next,
             () = until_told(&mut stopped) => break,
         };
         while visits.try_join_next().is_some() {}
@@ -141,7 +147,9 @@ async fn attend(door: Door, router: Router, mut stopped: watch::Receiver<bool>) 
             Ok(visitor) => {
                 let visit = visit(visitor, router.clone(), stopped.clone());
                 visits.spawn(async move {
-                    visit.await;
+                    if tokio::time::timeout(MAX_VISIT, visit).await.is_err() {
+                        tracing::debug!("a client of the API held its connection for too long");
+                    }
                     drop(seat);
                 });
             }

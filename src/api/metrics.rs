@@ -80,12 +80,12 @@ fn regions(status: &Status, page: &mut Page) {
             series.with(&[("service", &pool.service), ("region", &pool.region), ("family", &pool.family)], value(pool));
         }
     };
-    all("meridian_region_up", "1 where a region serves a service, 0 where it does not", &|pool| {
-        f64::from(u8::from(matches!(pool.state.as_str(), "available" | "HELD")))
+    all("meridian_region_up", "1 where a region serves a service, 0 where it does not, be it for some names only", &|pool| {
+        f64::from(u8::from(pool.is("available") || pool.is("HELD")))
     });
-    all("meridian_region_drained", "1 where a region is forced down by hand", &|pool| f64::from(u8::from(pool.state == "forced down")));
+    all("meridian_region_drained", "1 where a region is forced down by hand", &|pool| f64::from(u8::from(pool.is("forced down"))));
     all("meridian_region_held", "1 where a region is measured down and served because the guard allows no further losses", &|pool| {
-        f64::from(u8::from(pool.state == "HELD"))
+        f64::from(u8::from(pool.is("HELD")))
     });
     all("meridian_region_waits", "1 where a region is well again and waits for `meridian ctl clear`", &|pool| {
         f64::from(u8::from(pool.waits))

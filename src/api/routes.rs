@@ -111,8 +111,8 @@ async fn pass(State(gate): State<Arc<Gate>>, Extension(caller): Extension<Caller
     // A HEAD is a GET whose body is left out.
     let method = if request.method() == Method::HEAD { &Method::GET } else { request.method() };
     let wanted = gate.needed.iter().find(|((known, of), _)| known == method && *of == path).map(|(_, access)| *access);
-    // What does not exist is nobody's secret: the document that names all is open.
-    let wanted = wanted.unwrap_or(Access::Open);
+    // What does not exist is nobody's secret: the document that names all is open. A method that a path has and the list does not, is.
+    let wanted = wanted.unwrap_or(if path.is_empty() { Access::Open } else { Access::Write });
     let patience = if path == "/v1/reload" { RELOAD_PATIENCE } else { PATIENCE };
     match gate.app.guard.admit(&caller, wanted, request.headers()) {
         Ok(caller) => {

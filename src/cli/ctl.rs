@@ -39,7 +39,7 @@ impl SocketArg {
 impl SocketArg {
     /// Asks the running server.
     fn json(&self, question: &Question<'_>) -> Result<Value, Failure> {
-        client::ask(&self.path()?, question).and_then(|reply| reply.json()).map_err(Failure::Failed)
+        client::ask(&self.path()?, question)?.json().map_err(Failure::Failed)
     }
 }
 
@@ -122,13 +122,15 @@ impl Ctl {
             Ctl::History(history) => history.run(out),
             Ctl::Top(top) => top.run(out),
             Ctl::Reload(socket) => {
-                let reply = client::ask(&socket.path()?, &Question::post("/v1/reload", &Value::Null)).map_err(Failure::Config)?;
-                let reply = reply.json().map_err(Failure::Failed)?;
+                let reply = client::ask(&socket.path()?, &Question::post("/v1/reload", &Value::Null));
+                // That the server is away or busy says nothing about the files.
+                let reply = reply.map_err(|refusal| if refusal.is_of_content { Failure::Config(refusal.text) } else { refusal.into() });
+                let reply = reply?.json().map_err(Failure::Failed)?;
                 write!(out, "{}", reply["warnings"].as_str().unwrap_or_default())?;
                 Ok(writeln!(out, "generation {}", reply["generation"])?)
             }
             Ctl::Ready(socket) => {
-                let reply = client::ask(&socket.path()?, &Question::get("/readyz", &[])).map_err(Failure::Failed)?;
+                let reply = client::ask(&socket.path()?, &Question::get("/readyz", &[]))?;
                 Ok(writeln!(out, "{}", reply.text.trim_end())?)
             }
         }

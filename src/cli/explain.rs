@@ -61,7 +61,7 @@ impl Explain {
         let format = if self.format == Format::Json { "json" } else { "text" };
         let (name, client) = (name.to_string(), client.to_string());
         let query = [("name", &*name), ("client", &*client), ("type", rtype), ("format", format)];
-        let reply = client::ask(&self.socket.path()?, &Question::get("/v1/explain", &query)).map_err(Failure::Failed)?;
+        let reply = client::ask(&self.socket.path()?, &Question::get("/v1/explain", &query))?;
         Ok((reply.class, reply.text))
     }
 

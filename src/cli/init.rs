@@ -32,8 +32,14 @@ impl Init {
         for (file, text) in FILES {
             let path = self.folder.join(file);
             let written = OpenOptions::new().write(true).create_new(true).open(&path).and_then(|mut to| to.write_all(text.as_bytes()));
-            written.map_err(|error| failed(&path, &error))?;
-            writeln!(out, "wrote {}", path.display())?;
+            if let Err(error) = written {
+                // This file may be somebody else's; those before it are ours.
+                FILES.iter().take_while(|(ours, _)| *ours != file).for_each(|(ours, _)| _ = std::fs::remove_file(self.folder.join(ours)));
+                return Err(failed(&path, &error));
+            }
+        }
+        for (file, _) in FILES {
+            writeln!(out, "wrote {}", self.folder.join(file).display())?;
         }
         let server = self.folder.join(FILES[0].0);
         writeln!(out, "next: edit them, then `meridian check --config {0}` and `meridian serve --config {0}`", server.display())?;

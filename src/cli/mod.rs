@@ -108,6 +108,12 @@ enum Failure {
     Failed(String),
 }
 
+impl From<crate::api::client::Refusal> for Failure {
+    fn from(refusal: crate::api::client::Refusal) -> Failure {
+        Failure::Failed(refusal.text)
+    }
+}
+
 impl From<DaemonError> for Failure {
     fn from(error: DaemonError) -> Failure {
         match error {

@@ -31,7 +31,7 @@ pub(super) struct Simulate {
     #[arg(long, value_name = "REGION=PART", value_parser = parse_load)]
     load: Vec<(String, f64)>,
     /// What all clients of the name ask of it, in the unit of `capacity`: each region bears its share of that
-    #[arg(long, requires = "name", value_parser = parse_demand)]
+    #[arg(long, requires = "name", conflicts_with = "load", value_parser = parse_demand)]
     demand: Option<f64>,
     /// Only this steered name, as `check` prints it
     #[arg(long)]

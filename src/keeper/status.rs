@@ -226,6 +226,13 @@ fn merged(pools: impl Iterator<Item = (PoolState, PoolRow)>) -> Vec<PoolRow> {
 /// What is said of a state that only some names see.
 const FOR_SOME: &str = " for some names";
 
+impl PoolRow {
+    /// Whether this is its state, if only for some names.
+    pub fn is(&self, state: &str) -> bool {
+        self.state.strip_suffix(FOR_SOME).unwrap_or(&self.state) == state
+    }
+}
+
 fn capacity_row(standing: Standing) -> CapacityRow {
     let Standing { key, load, soft, hard, limit, shed } = standing;
     let load = load.map(|(load, age_ms)| (load, age_ms / 1000));

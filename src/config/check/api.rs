@@ -36,7 +36,7 @@ pub(super) fn api(field: &Field<'_>, out: &mut Diagnostics) -> Api {
     let open_metrics = keys.get("open_metrics").and_then(|field| field.flag(out)).unwrap_or(false);
     let has_certificates = tls.as_ref().is_some_and(|tls| tls.clients.is_some());
     for (address, mark) in listen.iter().filter(|(address, _)| !address.ip().is_loopback()) {
-        if keys.get("tokens").is_none() && !has_certificates {
+        if tokens.is_empty() && !has_certificates {
             let hint = "give `tokens: FILE`, or `tls` with `clients`, or listen on 127.0.0.1";
             out.error_hint(mark.clone(), format!("the API would be open to everyone who reaches `{address}`"), hint);
         } else if tls.is_none() {
