@@ -90,7 +90,12 @@ pub(super) struct Sampler {
 impl Sampler {
     /// For so many networks of so much weight.
     pub(super) fn new(floor: HashFloor, networks: u64, weight: f64) -> Sampler {
-        let stride = if networks <= MAX_ASKED { 0.0 } else { weight / MAX_ASKED as f64 };
+        let stride = match networks {
+            ..=MAX_ASKED => 0.0,
+            // Of many who weigh nothing nobody is asked.
+            _ if weight <= 0.0 => f64::INFINITY,
+            _ => weight / MAX_ASKED as f64,
+        };
         Sampler { sample: Sample { floor, asked: 0, networks }, stride, passed: 0.0 }
     }
 

@@ -27,7 +27,7 @@ use tail::{Tail, Tails};
 /// Eight regions down at once is beyond what nearness can still help with, and rankings stay few and short.
 pub const RANKED_REGIONS: usize = 8;
 
-/// Most entries of all rankings of a plan (128 MiB): only a `spread` of thousands of kilometres over hundreds of regions comes near it.
+/// Most entries of all rankings of a plan (128 MiB; as much for each thread while it is compiled): only a `spread` of thousands of kilometres over hundreds of regions comes near it.
 const MAX_ENTRIES: usize = 16 << 20;
 
 /// Everything that a plan depends on. Names with equal keys share one plan, across reloads too.

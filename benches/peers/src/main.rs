@@ -27,7 +27,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
@@ -171,6 +171,8 @@ fn usage(message: &str) -> ! {
 fn generate(dir: &Path, size: Size) -> Result<()> {
     files::make_folder(dir)?;
     let folder = dir.canonicalize().with_context(|| dir.display().to_string())?;
+    let is_empty = folder.read_dir().with_context(|| dir.display().to_string())?.next().is_none();
+    ensure!(is_empty || Size::load(&folder).is_ok(), "{} holds what this program has not written: name an empty folder", folder.display());
     let table = Table::new(size);
     for kind in Kind::value_variants() {
         let place = kind.place(&folder, &size);

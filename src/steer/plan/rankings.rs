@@ -50,10 +50,15 @@ impl Rankings {
         let part_len = clients.len().div_ceil(cores).max(CLIENTS_PER_THREAD);
         let parts: Vec<Part> = thread::scope(|scope| {
             let rank = |part| move || Part::ranked(key, places, tails, part);
-            let others: Vec<_> = clients.chunks(part_len).skip(1).map(|part| scope.spawn(rank(part))).collect();
+            let start = |part| (part, thread::Builder::new().spawn_scoped(scope, rank(part)));
+            let others: Vec<_> = clients.chunks(part_len).skip(1).map(start).collect();
             let first = clients.chunks(part_len).next().map(|part| rank(part)());
-            let join = |thread: thread::ScopedJoinHandle<'_, _>| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-            first.into_iter().chain(others.into_iter().map(join)).collect::<Result<_, _>>()
+            let done = |(part, thread): (_, std::io::Result<thread::ScopedJoinHandle<'_, _>>)| match thread {
+                Ok(thread) => thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
+                // The system has no thread for it.
+                Err(_) => rank(part)(),
+            };
+            first.into_iter().chain(others.into_iter().map(done)).collect::<Result<_, _>>()
         })?;
         let (mut rankings, mut by_client) = (Rankings::default(), Vec::with_capacity(clients.len()));
         for part in parts {
