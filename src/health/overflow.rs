@@ -14,6 +14,10 @@ const STEP: u16 = ADMIT_ALL / 20;
 /// A share that would move less than two points stays, unless nobody need be shed any more: an answer rate is never still.
 const DEAD_BAND: u16 = ADMIT_ALL / 50;
 
+/// Only a load that is so much off its limit at most, as a part of the limit, is left alone so. Of a region that sheds nearly all, two points
+/// are a good part of the load, and where clients cannot go elsewhere it would never get back.
+const NEAR: f64 = 0.1;
+
 /// A region keeps at least so many of its clients: of those the demand is known.
 const MAX_SHED: u16 = ADMIT_ALL - STEP;
 
@@ -219,22 +223,23 @@ impl Overflow {
     fn set_limits(&mut self, now_ms: u64, is_up: &impl Fn(PoolId) -> bool) {
         let soft: Vec<f64> = self.layout.capacities.iter().map(|layout| thousandths(layout.capacity.soft_milli)).collect();
         let mut limits = soft;
+        // By capacity: whether there is nobody else for any of the services that share it; none: it is not up.
+        let mut is_last: Vec<Option<bool>> = vec![None; limits.len()];
         for (at, sharing) in self.layout.sharing.iter().enumerate() {
             let (regular, standby) = up(sharing, is_up);
             let group = Group::of(&regular, &self.layout.capacities, &self.accounts, now_ms);
-            let spills = !standby.is_empty() && group.is_some_and(|group| group.is_full(self.spills[at]));
+            // Where no other is up the standby regions have the clients anyway, and take each other's overflow.
+            let spills = !standby.is_empty() && (regular.is_empty() || group.is_some_and(|group| group.is_full(self.spills[at])));
             self.revision += u64::from(spills != self.spills[at]);
             self.spills[at] = spills;
             let behind = Group::of(&standby, &self.layout.capacities, &self.accounts, now_ms);
             if let ([only], []) | ([], [only]) = (&regular[..], &standby[..]) {
-                // Whoever it sheds comes back: it bears all there is.
-                if let Some(at) = only.capacity.map(|at| at as usize) {
-                    limits[at] = limits[at].max(self.accounts[at].demand(now_ms));
-                }
+                only.capacity.iter().for_each(|at| _ = is_last[*at as usize].get_or_insert(true));
                 continue;
             }
+            regular.iter().chain(&standby).filter_map(|member| member.capacity).for_each(|at| is_last[at as usize] = Some(false));
             // While the others have room, who stands by bears no more than its soft limit.
-            let behind = behind.filter(|_| spills || regular.is_empty());
+            let behind = behind.filter(|_| spills);
             for (members, group, has_nobody_else) in [(&regular, group, standby.is_empty()), (&standby, behind, true)] {
                 let Some(group) = group else { continue };
                 for at in members.iter().filter_map(|member| member.capacity).map(|at| at as usize) {
@@ -242,7 +247,10 @@ impl Overflow {
                 }
             }
         }
-        self.accounts.iter_mut().zip(limits).for_each(|(account, limit)| account.limit = limit);
+        for ((account, limit), is_last) in self.accounts.iter_mut().zip(limits).zip(is_last) {
+            // Whoever the last one sheds comes back: it bears all there is.
+            account.limit = if is_last == Some(true) { limit.max(account.demand(now_ms)) } else { limit };
+        }
     }
 }
 
@@ -274,7 +282,8 @@ impl Account {
         match self.load(now_ms) {
             Some(load) => {
                 self.stale = None;
-                stepped(self.shed, target(load, self.shed, self.limit))
+                let is_near = (load - self.limit).abs() < self.limit * NEAR;
+                stepped(self.shed, target(load, self.shed, self.limit), is_near)
             }
             None => {
                 let (from, since_ms) = *self.stale.get_or_insert((self.shed, now_ms));
@@ -344,9 +353,9 @@ fn target(load: f64, shed: u16, limit: f64) -> u16 {
     (((1.0 - limit / demand) * f64::from(ADMIT_ALL)).round() as u16).min(MAX_SHED)
 }
 
-/// One step towards the target.
-fn stepped(shed: u16, target: u16) -> u16 {
-    if target > 0 && target.abs_diff(shed) < DEAD_BAND {
+/// One step towards the target; `is_near`: the load is about what may be borne.
+fn stepped(shed: u16, target: u16, is_near: bool) -> u16 {
+    if is_near && target > 0 && target.abs_diff(shed) < DEAD_BAND {
         return shed;
     }
     target.clamp(shed.saturating_sub(STEP), shed + STEP)

@@ -102,9 +102,10 @@ fn what_is_over_the_soft_limit_is_shed_and_no_more() {
 
 #[test]
 fn a_share_moves_at_most_five_points_a_period_and_little_moves_are_none() {
-    assert_eq!((stepped(0, 512), stepped(51, 512), stepped(512, 0)), (51, 102, 461));
-    assert_eq!((stepped(100, 115), stepped(100, 85), stepped(0, 15)), (100, 100, 0));
-    assert_eq!(stepped(15, 0), 0, "to nothing it always goes");
+    assert_eq!((stepped(0, 512, false), stepped(51, 512, false), stepped(512, 0, false)), (51, 102, 461));
+    assert_eq!((stepped(100, 115, true), stepped(100, 85, true), stepped(0, 15, true)), (100, 100, 0));
+    assert_eq!((stepped(900, 910, false), stepped(900, 890, false)), (910, 890), "the load is far off all the same");
+    assert_eq!(stepped(15, 0, true), 0, "to nothing it always goes");
 }
 
 #[test]
@@ -171,6 +172,65 @@ fn p1_standby_regions_take_overflow_only_when_all_others_are_at_their_hard_limit
     ring.demands = vec![100.0, 50.0, 0.0];
     (0..40).for_each(|_| _ = ring.step());
     assert_eq!((ring.loads()[2], ring.overflow.spills[0]), (0.0, false));
+}
+
+#[test]
+fn p1_standby_regions_take_each_others_overflow_when_no_other_is_up() {
+    let mut ring = Ring::new(&[(100, 125, false), (100, 125, true), (100, 125, true)], &[0.0, 160.0, 20.0]);
+    ring.down = vec![0];
+    (0..40).for_each(|_| _ = ring.step());
+    let loads = ring.loads();
+    assert!(loads[1] < 105.0 && loads[2] > 70.0, "{loads:?}");
+    ring.down.clear();
+    ring.demands = vec![0.0, 60.0, 20.0];
+    ring.step();
+    assert!(!ring.overflow.view()[1].takes_overflow);
+}
+
+#[test]
+fn a_service_that_only_one_region_has_keeps_none_of_its_others_from_being_shed() {
+    // `mail` is in r0 only, and shares its capacity with `web`, which is in both.
+    let mut shared = Layout::clone(&layout(&[(100, 125, false), (100, 125, false)], LoadSource::Pushed, 0));
+    shared.pools.push(PoolLayout::default());
+    shared.sharing.push(Sharing { members: vec![Member { pools: vec![PoolId(2)], capacity: Some(0), standby: false }] });
+    let mut overflow = Overflow::default();
+    overflow.reconcile(Arc::new(shared), 0);
+    let key = CapacityKey { region: "r0".into(), service: None };
+    let mut step = |now_ms: u64, is_up: fn(PoolId) -> bool| {
+        overflow.push(&key, 200.0, PERIOD_MS, now_ms).unwrap();
+        overflow.step(now_ms, |_, _| 0, is_up);
+        overflow.accounts[0].shed
+    };
+    assert_eq!(step(PERIOD_MS, |_| true), STEP);
+    // With the other region's `web` down there is nobody for either.
+    assert_eq!(step(2 * PERIOD_MS, |id| id != PoolId(1)), 0);
+    // Nor does anybody else count where the service that has somebody else is down here itself.
+    assert_eq!(step(3 * PERIOD_MS, |id| id != PoolId(0)), 0);
+}
+
+#[test]
+fn a_region_of_which_many_clients_cannot_leave_comes_back_from_the_most_it_sheds() {
+    let mut overflow = Overflow::default();
+    overflow.reconcile(layout(&[(100, 125, false), (100, 125, false)], LoadSource::Pushed, 0), 0);
+    let key = CapacityKey { region: "r0".into(), service: None };
+    let mut now_ms = 0;
+    // Clients inside a hard fence stay whatever is shed; of the others those leave who are.
+    let mut rest_at = |fenced: f64, free: f64| {
+        let mut loads = Vec::new();
+        for _ in 0..60 {
+            now_ms += PERIOD_MS;
+            let load = fenced + free * (1.0 - f64::from(overflow.accounts[0].shed) / f64::from(ADMIT_ALL));
+            overflow.push(&key, load, PERIOD_MS, now_ms).unwrap();
+            overflow.step(now_ms, |_, _| 0, |_| true);
+            loads.push((load, overflow.accounts[0].shed));
+        }
+        assert!(loads[50..].iter().all(|rested| *rested == loads[59]), "{loads:?}");
+        loads[59]
+    };
+    assert_eq!(rest_at(120.0, 80.0).1, MAX_SHED);
+    let (load, shed) = rest_at(75.0, 40.0);
+    assert!(load > 90.0 && shed < 700, "{load} {shed}");
+    assert_eq!(rest_at(60.0, 20.0), (80.0, 0));
 }
 
 #[test]
