@@ -106,7 +106,7 @@ pub fn compile(mut model: Model, earlier: Option<&Earlier>, diagnostics: &mut Di
     if steerings.len() < model.steerings.len() {
         return None;
     }
-    pools.capacities.finish(&mut pools.layout);
+    pools.capacities.finish(&model, &mut pools.layout);
     let (plans, hold_max_ms) = (plans.used, model.server.hold_max_ms);
     // Nothing points into the files from here on: their text would stay in memory for as long as the world does.
     model.zones.iter_mut().for_each(|zone| zone.mark = Mark::path(&zone.mark.source.path));

@@ -65,8 +65,10 @@ pub struct CapacityLayout {
 }
 
 /// The regions of one service, among which clients go from one that sheds them to the next.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sharing {
+    /// The service.
+    pub service: Arc<str>,
     /// Its regions.
     pub members: Vec<Member>,
 }
@@ -74,10 +76,35 @@ pub struct Sharing {
 /// One region of a service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Member {
+    /// The region.
+    pub region: Arc<str>,
     /// What health is kept of.
     pub pools: Vec<PoolId>,
     /// Index of its capacity; none: it bears anything.
     pub capacity: Option<u32>,
-    /// Standby for every name: it takes clients that others shed only when these are at their hard limits (BEHAVIOUR P1).
-    pub standby: bool,
+    /// For which names it takes clients that others shed only when these are at their hard limits (BEHAVIOUR P1).
+    pub standby: Standby,
+}
+
+/// For which names of a service a region stands by: names have weights of their own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standby {
+    /// For none.
+    Never,
+    /// For some; others send clients there by themselves.
+    SomeNames,
+    /// For every one.
+    EveryName,
+}
+
+impl Standby {
+    /// For this and for one more name.
+    #[must_use]
+    pub fn and(self, stands_by: bool) -> Standby {
+        match (self, stands_by) {
+            (Standby::EveryName, true) => Standby::EveryName,
+            (Standby::Never, false) => Standby::Never,
+            _ => Standby::SomeNames,
+        }
+    }
 }

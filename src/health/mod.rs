@@ -17,7 +17,7 @@ pub mod view;
 pub mod vote;
 
 pub use book::{Change, Flag, HealthBook, PoolStanding, TargetHealth};
-pub use capacity::{Capacity, CapacityKey, CapacityLayout, LoadSource, Member, Sharing};
+pub use capacity::{Capacity, CapacityKey, CapacityLayout, LoadSource, Member, Sharing, Standby};
 pub use hosts::{Hosts, Resolution, Seat};
 pub use monitor::{Monitor, MonitorSpec, Request, TargetKey};
 pub use network::DEFAULT_HOLD_MAX_MS;

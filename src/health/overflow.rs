@@ -1,11 +1,11 @@
 //! Overflow: how much of its clients each region with a capacity sheds just now. Loads and the time come in, shares go out.
 //! It measures nothing, and it knows no client: which of them go first is compiled into plans (`steer::plan`).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::PoolId;
-use super::capacity::{CapacityKey, CapacityLayout, LoadSource, Member, Sharing};
+use super::capacity::{CapacityKey, CapacityLayout, LoadSource, Member, Sharing, Standby};
 use super::view::{ADMIT_ALL, Layout};
 
 /// A share moves at most five points in a period: what one step has moved has come to rest before the next is judged.
@@ -32,7 +32,8 @@ pub const MAX_LOAD_AGE_MS: u64 = 3_600_000;
 pub struct PoolOverflow {
     /// The share of its clients that it sheds, of 1024 ([`ADMIT_ALL`]).
     pub shed: u16,
-    /// Whether it takes clients that other regions shed; false for standby regions most of the time.
+    /// Whether it takes clients that other regions shed; false for standby regions most of the time. Of a region that stands by for some
+    /// names only, it speaks of these names.
     pub takes_overflow: bool,
 }
 
@@ -112,26 +113,31 @@ pub enum Refused {
 pub struct Overflow {
     layout: Arc<Layout>,
     accounts: Vec<Account>,
-    /// By sharing: standby regions take overflow, too.
-    spills: Vec<bool>,
+    /// Standby regions that take overflow just now, by service and region.
+    spills: BTreeSet<(Arc<str>, Arc<str>)>,
     revision: u64,
 }
 
 impl Overflow {
     /// Takes a new layout; what has a capacity in it again goes on shedding what it shed.
     pub fn reconcile(&mut self, layout: Arc<Layout>, now_ms: u64) {
-        let old: BTreeMap<&CapacityKey, Account> =
-            self.layout.capacities.iter().map(|known| &known.key).zip(self.accounts.iter().copied()).collect();
+        let known = self.layout.capacities.iter().zip(&self.accounts);
+        let old: BTreeMap<&CapacityKey, (&CapacityLayout, &Account)> = known.map(|known| (&known.0.key, known)).collect();
         let account = |new: &CapacityLayout| {
             let soft = thousandths(new.capacity.soft_milli);
             // Answers are counted from now on, so that their rate is known a period later.
             let first_ms = if new.capacity.source == LoadSource::Pushed { now_ms + new.period_ms } else { now_ms };
             let fresh = Account { limit: soft, step_at_ms: first_ms, ..Account::default() };
-            old.get(&new.key).map_or(fresh, |known| Account { step_at_ms: known.step_at_ms.min(now_ms + new.period_ms), ..*known })
+            let Some((before, known)) = old.get(&new.key) else { return fresh };
+            let step_at_ms = known.step_at_ms.min(now_ms + new.period_ms);
+            let is_same = before.capacity.source == new.capacity.source;
+            match is_same && (new.capacity.source == LoadSource::Pushed || before.services == new.services) {
+                true => Account { step_at_ms, ..**known },
+                // Answers of other services were counted, or they counted otherwise.
+                false => Account { step_at_ms: first_ms, shed: known.shed, ..fresh },
+            }
         };
         let accounts = layout.capacities.iter().map(account).collect();
-        // Services that have moved in the files are judged anew with the next step.
-        self.spills.resize(layout.sharing.len(), false);
         self.accounts = accounts;
         self.layout = layout;
         self.revision += 1;
@@ -165,6 +171,7 @@ impl Overflow {
         for at in &due {
             self.accounts[*at].measure(&self.layout.capacities[*at], now_ms, &answers);
         }
+        self.set_spills(now_ms, &is_up);
         self.set_limits(now_ms, &is_up);
         let mut changes = Vec::new();
         for at in due {
@@ -187,10 +194,10 @@ impl Overflow {
             return Box::default();
         }
         let mut view = vec![PoolOverflow::NONE; self.layout.pools.len()];
-        for (sharing, spills) in self.layout.sharing.iter().zip(&self.spills) {
+        for sharing in &self.layout.sharing {
             for member in &sharing.members {
                 let shed = member.capacity.and_then(|at| self.accounts.get(at as usize)).map_or(0, |account| account.shed);
-                let overflow = PoolOverflow { shed, takes_overflow: !member.standby || *spills };
+                let overflow = PoolOverflow { shed, takes_overflow: member.standby == Standby::Never || self.spills(sharing, member) };
                 for id in &member.pools {
                     view[id.0 as usize] = overflow;
                 }
@@ -219,19 +226,36 @@ impl Overflow {
         })
     }
 
-    /// What each may bear at present, and whether standby regions help. A region of several services bears what the tightest of them asks for.
+    fn spills(&self, sharing: &Sharing, member: &Member) -> bool {
+        self.spills.contains(&(Arc::clone(&sharing.service), Arc::clone(&member.region)))
+    }
+
+    /// Which standby regions take overflow: those of a service where all others together bear what they can, or are down. Of two that stand
+    /// by for each other, under two names, each asks what the other bears.
+    fn set_spills(&mut self, now_ms: u64, is_up: &impl Fn(PoolId) -> bool) {
+        let mut spills = BTreeSet::new();
+        for sharing in &self.layout.sharing {
+            let (regular, _) = up(sharing, is_up);
+            for member in sharing.members.iter().filter(|member| member.standby != Standby::Never) {
+                let others: Vec<&Member> = regular.iter().filter(|other| other.region != member.region).copied().collect();
+                let group = Group::of(&others, &self.layout.capacities, &self.accounts, now_ms);
+                if others.is_empty() || group.is_some_and(|group| group.is_full(self.spills(sharing, member))) {
+                    spills.insert((Arc::clone(&sharing.service), Arc::clone(&member.region)));
+                }
+            }
+        }
+        self.revision += u64::from(spills != self.spills);
+        self.spills = spills;
+    }
+
+    /// What each may bear at present. A region of several services bears what the tightest of them asks for.
     fn set_limits(&mut self, now_ms: u64, is_up: &impl Fn(PoolId) -> bool) {
-        let soft: Vec<f64> = self.layout.capacities.iter().map(|layout| thousandths(layout.capacity.soft_milli)).collect();
-        let mut limits = soft;
+        let mut limits: Vec<f64> = self.layout.capacities.iter().map(|layout| thousandths(layout.capacity.soft_milli)).collect();
         // By capacity: whether there is nobody else for any of the services that share it; none: it is not up.
         let mut is_last: Vec<Option<bool>> = vec![None; limits.len()];
-        for (at, sharing) in self.layout.sharing.iter().enumerate() {
+        for sharing in &self.layout.sharing {
             let (regular, standby) = up(sharing, is_up);
             let group = Group::of(&regular, &self.layout.capacities, &self.accounts, now_ms);
-            // Where no other is up the standby regions have the clients anyway, and take each other's overflow.
-            let spills = !standby.is_empty() && (regular.is_empty() || group.is_some_and(|group| group.is_full(self.spills[at])));
-            self.revision += u64::from(spills != self.spills[at]);
-            self.spills[at] = spills;
             let behind = Group::of(&standby, &self.layout.capacities, &self.accounts, now_ms);
             if let ([only], []) | ([], [only]) = (&regular[..], &standby[..]) {
                 only.capacity.iter().for_each(|at| _ = is_last[*at as usize].get_or_insert(true));
@@ -239,7 +263,7 @@ impl Overflow {
             }
             regular.iter().chain(&standby).filter_map(|member| member.capacity).for_each(|at| is_last[at as usize] = Some(false));
             // While the others have room, who stands by bears no more than its soft limit.
-            let behind = behind.filter(|_| spills);
+            let behind = behind.filter(|_| standby.iter().any(|member| self.spills(sharing, member)));
             for (members, group, has_nobody_else) in [(&regular, group, standby.is_empty()), (&standby, behind, true)] {
                 let Some(group) = group else { continue };
                 for at in members.iter().filter_map(|member| member.capacity).map(|at| at as usize) {
@@ -285,6 +309,8 @@ impl Account {
                 let is_near = (load - self.limit).abs() < self.limit * NEAR;
                 stepped(self.shed, target(load, self.shed, self.limit), is_near)
             }
+            // Answers are counted since just now: their rate is known with the next step.
+            None if self.reading.is_none() && layout.capacity.source != LoadSource::Pushed => self.shed,
             None => {
                 let (from, since_ms) = *self.stale.get_or_insert((self.shed, now_ms));
                 decayed(self.shed, from, now_ms - since_ms + layout.period_ms, layout.ramp_ms)
@@ -335,7 +361,7 @@ impl Group {
 /// The regions that are up: those that clients come to by themselves, and those that stand by.
 fn up<'s>(sharing: &'s Sharing, is_up: &impl Fn(PoolId) -> bool) -> (Vec<&'s Member>, Vec<&'s Member>) {
     let open = sharing.members.iter().filter(|member| member.pools.iter().any(|id| is_up(*id)));
-    open.partition(|member| !member.standby)
+    open.partition(|member| member.standby != Standby::EveryName)
 }
 
 /// What the load would be without shedding.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::config::model::{Model, Offer, ServiceId, Steer};
 use crate::geo::RegionId;
-use crate::health::{Capacity, CapacityKey, CapacityLayout, Layout, Member, PoolId, Sharing};
+use crate::health::{Capacity, CapacityKey, CapacityLayout, Layout, Member, PoolId, Sharing, Standby};
 
 /// A period in which load is measured is not shorter, be the TTL 0: fewer answers than a second brings say nothing.
 const MIN_PERIOD_MS: u64 = 1_000;
@@ -37,9 +37,14 @@ impl Capacities {
             layout.period_ms = layout.period_ms.max(u64::from(steer.ttl_s) * 1000);
             layout.ramp_ms = layout.ramp_ms.max(u64::from(offer.recovery.ramp_ms));
         }
-        let new = Member { pools: Vec::new(), capacity: number, standby: true };
-        let member = self.services.entry(offer.service).or_default().entry(region).or_insert(new);
-        member.standby &= standby;
+        let known = self.services.entry(offer.service).or_default();
+        let member = known.entry(region).or_insert_with(|| Member {
+            region: model.regions[usize::from(region.0)].name.as_str().into(),
+            pools: Vec::new(),
+            capacity: number,
+            standby: if standby { Standby::EveryName } else { Standby::Never },
+        });
+        member.standby = member.standby.and(standby);
         if !member.pools.contains(&pool) {
             member.pools.push(pool);
         }
@@ -59,9 +64,14 @@ impl Capacities {
     }
 
     /// Into the layout: the services of which any region has a capacity.
-    pub(super) fn finish(&mut self, layout: &mut Layout) {
-        let sharing = std::mem::take(&mut self.services).into_values().map(|members| Sharing { members: members.into_values().collect() });
+    pub(super) fn finish(&mut self, model: &Model, layout: &mut Layout) {
+        let sharing = std::mem::take(&mut self.services).into_iter().map(|(service, members)| Sharing {
+            service: model.services[usize::from(service.0)].as_str().into(),
+            members: members.into_values().collect(),
+        });
         layout.sharing = sharing.filter(|sharing| sharing.members.iter().any(|member| member.capacity.is_some())).collect();
         layout.capacities = std::mem::take(&mut self.list);
+        // The order of names plays no part.
+        layout.capacities.iter_mut().for_each(|capacity| capacity.services.sort());
     }
 }

@@ -17,13 +17,18 @@ fn layout(regions: &[(u64, u64, bool)], source: LoadSource, ramp_ms: u64) -> Arc
         period_ms: PERIOD_MS,
         ramp_ms,
     };
-    let member = |(at, (.., standby)): (u32, &(u64, u64, bool))| Member { pools: vec![PoolId(at)], capacity: Some(at), standby: *standby };
+    let member = |(at, (.., standby)): (u32, &(u64, u64, bool))| member(at, at, if *standby { Standby::EveryName } else { Standby::Never });
     Arc::new(Layout {
         pools: regions.iter().map(|_| PoolLayout::default()).collect(),
         capacities: regions.iter().enumerate().map(capacity).collect(),
-        sharing: vec![Sharing { members: (0..).zip(regions).map(member).collect() }],
+        sharing: vec![Sharing { service: "web".into(), members: (0..).zip(regions).map(member).collect() }],
         ..Layout::default()
     })
+}
+
+/// A region of a service.
+fn member(pool: u32, capacity: u32, standby: Standby) -> Member {
+    Member { region: format!("r{capacity}").into(), pools: vec![PoolId(pool)], capacity: Some(capacity), standby }
 }
 
 /// Regions whose loads are told, one after the other on a ring: who is shed by one goes to the next, and so on.
@@ -171,7 +176,7 @@ fn p1_standby_regions_take_overflow_only_when_all_others_are_at_their_hard_limit
     assert_eq!((ring.shed(), ring.overflow.spills.clone()), rested);
     ring.demands = vec![100.0, 50.0, 0.0];
     (0..40).for_each(|_| _ = ring.step());
-    assert_eq!((ring.loads()[2], ring.overflow.spills[0]), (0.0, false));
+    assert_eq!((ring.loads()[2], ring.overflow.view()[2].takes_overflow), (0.0, false));
 }
 
 #[test]
@@ -192,7 +197,7 @@ fn a_service_that_only_one_region_has_keeps_none_of_its_others_from_being_shed()
     // `mail` is in r0 only, and shares its capacity with `web`, which is in both.
     let mut shared = Layout::clone(&layout(&[(100, 125, false), (100, 125, false)], LoadSource::Pushed, 0));
     shared.pools.push(PoolLayout::default());
-    shared.sharing.push(Sharing { members: vec![Member { pools: vec![PoolId(2)], capacity: Some(0), standby: false }] });
+    shared.sharing.push(Sharing { service: "mail".into(), members: vec![member(2, 0, Standby::Never)] });
     let mut overflow = Overflow::default();
     overflow.reconcile(Arc::new(shared), 0);
     let key = CapacityKey { region: "r0".into(), service: None };
@@ -284,4 +289,69 @@ fn a_reload_keeps_what_is_shed_and_what_is_told_is_checked() {
     assert_eq!(overflow.view().iter().map(|pool| pool.shed).collect::<Vec<_>>(), [0, STEP, 0]);
     assert_eq!(overflow.push(&key("r9"), 1.0, 1, 0), Err(Refused::Unknown));
     assert!([-1.0, f64::NAN, f64::INFINITY].into_iter().all(|load| overflow.push(&key("r1"), load, 1, 0) == Err(Refused::NoLoad)));
+}
+
+#[test]
+fn p1_a_region_that_stands_by_for_some_names_takes_their_overflow_only_when_the_others_are_full() {
+    // Each of them stands by for the other, under another name.
+    let mut both = Layout::clone(&layout(&[(100, 125, false), (100, 125, false)], LoadSource::Pushed, 0));
+    both.sharing[0].members.iter_mut().for_each(|member| member.standby = member.standby.and(true));
+    let mut overflow = Overflow::default();
+    overflow.reconcile(Arc::new(both), 0);
+    let mut taken_at = |loads: [f64; 2], period: u64| {
+        for (at, load) in loads.iter().enumerate() {
+            overflow.push(&CapacityKey { region: format!("r{at}").into(), service: None }, *load, PERIOD_MS, period * PERIOD_MS).unwrap();
+        }
+        overflow.step(period * PERIOD_MS, |_, _| 0, |_| true);
+        let view = overflow.view();
+        [view[0].takes_overflow, view[1].takes_overflow]
+    };
+    assert_eq!(taken_at([110.0, 20.0], 1), [false, false]);
+    assert_eq!(taken_at([140.0, 20.0], 2), [false, true]);
+    assert_eq!(taken_at([120.0, 20.0], 3), [false, true], "until it bears noticeably less");
+    assert_eq!(taken_at([110.0, 130.0], 4), [true, false]);
+}
+
+#[test]
+fn a_reload_keeps_who_takes_overflow_by_the_names_of_service_and_region() {
+    let regions = [(100, 125, false), (100, 125, true)];
+    let before = layout(&regions, LoadSource::Pushed, 0);
+    let mut overflow = Overflow::default();
+    overflow.reconcile(Arc::clone(&before), 0);
+    overflow.push(&CapacityKey { region: "r0".into(), service: None }, 200.0, PERIOD_MS, PERIOD_MS).unwrap();
+    overflow.step(PERIOD_MS, |_, _| 0, |_| true);
+    // Another service comes first now, with pools of its own.
+    let mut after = Layout::clone(&before);
+    after.pools.extend([PoolLayout::default(), PoolLayout::default()]);
+    after
+        .sharing
+        .insert(0, Sharing { service: "mail".into(), members: vec![member(2, 0, Standby::Never), member(3, 1, Standby::EveryName)] });
+    overflow.reconcile(Arc::new(after), PERIOD_MS + 1);
+    assert_eq!(overflow.view().iter().map(|pool| pool.takes_overflow).collect::<Vec<_>>(), [true, true, true, false]);
+}
+
+#[test]
+fn a_reload_that_changes_which_services_count_together_begins_counting_anew() {
+    let before = layout(&[(100, 125, false), (100, 125, false)], LoadSource::Answers { each_milli: 1000 }, 0);
+    let mut overflow = Overflow::default();
+    overflow.reconcile(Arc::clone(&before), 0);
+    // `mail` has been answered for long; from now on it counts.
+    let answers = |web: u64| {
+        move |service: &str, region: &str| match (service, region) {
+            (_, "r1") => 0,
+            ("mail", _) => 1_000_000,
+            _ => web,
+        }
+    };
+    overflow.step(0, answers(0), |_| true);
+    overflow.step(PERIOD_MS, answers(6000), |_| true);
+    assert_eq!(overflow.accounts[0].shed, STEP);
+    let mut after = Layout::clone(&before);
+    after.capacities[0].services.push("mail".into());
+    let begun_ms = PERIOD_MS + 10;
+    overflow.reconcile(Arc::new(after), begun_ms);
+    assert_eq!(overflow.step(begun_ms, answers(6000), |_| true), [], "what is shed stays until the load is known");
+    overflow.step(begun_ms + PERIOD_MS, answers(12_000), |_| true);
+    assert_eq!(overflow.accounts[0].load(begun_ms + PERIOD_MS), Some(200.0));
+    assert_eq!(overflow.accounts[0].shed, 2 * STEP);
 }

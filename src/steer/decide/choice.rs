@@ -101,6 +101,6 @@ impl Choice {
 }
 
 /// A region takes a client only if a hash of both, other than the one of `share`, is under its admit.
-fn admits(health: PoolHealth, candidate: &Candidate, client: u64) -> bool {
+pub(super) fn admits(health: PoolHealth, candidate: &Candidate, client: u64) -> bool {
     health.admit >= ADMIT_ALL || mix(client, candidate.identity) % u64::from(ADMIT_ALL) < u64::from(health.admit)
 }

@@ -1,6 +1,7 @@
 //! The choice for names of which a region has a capacity: who is shed by a region goes on to the next that takes clients.
 //! It judges no load: what share each region sheds just now is in the view of health. Names without capacities never come here.
 
+use super::choice::admits;
 use super::{Choice, Next, PassedOver, Question, Seen, Standard, Trace};
 use crate::steer::Candidate;
 use crate::steer::hash::{Rendezvous, mix};
@@ -20,7 +21,8 @@ pub enum Full {
 
 /// The first band with anyone who meets the standard and does not shed this client, and in it the client's own region. Where nobody is left
 /// the client stays with the region that it would have if nobody were full.
-#[cold]
+// Apart from the choice without capacities, which is to stay as short as it is.
+#[inline(never)]
 pub(super) fn choose<T: Trace>(question: &Question<'_>, seen: &Seen, harms: &Harms, standard: Standard, trace: &mut T) -> Choice {
     let sharer = super::sharer(question, seen);
     let (mut choice, mut wanted, mut before) = (Choice::new(sharer), Wanted::new(sharer), PassedOver::None);
@@ -31,7 +33,8 @@ pub(super) fn choose<T: Trace>(question: &Question<'_>, seen: &Seen, harms: &Har
         let was_shed = choice.passed_over == PassedOver::Full;
         let full = if standard == Standard::Available { full(question, seen, harms, (at, entry), was_shed) } else { None };
         let candidate = &question.family.candidates[usize::from(entry.candidate)];
-        if standard.is_met(question.health.pool(candidate.pool)) {
+        let health = question.health.pool(candidate.pool);
+        if standard.is_met(health) && admits(health, candidate, seen.client) {
             wanted.offer(candidate, entry);
         } else if wanted.band.is_none() {
             before = PassedOver::Out;
@@ -51,7 +54,8 @@ pub(super) fn choose<T: Trace>(question: &Question<'_>, seen: &Seen, harms: &Har
     choice
 }
 
-/// The region that a client would have if nobody were full: its own of the first band with anyone in it.
+/// The region that a client would have if nobody were full: its own of the first band with anyone in it who admits it. Whoever is full for a
+/// client admits it, so that there is one.
 struct Wanted {
     own: Rendezvous<Entry>,
     band: Option<u16>,
