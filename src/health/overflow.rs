@@ -119,8 +119,8 @@ pub struct Overflow {
 }
 
 impl Overflow {
-    /// Takes a new layout; what has a capacity in it again goes on shedding what it shed.
-    pub fn reconcile(&mut self, layout: Arc<Layout>, now_ms: u64) {
+    /// Takes a new layout; what has a capacity in it again goes on shedding what it shed. Gives back who sheds nobody any more for want of one.
+    pub fn reconcile(&mut self, layout: Arc<Layout>, now_ms: u64) -> Vec<ShedChange> {
         let known = self.layout.capacities.iter().zip(&self.accounts);
         let old: BTreeMap<&CapacityKey, (&CapacityLayout, &Account)> = known.map(|known| (&known.0.key, known)).collect();
         let account = |new: &CapacityLayout| {
@@ -138,9 +138,20 @@ impl Overflow {
             }
         };
         let accounts = layout.capacities.iter().map(account).collect();
+        let kept: BTreeSet<&CapacityKey> = layout.capacities.iter().map(|new| &new.key).collect();
+        let gone = old.into_iter().filter(|(key, (_, account))| account.shed > 0 && !kept.contains(key));
+        let change = |(key, (_, account)): (&CapacityKey, (&CapacityLayout, &Account))| ShedChange {
+            key: key.clone(),
+            from: account.shed,
+            to: 0,
+            load: account.load(now_ms),
+            limit: account.limit,
+        };
+        let changes = gone.map(change).collect();
         self.accounts = accounts;
         self.layout = layout;
         self.revision += 1;
+        changes
     }
 
     /// When [`Overflow::step`] has something to do, in milliseconds of the caller's clock; none without any capacity.

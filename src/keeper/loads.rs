@@ -41,7 +41,7 @@ impl Loads {
     }
 
     pub(super) fn reconcile(&mut self, layout: &Arc<Layout>, now_ms: u64) {
-        self.overflow.reconcile(Arc::clone(layout), now_ms);
+        self.overflow.reconcile(Arc::clone(layout), now_ms).iter().for_each(log);
     }
 
     pub(super) fn next_step_ms(&self) -> Option<u64> {

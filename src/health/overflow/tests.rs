@@ -285,10 +285,12 @@ fn a_reload_keeps_what_is_shed_and_what_is_told_is_checked() {
     let key = |name: &str| CapacityKey { region: name.into(), service: None };
     overflow.push(&key("r1"), 500.0, PERIOD_MS, PERIOD_MS).unwrap();
     overflow.step(PERIOD_MS, |_, _| 0, |_| true);
-    overflow.reconcile(layout(&[two[0], two[1], two[0]], LoadSource::Pushed, 0), PERIOD_MS + 1);
+    assert_eq!(overflow.reconcile(layout(&[two[0], two[1], two[0]], LoadSource::Pushed, 0), PERIOD_MS + 1), []);
     assert_eq!(overflow.view().iter().map(|pool| pool.shed).collect::<Vec<_>>(), [0, STEP, 0]);
     assert_eq!(overflow.push(&key("r9"), 1.0, 1, 0), Err(Refused::Unknown));
     assert!([-1.0, f64::NAN, f64::INFINITY].into_iter().all(|load| overflow.push(&key("r1"), load, 1, 0) == Err(Refused::NoLoad)));
+    let gone = overflow.reconcile(layout(&two[..1], LoadSource::Pushed, 0), PERIOD_MS + 2);
+    assert_eq!(gone.iter().map(|change| (&change.key, change.from, change.to)).collect::<Vec<_>>(), [(&key("r1"), STEP, 0)]);
 }
 
 #[test]
