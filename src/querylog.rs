@@ -96,7 +96,7 @@ impl Tap {
     }
 }
 
-/// The writer at work. Dropping it writes what waits and ends it, or lets it go where that takes longer than [`FAREWELL`].
+/// The writer at work. Dropping it writes what waits and ends it, or lets it go where that takes longer than two seconds.
 #[derive(Debug)]
 pub struct QueryLog {
     taps: Taps,
