@@ -36,7 +36,8 @@ const RELOAD_LIMIT: Duration = Duration::from_secs(120);
 /// How long an answer of the control socket may take.
 const CONTROL_PATIENCE: Duration = Duration::from_secs(5);
 
-/// Between looks at a log or at whether a measurement is over: neither can be waited for.
+/// Between looks at another program's log, which makes no event here, and at whether a measurement is over: 20 ms more of a disturbance
+/// change nothing in seconds of measuring.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 /// How long and how hard it is asked.

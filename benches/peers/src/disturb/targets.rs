@@ -21,7 +21,7 @@ const PATIENCE: Duration = Duration::from_millis(200);
 /// No request is longer.
 const MAX_REQUEST: u64 = 4096;
 
-/// Between looks at whether flapping is over.
+/// Between looks at whether flapping is over: 20 ms more of it change nothing in seconds of measuring.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 /// The server. It ends with this process.
