@@ -71,20 +71,7 @@ fn steering(service: u16, regions: usize) -> Steering {
 }
 
 fn refused() -> Outcome {
-    Outcome {
-        len: 40,
-        class: Class::Refused,
-        rcode: Rcode::REFUSED,
-        qtype: rtype::A,
-        zone: None,
-        owner_hash: 0,
-        steering: None,
-        region: None,
-        reason: Reason::None,
-        truncated: false,
-        ecs: false,
-        cookie: false,
-    }
+    Outcome { qtype: rtype::A, ..Outcome::new(40, Class::Refused, Rcode::REFUSED) }
 }
 
 fn steered(steering: u32, region: u16) -> Outcome {
