@@ -73,6 +73,8 @@ pub enum Metric {
     ReceiveFailures,
     /// UDP replies that the kernel did not take.
     SendFailures,
+    /// Packets that the kernel threw away before a worker could read them.
+    KernelDrops,
     /// TCP connections that were taken on.
     Connections,
     /// TCP connections that were closed at once because of a cap.
@@ -104,7 +106,7 @@ pub struct Row {
     pub(super) cells: usize,
 }
 
-const METRICS: usize = 18;
+const METRICS: usize = 19;
 
 /// Every metric name and help text.
 pub const TABLE: [Row; METRICS] = [
@@ -119,6 +121,7 @@ pub const TABLE: [Row; METRICS] = [
     row(Metric::Panics, "meridian_panics_total", "Packets whose handling panicked; any is a bug to report", &[], 1),
     row(Metric::ReceiveFailures, "meridian_udp_receive_failures_total", "Failed receive calls on UDP sockets", &[], 1),
     row(Metric::SendFailures, "meridian_udp_send_failures_total", "UDP replies that the kernel did not take", &[], 1),
+    row(Metric::KernelDrops, "meridian_kernel_drops_total", "UDP packets that the kernel threw away for want of room, unread", &[], 1),
     row(Metric::Connections, "meridian_tcp_connections_total", "TCP connections taken on", &[], 1),
     row(Metric::ConnectionsRefused, "meridian_tcp_connections_refused_total", "TCP connections closed at once because of a cap", &[], 1),
     row(Metric::ConnectionsTimedOut, "meridian_tcp_connections_timed_out_total", "TCP connections ended by a time limit", &[], 1),

@@ -18,6 +18,9 @@ const CONTROL_OCTETS: usize = 64;
 /// How far a thread stands back: to a tenth of the time of one that does not, where both want all of a core.
 const NICE: c_int = 10;
 
+/// Fields of `SO_MEMINFO` that are read (linux/sock_diag.h, `SK_MEMINFO_*`); the last of them is the number of drops.
+const MEMORY_FIELDS: usize = 9;
+
 /// Replies start on a cache line of their own.
 const REPLY_ALIGN: usize = 64;
 
@@ -79,6 +82,17 @@ fn set_fragmentation(socket: &UdpSocket, address: SocketAddr, v4: c_int, v6: c_i
     } else {
         set_option(socket, libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER, v6)
     }
+}
+
+/// Packets that the kernel has thrown away at this socket since it was opened, for want of room above all; none where it does not say.
+/// The number wraps.
+fn kernel_drops(socket: &UdpSocket) -> Option<u32> {
+    let mut memory = [0u32; MEMORY_FIELDS];
+    let mut octets = size_of_val(&memory) as socklen_t;
+    // SAFETY: both pointers are to live values; the kernel writes at most `octets` octets of the first, and then how many into the second.
+    let done =
+        unsafe { libc::getsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, libc::SO_MEMINFO, (&raw mut memory).cast(), &raw mut octets) };
+    (done == 0 && octets as usize == size_of_val(&memory)).then_some(memory[MEMORY_FIELDS - 1])
 }
 
 fn set_option(socket: &UdpSocket, level: c_int, name: c_int, value: c_int) -> io::Result<()> {
@@ -208,6 +222,8 @@ pub(super) struct Batch {
     reply_slots: Box<[iovec]>,
     outgoing: Box<[mmsghdr]>,
     may_fragment: bool,
+    /// As the kernel said last.
+    drops: u32,
 }
 
 impl Batch {
@@ -244,6 +260,7 @@ impl Batch {
             reply_slots: (0..BATCH).map(|_| iovec { iov_base: null_mut(), iov_len: 0 }).collect(),
             outgoing,
             may_fragment: false,
+            drops: 0,
         }
     }
 
@@ -324,6 +341,11 @@ impl PacketPath for Batch {
         let got = unsafe { libc::recvmmsg(self.socket.as_raw_fd(), self.incoming.pointer(0), BATCH as u32, flags as _, null_mut()) };
         self.received = usize::try_from(got).map_err(|_| io::Error::last_os_error())?.min(BATCH);
         Ok(self.received)
+    }
+
+    fn drops(&mut self) -> u64 {
+        let Some(drops) = kernel_drops(&self.socket) else { return 0 };
+        u64::from(drops.wrapping_sub(std::mem::replace(&mut self.drops, drops)))
     }
 
     fn query(&self, index: usize) -> (&[u8], IpAddr) {

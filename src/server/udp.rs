@@ -63,6 +63,12 @@ pub(super) trait PacketPath {
     /// The octets of the packet at `index` of the batch, and who sent it.
     fn query(&self, index: usize) -> (&[u8], IpAddr);
 
+    /// Packets that the kernel has thrown away since the last call because there was no room for them; 0 where it does not say. A
+    /// system call, so not for every batch.
+    fn drops(&mut self) -> u64 {
+        0
+    }
+
     /// The packet at `index` of the batch.
     fn packet(&mut self, index: usize) -> Packet<'_>;
 
@@ -127,7 +133,10 @@ pub(super) fn run(path: &mut impl PacketPath, worker: &mut Worker, stop: &Atomic
     while !stop.load(Relaxed) {
         match path.receive(true) {
             Ok(count) => serve(path, worker, count),
-            Err(error) if is_quiet(&error) => begin(worker),
+            Err(error) if is_quiet(&error) => {
+                begin(worker);
+                count_drops(path, worker);
+            }
             Err(error) => {
                 worker.counters().add(Metric::ReceiveFailures, 1);
                 if !is_passing(&error) {
@@ -143,6 +152,7 @@ pub(super) fn run(path: &mut impl PacketPath, worker: &mut Worker, stop: &Atomic
             Err(_) => break,
         }
     }
+    count_drops(path, worker);
 }
 
 fn serve(path: &mut impl PacketPath, worker: &mut Worker, count: usize) {
@@ -153,6 +163,7 @@ fn serve(path: &mut impl PacketPath, worker: &mut Worker, count: usize) {
         unread + answer_all(path, count, |packet| worker.answer(packet.bytes, packet.peer, packet.local, Transport::Udp, packet.out));
     if let Some(watch) = watch {
         worker.took(&watch, count);
+        count_drops(path, worker);
     }
     let unsent = path.send();
     if panics > 0 {
@@ -160,6 +171,14 @@ fn serve(path: &mut impl PacketPath, worker: &mut Worker, count: usize) {
     }
     if unsent > 0 {
         worker.counters().add(Metric::SendFailures, unsent);
+    }
+}
+
+#[cold]
+fn count_drops(path: &mut impl PacketPath, worker: &Worker) {
+    let drops = path.drops();
+    if drops > 0 {
+        worker.counters().add(Metric::KernelDrops, drops);
     }
 }
 

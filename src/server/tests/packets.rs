@@ -110,3 +110,28 @@ fn the_portable_path_answers_too() {
     });
     assert_eq!(registry.totals().queries(Transport::Udp), 101);
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn what_the_kernel_throws_away_is_counted_apart() {
+    let socket = udp::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), 1).unwrap().remove(0);
+    let local = socket.local_addr().unwrap();
+    // Room for a few packets only; nobody reads until all are sent.
+    socket2::SockRef::from(&socket).set_recv_buffer_size(4_096).unwrap();
+    let client = udp_client(local.ip());
+    client.connect(local).unwrap();
+    for id in 0..200 {
+        client.send(&query(id)).unwrap();
+    }
+    let (registry, stopped) = (Registry::new(), AtomicBool::new(true));
+    let mut path = sys::Batch::new(socket, local);
+    let mut worker = Worker::new(&empty_world(), &registry, &any_time());
+    let deadline = std::time::Instant::now() + PATIENCE;
+    let (mut read, mut dropped) = (0, 0);
+    while read + dropped < 200 {
+        assert!(std::time::Instant::now() < deadline, "{read} packets read, {dropped} dropped");
+        udp::run(&mut path, &mut worker, &stopped);
+        (read, dropped) = (registry.totals().queries(Transport::Udp), registry.totals().count(Metric::KernelDrops));
+    }
+    assert!(read > 0 && dropped > 0 && read + dropped == 200, "{read} packets read, {dropped} dropped");
+}
