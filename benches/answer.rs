@@ -5,7 +5,7 @@
 
 use std::hint::black_box;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -16,16 +16,19 @@ use meridian::answer::Transport;
 use meridian::daemon::prepare;
 use meridian::health::HealthView;
 use meridian::metrics::Registry;
-use meridian::server::{NowMs, Worker};
-use meridian::snapshot::{Shared, Snapshot};
+use meridian::server::{Notes, NowMs, Shares, Worker};
+use meridian::snapshot::{Kind, RateLimit, Shared, Snapshot};
 
-/// Kind, name and whether a client subnet is sent; names of `benches/world`.
-const KINDS: [(&str, &str, bool); 5] = [
-    ("steered", "geo.example.com.", true),
-    ("shared", "three.example.com.", true),
-    ("static", "www.example.com.", false),
-    ("wildcard", "x.apps.example.com.", false),
-    ("missing", "missing.example.com.", false),
+/// Kind, name, whether a client subnet is sent, and how many responses a second there may be; names of `benches/world`.
+const KINDS: [(&str, &str, bool, Option<u32>); 7] = [
+    ("steered", "geo.example.com.", true, None),
+    ("shared", "three.example.com.", true, None),
+    ("static", "www.example.com.", false, None),
+    ("wildcard", "x.apps.example.com.", false, None),
+    ("missing", "missing.example.com.", false, None),
+    // The same as `steered`, under a limit that is never reached, and under one that always is.
+    ("rated", "geo.example.com.", true, Some(1_000_000)),
+    ("slipped", "geo.example.com.", true, Some(1)),
 ];
 
 /// Networks that ask: a power of two, so that taking them in turn costs next to nothing.
@@ -40,17 +43,36 @@ struct Args {
 
 fn main() {
     let args = args();
-    let prepared = prepare(&args.config, None).unwrap_or_else(|found| panic!("{found}"));
-    let health = Arc::new(HealthView::all_up(&prepared.compiled.layout));
-    let shared = Shared::new(Snapshot { catalog: prepared.compiled.catalog, health, generation: 1 });
-    let now: NowMs = Arc::new(|| 0);
-    let mut worker = Worker::new(&shared, &Registry::new(), &now);
-    for (kind, name, subnet) in KINDS {
+    for (kind, name, subnet, rate) in KINDS {
         if args.only.as_deref().is_none_or(|only| only == kind) {
+            let mut worker = worker(&args.config, rate);
             let queries = queries(args.name.as_deref().unwrap_or(name), subnet);
             println!("{kind:<10} {:8.1} ns", run(&mut worker, &queries, args.count));
         }
     }
+}
+
+/// A worker of the only one that there is, with all regions up.
+fn worker(config: &Path, rate: Option<u32>) -> Worker {
+    let mut compiled = prepare(config, None).unwrap_or_else(|found| panic!("{found}")).compiled;
+    let settings = &mut Arc::get_mut(&mut compiled.catalog).expect("nobody else has it").settings;
+    settings.rate_limit = rate.map(|rate| RateLimit {
+        responses: [Some(rate); Kind::ALL.len()],
+        network: None,
+        total: None,
+        // Its clock stands still, so all that is answered is answered at once.
+        window_s: 60,
+        v4: 24,
+        v6: 56,
+        slip: 1,
+        allow: [].into_iter().collect(),
+        log_only: false,
+        entries: 1 << 18,
+    });
+    let health = Arc::new(HealthView::all_up(&compiled.layout));
+    let shared = Shared::new(Snapshot { catalog: compiled.catalog, health, generation: 1 });
+    let now: NowMs = Arc::new(|| 0);
+    Worker::new(&shared, &Registry::new(), &now).with_shares(Shares { of_address: 1, of_all: 1, notes: Notes::default() })
 }
 
 fn args() -> Args {

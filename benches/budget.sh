@@ -43,7 +43,7 @@ fi
 
 failed=0
 figures=()
-for kind in steered shared static wildcard missing; do
+for kind in steered shared static wildcard missing rated slipped; do
     now=$(count "$kind")
     if ((now == 0)); then
         echo "$kind: nothing was counted"

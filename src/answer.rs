@@ -4,6 +4,7 @@
 pub mod ahead;
 pub mod explain;
 mod outcome;
+mod slip;
 mod why;
 
 use std::net::SocketAddr;
@@ -26,6 +27,7 @@ use crate::zone::rename::Renamed;
 use crate::zone::rrset::Rrset;
 use crate::zone::{Node, SteeringId};
 pub use outcome::{Class, Outcome};
+pub use slip::slip;
 
 /// How a query came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

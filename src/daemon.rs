@@ -182,8 +182,11 @@ impl Daemon {
         keeper.world().settle()?;
 
         let now: NowMs = Arc::new(move || clock.now_ms());
-        let config =
-            server::Config { taps: query_log.as_ref().map(QueryLog::taps), ..server::Config::new(server.listen.clone(), server.workers) };
+        let config = server::Config {
+            taps: query_log.as_ref().map(QueryLog::taps),
+            connections: server.connections,
+            ..server::Config::new(server.listen.clone(), server.workers)
+        };
         let running = server::start(config, keeper.shared(), &registry, &now).map_err(|error| DaemonError::System(error.to_string()))?;
         let catalog = &keeper.shared().load().catalog;
         let (zones, names, regions) = (catalog.zones.zones().len(), catalog.steerings.len(), catalog.regions.len());
@@ -259,6 +262,7 @@ impl Daemon {
             ("workers", new.workers != old.workers),
             ("log", new.log != old.log),
             ("query_log", new.query_log != old.query_log),
+            ("tcp", new.connections != old.connections),
             ("api", new.api != old.api),
             ("control", new.control_path() != old.control_path()),
             ("state_dir", new.state_dir != old.state_dir),

@@ -6,7 +6,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use crate::answer::{Class, Reason, Transport};
-use crate::snapshot::Catalog;
+use crate::snapshot::{Catalog, Kind};
 
 mod counters;
 mod grid;
@@ -167,6 +167,16 @@ impl Totals {
     /// Steered answers by reason.
     pub fn decisions(&self, reason: Reason) -> u64 {
         self.at(Metric::Decisions, reason as usize)
+    }
+
+    /// UDP responses over the rate of their client network, by kind of answer.
+    pub fn limited(&self, kind: Kind) -> u64 {
+        self.at(Metric::RateLimited, kind as usize)
+    }
+
+    /// Of these, the ones that were sent empty and truncated.
+    pub fn slipped(&self, kind: Kind) -> u64 {
+        self.at(Metric::RateSlipped, kind as usize)
     }
 
     /// A metric without labels.

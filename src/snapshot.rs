@@ -1,6 +1,8 @@
 //! The world as one immutable value, and how it is held: written by the keeper alone, read by every worker without a lock.
 //! This room builds nothing and decides nothing.
 
+mod limits;
+
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -14,6 +16,7 @@ use crate::steer::Steering;
 use crate::steer::decide::HashFloor;
 use crate::zone::lookup::Zones;
 use crate::zone::rrset::Rrset;
+pub use limits::{Kind, RateLimit};
 
 /// Everything that comes from the configuration; it changes at a reload only.
 #[derive(Debug)]
@@ -42,8 +45,16 @@ impl Default for Catalog {
     /// A world without zones: every question is refused.
     fn default() -> Catalog {
         let hash_floor = HashFloor::default();
-        let settings =
-            Settings { udp_size: 1232, nsid: None, chaos: vec![], ecs_enabled: true, ecs_from: vec![], explain_from: vec![], hash_floor };
+        let settings = Settings {
+            udp_size: 1232,
+            nsid: None,
+            chaos: vec![],
+            ecs_enabled: true,
+            ecs_from: vec![],
+            explain_from: vec![],
+            hash_floor,
+            rate_limit: None,
+        };
         let (zones, table) = (Zones::new(vec![]), Arc::new(PlaceTable::empty()));
         Catalog {
             settings,
@@ -99,6 +110,8 @@ pub struct Settings {
     pub explain_from: Vec<Prefix>,
     /// Granularity of client hashes.
     pub hash_floor: HashFloor,
+    /// How many responses clients get; none = as many as they ask for.
+    pub rate_limit: Option<RateLimit>,
 }
 
 impl Settings {

@@ -62,7 +62,7 @@ const CRATES: [(&str, &[&str]); 23] = [
     ("hyper", &["api/", "prober/"]),
     ("hyper_util", &["api/", "prober/"]),
     ("http_body_util", &["api/", "prober/"]),
-    ("rtrb", &["querylog.rs", "querylog/"]),
+    ("rtrb", &["querylog.rs", "querylog/", "server/limit/"]),
     ("rustls", &["api/", "prober/", "server/"]),
     ("serde", &["config/", "steer/mod.rs", "steer/order/", "steer/balance/", "health/monitor/", "api/", "cluster/"]),
     ("serde_json", &["health/monitor/", "api/", "cluster/", "cli/", "querylog/json.rs"]),

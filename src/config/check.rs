@@ -9,6 +9,7 @@ mod endpoints;
 mod expectations;
 mod fences;
 mod latencies;
+mod limits;
 mod logs;
 mod monitors;
 mod networks;

@@ -165,6 +165,7 @@ fn settings(model: &Model) -> Settings {
         ecs_from: server.ecs.from.clone(),
         explain_from: server.explain_from.clone(),
         hash_floor: server.hash,
+        rate_limit: server.rate_limit.clone(),
     }
 }
 

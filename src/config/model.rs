@@ -14,6 +14,7 @@ use crate::health::hosts::HostName;
 use crate::health::view::ADMIT_ALL;
 use crate::health::{self, Capacity, Combine, MinHealthy, Monitor, PoolLayout, Recovery, TargetKey};
 use crate::name::Name;
+use crate::snapshot::RateLimit;
 use crate::steer::balance::BalanceSpec;
 use crate::steer::decide::HashFloor;
 use crate::steer::order::OrderSpec;
@@ -29,6 +30,14 @@ pub const MAX_LISTEN: usize = 64;
 
 /// Workers per address: more than there are cores in common machines; the threads of all addresses share these cores.
 pub const MAX_WORKERS: usize = 512;
+
+/// Connections in all. A connection holds at most about 150 kB of ours (a half-read message and unsent replies), so the
+/// worst case is some 600 MB; idle ones hold well under 1 kB.
+pub const MAX_CONNECTIONS: usize = 4_096;
+
+/// Connections of one network: an eighth of all, so that no single one can shut the others out, and still
+/// enough for a farm of resolvers behind one prefix.
+pub const MAX_CONNECTIONS_PER_NETWORK: usize = 512;
 
 /// Index of a service in [`Model::services`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -104,6 +113,10 @@ pub struct Server {
     pub explain_from: Vec<Prefix>,
     /// Granularity of client hashes in prefix lengths (`hash`; default /24 and /56).
     pub hash: HashFloor,
+    /// How many responses clients get (`rate_limit`); none = as many as they ask for.
+    pub rate_limit: Option<RateLimit>,
+    /// The most TCP connections (`tcp`).
+    pub connections: Caps,
     /// NSID of this server (RFC 5001); none = not answered.
     pub nsid: Option<Vec<u8>>,
     /// Text of `version.bind` CH TXT; none hides it.
@@ -228,6 +241,21 @@ impl Server {
     /// Where the control socket is: as named, else in `state_dir`; none without either.
     pub fn control_path(&self) -> Option<PathBuf> {
         self.control.clone().or_else(|| Some(self.state_dir.as_ref()?.join("control.sock")))
+    }
+}
+
+/// The most TCP connections that are held open at a time (`tcp`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Caps {
+    /// In all.
+    pub total: usize,
+    /// Per /24 of IPv4 and /56 of IPv6.
+    pub per_network: usize,
+}
+
+impl Default for Caps {
+    fn default() -> Caps {
+        Caps { total: MAX_CONNECTIONS, per_network: MAX_CONNECTIONS_PER_NETWORK }
     }
 }
 

@@ -77,8 +77,9 @@ impl Counters {
         self.add_at(metric, 0, count);
     }
 
+    /// Adds to the cell of a label.
     #[inline]
-    fn add_at(&self, metric: Metric, index: usize, count: u64) {
+    pub fn add_at(&self, metric: Metric, index: usize, count: u64) {
         if let Some(cell) = self.cells.get(FIRST[metric as usize] + index) {
             cell.add(count);
         }

@@ -2,6 +2,7 @@
 //! It holds no counts.
 
 use crate::answer::{Class, Reason};
+use crate::snapshot::Kind;
 use crate::wire::rtype;
 
 /// Response codes with a cell of their own: the 4 bits of the header and the assigned extended ones (to BADCOOKIE, 23).
@@ -83,6 +84,14 @@ pub enum Metric {
     ConnectionsTimedOut,
     /// Failed accept calls.
     AcceptFailures,
+    /// UDP responses over the rate of their client network, by kind of answer.
+    RateLimited,
+    /// Of these, the ones that were sent empty and truncated.
+    RateSlipped,
+    /// UDP responses over the rate of all clients together.
+    RateCeiling,
+    /// Client networks that were forgotten by rate limiting before their time.
+    RateDisplaced,
     /// Steered answers by service and region; its cells live in a grid.
     RegionAnswers,
     /// Answers by zone; its cells live in a grid.
@@ -106,7 +115,7 @@ pub struct Row {
     pub(super) cells: usize,
 }
 
-const METRICS: usize = 19;
+const METRICS: usize = 23;
 
 /// Every metric name and help text.
 pub const TABLE: [Row; METRICS] = [
@@ -126,6 +135,28 @@ pub const TABLE: [Row; METRICS] = [
     row(Metric::ConnectionsRefused, "meridian_tcp_connections_refused_total", "TCP connections closed at once because of a cap", &[], 1),
     row(Metric::ConnectionsTimedOut, "meridian_tcp_connections_timed_out_total", "TCP connections ended by a time limit", &[], 1),
     row(Metric::AcceptFailures, "meridian_tcp_accept_failures_total", "Failed accept calls on TCP listeners", &[], 1),
+    row(
+        Metric::RateLimited,
+        "meridian_rate_limited_total",
+        "UDP responses over the rate of their client network, by kind of answer; counted in log-only mode too",
+        &["kind"],
+        Kind::ALL.len(),
+    ),
+    row(
+        Metric::RateSlipped,
+        "meridian_rate_slipped_total",
+        "UDP responses over the rate that were sent empty and truncated, by kind of answer",
+        &["kind"],
+        Kind::ALL.len(),
+    ),
+    row(Metric::RateCeiling, "meridian_rate_ceiling_total", "UDP responses over the rate of all clients together", &[], 1),
+    row(
+        Metric::RateDisplaced,
+        "meridian_rate_displaced_total",
+        "Answers to client networks that rate limiting forgot for want of room before their time",
+        &[],
+        1,
+    ),
     row(Metric::RegionAnswers, "meridian_region_answers_total", "Steered answers, by service and region", &["service", "region"], 0),
     row(
         Metric::ZoneAnswers,
@@ -179,6 +210,7 @@ pub(super) fn label(metric: Metric, index: usize) -> &'static str {
         Metric::Types => TYPES.get(index).map_or("other", |(_, name)| name),
         Metric::Answers => Class::ALL.get(index).map_or("", |class| class.name()),
         Metric::Responses => RCODES.get(index).copied().unwrap_or("other"),
+        Metric::RateLimited | Metric::RateSlipped => Kind::ALL.get(index).map_or("", |kind| kind.name()),
         Metric::Decisions => Reason::ALL.get(index).map_or("", |reason| reason.name()),
         _ => "",
     }

@@ -1,38 +1,24 @@
-//! How many connections there may be, in all and per network of the peer.
+//! Limits: how many connections there may be, in all and per network of the peer; below it, how many responses (`responses`).
 //! It knows no sockets and no time: a connection is let in or not, and leaves when its permit is dropped.
+
+mod notes;
+mod responses;
+mod table;
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Connections in all. A connection holds at most about 150 kB of ours (a half-read message and unsent replies), so the
-/// worst case is some 600 MB; idle ones hold well under 1 kB.
-pub const MAX_CONNECTIONS: usize = 4_096;
-
-/// Connections of one network: an eighth of all, so that no single one can shut the others out, and still
-/// enough for a farm of resolvers behind one prefix.
-pub const MAX_CONNECTIONS_PER_NETWORK: usize = 512;
+pub use crate::config::model::Caps;
+pub use notes::Notes;
+pub use responses::Shares;
+pub(super) use responses::{Responses, Verdict};
 
 /// Peers are counted together by this many leading bits: the smallest IPv4 block that is routed on its own.
 const V4_NETWORK_BITS: u32 = 24;
 
 /// The usual size of one site's IPv6 assignment (RFC 6177).
 const V6_NETWORK_BITS: u32 = 56;
-
-/// The most connections that are held open at a time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Caps {
-    /// In all.
-    pub total: usize,
-    /// Per /24 of IPv4 and /56 of IPv6.
-    pub per_network: usize,
-}
-
-impl Default for Caps {
-    fn default() -> Caps {
-        Caps { total: MAX_CONNECTIONS, per_network: MAX_CONNECTIONS_PER_NETWORK }
-    }
-}
 
 /// Which cap a connection ran into.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -27,7 +27,7 @@ pub mod worker;
 mod tests;
 
 pub use bind::{BindError, BindFault};
-pub use limit::Caps;
+pub use limit::{Caps, Notes, Shares};
 pub use tcp::Timeouts;
 pub use worker::{NowMs, Worker};
 
@@ -144,11 +144,14 @@ impl Bound {
         };
         let taps = self.config.taps;
         let worker = || Worker::new(shared, registry, now).with_tap(taps.as_ref().map(Taps::tap));
+        let shares =
+            Shares { of_address: self.config.workers, of_all: self.config.workers * self.endpoints.len(), notes: Notes::default() };
+        running.tell_limits(shares.notes.clone(), Arc::clone(now))?;
         let gate = limit::Gate::new(self.config.connections);
         let mut listeners: Vec<Vec<_>> = (0..self.config.workers).map(|_| Vec::new()).collect();
         for endpoint in self.endpoints {
             for socket in endpoint.udp {
-                running.serve_packets(socket, endpoint.address, worker())?;
+                running.serve_packets(socket, endpoint.address, worker().with_shares(shares.clone()))?;
             }
             for (of_worker, listener) in listeners.iter_mut().zip(endpoint.tcp) {
                 of_worker.push(listener);
@@ -188,6 +191,11 @@ impl Running {
         self.spawn("dns-udp", move || udp::run(&mut Path::new(socket, local), &mut worker, &stop))
     }
 
+    fn tell_limits(&mut self, notes: Notes, now: NowMs) -> io::Result<()> {
+        let stop = Arc::clone(&self.stop_packets);
+        self.spawn("dns-limits", move || notes.write(&now, &stop))
+    }
+
     fn spawn(&mut self, name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
         self.threads.push(thread::Builder::new().name(name.to_owned()).spawn(work)?);
         Ok(())
@@ -197,6 +205,8 @@ impl Running {
         self.stop_packets.store(true, Relaxed);
         self.stop_streams.send_replace(true);
         for thread in self.threads.drain(..) {
+            // Some only wait for their time.
+            thread.thread().unpark();
             if thread.join().is_err() {
                 tracing::error!("an answering thread had ended by a panic");
             }

@@ -6,8 +6,9 @@ use std::hash::BuildHasher;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+use super::limit::{Responses, Shares, Verdict};
 use crate::answer::ahead::Ahead;
-use crate::answer::{Ask, Transport, Turns, answer};
+use crate::answer::{Ask, Outcome, Transport, Turns, answer, slip};
 use crate::clock::Stopwatch;
 use crate::metrics::{Counters, Grid, Registry};
 use crate::querylog::Tap;
@@ -36,6 +37,10 @@ pub struct Worker {
     now_ms: u64,
     /// Takes samples for the query log, where there is one.
     tap: Option<Tap>,
+    /// How the limits of responses are spread; none where there are never any.
+    shares: Option<Shares>,
+    /// The limits of responses over UDP in force, where there are any.
+    limits: Option<Box<Responses>>,
     /// Batches until one is timed.
     untimed: u32,
     ahead: Ahead,
@@ -58,6 +63,8 @@ impl Worker {
             now: Arc::clone(now),
             now_ms: now(),
             tap: None,
+            shares: None,
+            limits: None,
             untimed: 0,
             ahead: Ahead::default(),
         }
@@ -68,6 +75,13 @@ impl Worker {
         Worker { tap, ..self }
     }
 
+    /// The same, with this worker's share of the limits of responses.
+    pub fn with_shares(mut self, shares: Shares) -> Worker {
+        self.shares = Some(shares);
+        self.limit_anew();
+        self
+    }
+
     /// Takes the newest world and the time for the queries that follow, and lets go of the world before.
     #[inline]
     pub fn begin_batch(&mut self) {
@@ -76,6 +90,9 @@ impl Worker {
         if !Arc::ptr_eq(newest, &self.world) {
             let newest = Arc::clone(newest);
             self.enter(newest);
+        }
+        if let Some(limits) = &mut self.limits {
+            limits.tell(self.now_ms);
         }
     }
 
@@ -104,7 +121,14 @@ impl Worker {
     pub fn answer(&mut self, bytes: &[u8], peer: SocketAddr, local: SocketAddr, transport: Transport, out: &mut [u8]) -> usize {
         let seed = self.seed.next();
         let ask = Ask { bytes, peer, local, transport, now_ms: self.now_ms, seed, turns: &self.turns };
-        let outcome = answer(&self.world, &ask, out);
+        let mut outcome = answer(&self.world, &ask, out);
+        if transport == Transport::Udp
+            && let Some(limits) = &mut self.limits
+            && let Some(over) = limits.over(peer.ip(), &outcome, self.now_ms, &self.counters)
+        {
+            let verdict = limits.judge(over, peer, &outcome, &self.counters);
+            outcome = held_back(verdict, &self.world, &ask, outcome, out);
+        }
         self.counters.count(transport, &outcome);
         self.grid.count(&outcome);
         self.ahead.note(outcome.steering);
@@ -127,6 +151,29 @@ impl Worker {
             self.grid = self.registry.grid(catalog_of(&newest), Some(&self.grid));
         }
         self.world = newest;
+        self.limit_anew();
+    }
+
+    /// The limits of the world that is in force; what was counted under the same ones goes on.
+    #[cold]
+    fn limit_anew(&mut self) {
+        let wanted = self.world.catalog.settings.rate_limit.as_ref();
+        let wanted = self.shares.as_ref().and_then(|shares| Some((wanted?, shares)));
+        match (wanted, &self.limits) {
+            (None, _) => self.limits = None,
+            (Some((settings, _)), Some(limits)) if limits.are(settings) => {}
+            (Some((settings, shares)), _) => self.limits = Some(Box::new(Responses::new(settings, shares))),
+        }
+    }
+}
+
+/// What is told of a response that is over a limit. One that is not sent brings no region a client.
+#[cold]
+fn held_back(verdict: Verdict, world: &Snapshot, ask: &Ask<'_>, outcome: Outcome, out: &mut [u8]) -> Outcome {
+    match verdict {
+        Verdict::Send => outcome,
+        Verdict::Slip => Outcome { steering: None, region: None, ..slip(world, ask, &outcome, out) },
+        Verdict::Drop => Outcome { len: 0, steering: None, region: None, ..outcome },
     }
 }
 

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use super::monitors::percent;
 use super::regions::MAX_REGIONS;
-use super::{api, logs, prefix};
+use super::{api, limits, logs, prefix};
 use crate::config::files;
 use crate::config::model::{EcsPolicy, MAX_LISTEN, MAX_WORKERS, Server};
 use crate::config::spec::{Field, Fields};
@@ -22,7 +22,7 @@ use crate::wire::{MAX_UDP_OCTETS, MIN_UDP_OCTETS};
 use crate::zone::rrset::MAX_STRING_OCTETS;
 
 /// Every key of the server file.
-pub(in crate::config) const SERVER_KEYS: [&str; 25] = [
+pub(in crate::config) const SERVER_KEYS: [&str; 27] = [
     "version",
     "listen",
     "geodb",
@@ -48,6 +48,8 @@ pub(in crate::config) const SERVER_KEYS: [&str; 25] = [
     "tests",
     "resolvers",
     "hold_max",
+    "rate_limit",
+    "tcp",
 ];
 
 /// The one version of the file format.
@@ -102,6 +104,8 @@ pub(in crate::config) fn server(fields: &Fields<'_>, out: &mut Diagnostics) -> O
     let api = fields.get("api").map(|field| api::api(&field, out)).unwrap_or_default();
     let log = fields.get("log").map(|field| logs::log(&field, out)).unwrap_or_default();
     let query_log = fields.get("query_log").and_then(|field| logs::query_log(&field, nsid.as_deref(), out));
+    let rate_limit = fields.get("rate_limit").and_then(|field| limits::rate_limit(&field, out));
+    let connections = fields.get("tcp").and_then(|field| limits::tcp(&field, out)).unwrap_or_default();
     let exec_probes = fields.get("exec_probes").and_then(|field| field.flag(out)).unwrap_or(false);
     let guard = fields.get("guard").and_then(|field| guard(&field, out));
     let resolvers = fields.get("resolvers").map(|field| resolvers(&field, out)).unwrap_or_default();
@@ -114,6 +118,8 @@ pub(in crate::config) fn server(fields: &Fields<'_>, out: &mut Diagnostics) -> O
         ecs,
         explain_from,
         hash,
+        rate_limit,
+        connections,
         nsid,
         version_text,
         state_dir,
@@ -281,7 +287,7 @@ fn loopback() -> Vec<Prefix> {
 }
 
 /// One network or a list of them.
-fn networks(field: &Field<'_>, out: &mut Diagnostics) -> Vec<Prefix> {
+pub(super) fn networks(field: &Field<'_>, out: &mut Diagnostics) -> Vec<Prefix> {
     let list = field.filled_list("one or more networks", out);
     if list.len() > MAX_NETWORKS {
         out.error(field.mark(), format!("`{}` has {} networks, at most {MAX_NETWORKS} are allowed", field.key, list.len()));
