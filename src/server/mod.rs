@@ -14,6 +14,8 @@ use crate::querylog::Taps;
 use crate::snapshot::Shared;
 
 pub mod bind;
+#[cfg(target_os = "linux")]
+mod departure;
 pub mod limit;
 #[cfg(any(test, not(target_os = "linux")))]
 mod portable;

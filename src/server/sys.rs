@@ -10,6 +10,7 @@ use std::ptr::{NonNull, null_mut};
 
 use libc::{c_int, in_pktinfo, in6_pktinfo, iovec, mmsghdr, sockaddr_in, sockaddr_in6, socklen_t};
 
+use super::departure::{Waiting, deliver, run_of};
 use super::udp::{BATCH, Packet, PacketPath, QUERY_OCTETS, REPLY_OCTETS};
 
 /// Room for the one control message that we ask for; `in6_pktinfo` is the larger one.
@@ -167,6 +168,20 @@ impl Names {
         }
     }
 
+    #[inline]
+    fn are_same(&self, one: usize, other: usize) -> bool {
+        match self {
+            Names::V4(names) => {
+                let (one, other) = (names.item(one), names.item(other));
+                (one.sin_port, one.sin_addr.s_addr) == (other.sin_port, other.sin_addr.s_addr)
+            }
+            Names::V6(names) => {
+                let (one, other) = (names.item(one), names.item(other));
+                (one.sin6_port, one.sin6_addr.s6_addr, one.sin6_scope_id) == (other.sin6_port, other.sin6_addr.s6_addr, other.sin6_scope_id)
+            }
+        }
+    }
+
     fn octets(&self) -> socklen_t {
         match self {
             Names::V4(_) => size_of::<sockaddr_in>() as socklen_t,
@@ -194,12 +209,23 @@ impl Names {
 #[repr(C, align(8))]
 struct Control([MaybeUninit<u8>; CONTROL_OCTETS]);
 
-/// A reply that waits for `send`: to which packet of the batch, and where it stands in `replies`.
-#[derive(Debug, Clone, Copy, Default)]
-struct Waiting {
-    index: usize,
-    start: usize,
-    len: usize,
+/// The control message of several replies that leave as one: how long each of them is (`UDP_SEGMENT`, Linux 4.18).
+#[repr(C)]
+struct Cut {
+    header: libc::cmsghdr,
+    octets: u16,
+}
+
+impl Cut {
+    fn new() -> Cut {
+        // SAFETY: a control header is integers, for which all zero bits are a value.
+        let mut header = unsafe { zeroed::<libc::cmsghdr>() };
+        header.cmsg_level = libc::SOL_UDP;
+        header.cmsg_type = libc::UDP_SEGMENT;
+        // SAFETY: CMSG_LEN only computes.
+        header.cmsg_len = unsafe { libc::CMSG_LEN(size_of::<u16>() as u32) } as _;
+        Cut { header, octets: 0 }
+    }
 }
 
 /// A socket with the buffers and headers of a batch, made once. It holds raw pointers into itself and so stays on the
@@ -219,11 +245,13 @@ pub(super) struct Batch {
     replies_end: usize,
     waiting: [Waiting; BATCH],
     waiting_len: usize,
-    reply_slots: Box<[iovec]>,
+    reply_slots: Fixed<iovec>,
     outgoing: Box<[mmsghdr]>,
+    cuts: Fixed<Cut>,
     may_fragment: bool,
     /// As the kernel said last.
     drops: u32,
+    may_join: bool,
 }
 
 impl Batch {
@@ -257,10 +285,12 @@ impl Batch {
             replies_end: 0,
             waiting: [Waiting::default(); BATCH],
             waiting_len: 0,
-            reply_slots: (0..BATCH).map(|_| iovec { iov_base: null_mut(), iov_len: 0 }).collect(),
+            reply_slots: Fixed::new(BATCH, || iovec { iov_base: null_mut(), iov_len: 0 }),
             outgoing,
+            cuts: Fixed::new(BATCH, Cut::new),
             may_fragment: false,
             drops: 0,
+            may_join: true,
         }
     }
 
@@ -330,6 +360,67 @@ unsafe fn is_control<T>(control: *const libc::cmsghdr, level: c_int, kind: c_int
     }
 }
 
+impl Batch {
+    /// Writes the headers of the replies from `from` on, those that may leave as one into one header; returns how many headers there are.
+    fn write_headers(&mut self, from: usize) -> usize {
+        let may_join = self.may_join && !self.is_wildcard();
+        let (mut next, mut headers) = (from, 0);
+        while next < self.waiting_len {
+            let waiting = &self.waiting[next..self.waiting_len];
+            let run = if may_join { run_of(waiting, |one, other| self.names.are_same(one, other)) } else { 1 };
+            let Waiting { index, len, .. } = waiting[0];
+            for (at, Waiting { start, len, .. }) in waiting[..run].iter().enumerate() {
+                *self.reply_slots.item_mut(next + at) =
+                    iovec { iov_base: self.replies[*start..*start + *len].as_mut_ptr().cast(), iov_len: *len };
+            }
+            let header = &mut self.outgoing[headers].msg_hdr;
+            header.msg_iov = self.reply_slots.pointer(next);
+            header.msg_iovlen = run as _;
+            header.msg_name = self.names.pointer(index);
+            header.msg_namelen = self.names.octets();
+            (header.msg_control, header.msg_controllen) = if run > 1 {
+                let cut = self.cuts.item_mut(headers);
+                cut.octets = len as u16;
+                (std::ptr::from_mut(cut).cast(), size_of::<Cut>() as _)
+            } else {
+                match self.incoming.item(index).msg_hdr.msg_controllen {
+                    0 => (null_mut(), 0),
+                    octets => (self.controls.pointer(index).cast(), octets),
+                }
+            };
+            next += run;
+            headers += 1;
+        }
+        headers
+    }
+
+    /// Sends replies from `from` on; returns how many the kernel took, or why it refused the first of them.
+    fn hand_over(&mut self, from: usize) -> io::Result<usize> {
+        loop {
+            let headers = self.write_headers(from);
+            // SAFETY: the first `headers` of `outgoing` were filled just now; they point to names, slots, replies and control data of
+            // `self`, which nothing changes until the call returns. The kernel writes only `msg_len` of the headers.
+            let sent = unsafe { libc::sendmmsg(self.socket.as_raw_fd(), self.outgoing.as_mut_ptr(), headers as u32, 0) };
+            let Ok(sent) = usize::try_from(sent) else {
+                let error = io::Error::last_os_error();
+                if self.can_mend(&error) { continue } else { return Err(error) }
+            };
+            return Ok(self.outgoing[..sent].iter().map(|header| header.msg_hdr.msg_iovlen).sum());
+        }
+    }
+
+    /// Whether the first reply would be taken if it were sent in another way, which is then the way from now on: several as one only
+    /// where the interface takes that, in pieces where it takes no reply of this length (both once per socket).
+    fn can_mend(&mut self, error: &io::Error) -> bool {
+        let was_joined = self.outgoing[0].msg_hdr.msg_iovlen > 1;
+        match error.raw_os_error() {
+            Some(libc::EINVAL | libc::EIO | libc::EMSGSIZE) if was_joined => std::mem::replace(&mut self.may_join, false),
+            Some(libc::EMSGSIZE) => !std::mem::replace(&mut self.may_fragment, true) && allow_fragments(&self.socket, self.local).is_ok(),
+            _ => false,
+        }
+    }
+}
+
 impl PacketPath for Batch {
     fn receive(&mut self, wait: bool) -> io::Result<usize> {
         self.reset();
@@ -378,120 +469,6 @@ impl PacketPath for Batch {
     }
 
     fn send(&mut self) -> u64 {
-        let count = self.waiting_len;
-        for at in 0..count {
-            let Waiting { start, len, .. } = self.waiting[at];
-            self.reply_slots[at] = iovec { iov_base: self.replies[start..start + len].as_mut_ptr().cast(), iov_len: len };
-        }
-        let slots = self.reply_slots.as_mut_ptr();
-        for at in 0..count {
-            let index = self.waiting[at].index;
-            let controllen = self.incoming.item(index).msg_hdr.msg_controllen;
-            let header = &mut self.outgoing[at].msg_hdr;
-            header.msg_iov = slots.wrapping_add(at);
-            header.msg_iovlen = 1;
-            header.msg_name = self.names.pointer(index);
-            header.msg_namelen = self.names.octets();
-            header.msg_control = if controllen == 0 { null_mut() } else { self.controls.pointer(index).cast() };
-            header.msg_controllen = controllen;
-        }
-        let (socket, local, outgoing, may_fragment) = (&self.socket, self.local, &mut self.outgoing, &mut self.may_fragment);
-        deliver(
-            count,
-            |from| {
-                let rest = &mut outgoing[from..count];
-                // SAFETY: `rest` are headers that were filled above; they point to names, slots, replies and control data of
-                // `self`, which nothing changes until the call returns. The kernel writes only `msg_len` of the headers.
-                let sent = unsafe { libc::sendmmsg(socket.as_raw_fd(), rest.as_mut_ptr(), rest.len() as u32, 0) };
-                usize::try_from(sent).map_err(|_| io::Error::last_os_error())
-            },
-            || {
-                // Once per socket: a reply is longer than this interface takes in one piece.
-                !std::mem::replace(may_fragment, true) && allow_fragments(socket, local).is_ok()
-            },
-        )
-    }
-}
-
-/// Hands `count` replies over: `send` takes some of those from an index on, or says why the first of them was
-/// refused. Whatever it says, the others get their turn. Returns how many were not taken.
-fn deliver(count: usize, mut send: impl FnMut(usize) -> io::Result<usize>, mut allow_fragments: impl FnMut() -> bool) -> u64 {
-    let (mut next, mut lost) = (0, 0);
-    while next < count {
-        match send(next) {
-            Ok(sent) if sent > 0 => next += sent,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                // The interface has taken nothing for a whole send time-out; the peers will ask again.
-                return lost + (count - next) as u64;
-            }
-            Err(error) if error.raw_os_error() == Some(libc::EMSGSIZE) && allow_fragments() => {}
-            Ok(_) | Err(_) => {
-                next += 1;
-                lost += 1;
-            }
-        }
-    }
-    lost
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn failing(code: c_int) -> io::Result<usize> {
-        Err(io::Error::from_raw_os_error(code))
-    }
-
-    #[test]
-    fn a_refused_reply_does_not_keep_the_others_back() {
-        let mut calls = Vec::new();
-        let lost = deliver(
-            10,
-            |from| {
-                calls.push(from);
-                match calls.len() {
-                    1 => Ok(3),
-                    2 => failing(libc::EPERM),
-                    3 => failing(libc::EINTR),
-                    4 => Ok(2),
-                    5 => failing(libc::ENOBUFS),
-                    6 => failing(libc::ECONNREFUSED),
-                    7 => Ok(0),
-                    _ => Ok(10 - from),
-                }
-            },
-            || panic!("no reply was too long"),
-        );
-        assert_eq!((calls, lost), (vec![0, 3, 4, 4, 6, 7, 8, 9], 4));
-    }
-
-    #[test]
-    fn a_reply_too_long_for_the_interface_is_fragmented_rather_than_lost() {
-        let mut may_fragment = false;
-        let mut tries = 0;
-        let lost = deliver(
-            2,
-            |from| {
-                tries += 1;
-                if tries == 2 || from == 0 && tries > 3 { failing(libc::EMSGSIZE) } else { Ok(1) }
-            },
-            || !std::mem::replace(&mut may_fragment, true),
-        );
-        assert_eq!((lost, tries), (0, 3));
-    }
-
-    #[test]
-    fn a_stuck_interface_does_not_hold_a_worker() {
-        let mut calls = 0;
-        let lost = deliver(
-            64,
-            |_| {
-                calls += 1;
-                if calls == 1 { Ok(4) } else { failing(libc::EAGAIN) }
-            },
-            || false,
-        );
-        assert_eq!((lost, calls), (60, 2));
+        deliver(self.waiting_len, |from| self.hand_over(from))
     }
 }

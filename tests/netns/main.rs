@@ -6,4 +6,5 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod faults;
+mod narrow;
 mod net;
