@@ -2,6 +2,7 @@
 //! It reads one immutable world; it allocates nothing, locks nothing, asks no clock and formats nothing.
 
 pub mod ahead;
+mod cookies;
 pub mod explain;
 mod outcome;
 mod slip;
@@ -15,9 +16,10 @@ pub use crate::steer::balance::Turns;
 pub use crate::steer::decide::Reason;
 use crate::steer::decide::{Client, Decision, NoTrace, Question, Trace, decide};
 use crate::steer::{Fallback, FamilySteering, MAX_ANSWERS, NODATA_TTL_S, Steering};
+use crate::wire::cookie::Secret;
 use crate::wire::edns::OptReply;
 use crate::wire::qname::QName;
-use crate::wire::query::{self, Fault, Query};
+use crate::wire::query::{self, Fault, FaultReply, Query};
 use crate::wire::reply::{self, Flags, Full, Owner, Reply, Section};
 use crate::wire::{MAX_MESSAGE_OCTETS, Rcode, class, rtype};
 use crate::zone::build::MAX_ALIAS_CHAIN;
@@ -51,6 +53,10 @@ pub struct Ask<'a> {
     pub transport: Transport,
     /// Milliseconds on the monotonic clock that health is judged by, taken once per batch.
     pub now_ms: u64,
+    /// Seconds since 1970, taken once per batch: cookies have a date.
+    pub wall_s: u64,
+    /// What cookies are made with where the configuration names no secret.
+    pub secret: &'a Secret,
     /// A number that differs from query to query.
     pub seed: u64,
     /// The worker's round-robin counters.
@@ -68,7 +74,7 @@ pub fn answer_traced<T: Trace>(world: &Snapshot, ask: &Ask<'_>, out: &mut [u8], 
     let query = match query::parse(ask.bytes) {
         Ok(query) => query,
         Err(Fault::Drop) => return Outcome::new(0, Class::Dropped, Rcode::NOERROR),
-        Err(Fault::Reply(fault)) => return Outcome::new(reply::fault(&fault, settings.udp_size, out), Class::Error, fault.rcode),
+        Err(Fault::Reply(fault)) => return at_fault(world, ask, &fault, out),
     };
     let limit = match ask.transport {
         Transport::Udp => query.udp_limit(settings.udp_size),
@@ -76,11 +82,16 @@ pub fn answer_traced<T: Trace>(world: &Snapshot, ask: &Ask<'_>, out: &mut [u8], 
     };
     let opt = query.edns.as_ref().map(|edns| OptReply::to(edns, settings.udp_size, settings.nsid.as_deref()));
     let opt = if answers_options(&query) { opt } else { opt.map(OptReply::bare) };
+    let shown = cookies::shown(settings, ask, query.edns.as_ref());
+    let given = shown.as_ref().map(|shown| &shown.given).filter(|_| answers_options(&query));
+    let opt = opt.map(|opt| OptReply { cookie: given, ..opt });
     let mut qname = QName::default();
     qname.read(&query.question);
     let mut page = Page::new(world, ask, &query, Reply::new(out, limit, &query, opt), trace);
+    page.outcome.verified = shown.is_some_and(|shown| shown.is_good);
     // The order of judgement: class, meta types, zone (BEHAVIOUR N10); everything before it is in `query::parse`.
     match (query.tsig, query.question.qclass, rtype::refusal(query.question.qtype)) {
+        _ if shown.is_some_and(|shown| shown.is_refused) => page.refuse(Rcode::BADCOOKIE),
         (true, ..) => page.refuse(Rcode::NOTAUTH),
         (_, class::IN | class::CH, None) if query.question.qtype == rtype::TXT && why::is_asked(&qname) && page.why(&qname) => {}
         (_, class::CH, _) => page.chaos(&qname),
@@ -92,6 +103,13 @@ pub fn answer_traced<T: Trace>(world: &Snapshot, ask: &Ask<'_>, out: &mut [u8], 
         _ => page.refuse(Rcode::REFUSED),
     }
     page.finish()
+}
+
+/// The reply to a message that is no query, unless it asks for a cookie only.
+#[cold]
+fn at_fault(world: &Snapshot, ask: &Ask<'_>, fault: &FaultReply<'_>, out: &mut [u8]) -> Outcome {
+    let udp_size = world.catalog.settings.udp_size;
+    cookies::alone(world, ask, out).unwrap_or_else(|| Outcome::new(reply::fault(fault, udp_size, out), Class::Error, fault.rcode))
 }
 
 /// Adds an address to a row of them; there is room for as many as an answer has.

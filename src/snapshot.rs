@@ -16,7 +16,7 @@ use crate::steer::Steering;
 use crate::steer::decide::HashFloor;
 use crate::zone::lookup::Zones;
 use crate::zone::rrset::Rrset;
-pub use limits::{Kind, RateLimit};
+pub use limits::{Cookies, Kind, RateLimit};
 
 /// Everything that comes from the configuration; it changes at a reload only.
 #[derive(Debug)]
@@ -54,6 +54,7 @@ impl Default for Catalog {
             explain_from: vec![],
             hash_floor,
             rate_limit: None,
+            cookies: None,
         };
         let (zones, table) = (Zones::new(vec![]), Arc::new(PlaceTable::empty()));
         Catalog {
@@ -112,6 +113,8 @@ pub struct Settings {
     pub hash_floor: HashFloor,
     /// How many responses clients get; none = as many as they ask for.
     pub rate_limit: Option<RateLimit>,
+    /// How cookies are dealt with; none = they are ignored.
+    pub cookies: Option<Cookies>,
 }
 
 impl Settings {

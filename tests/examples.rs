@@ -19,6 +19,7 @@ use meridian::daemon::{Prepared, prepare};
 use meridian::geo::Prefix;
 use meridian::health::{HealthView, Measured};
 use meridian::snapshot::Snapshot;
+use meridian::wire::cookie::Secret;
 
 /// Fewer examples than this means that the folder was not found.
 const MIN_EXAMPLES: usize = 7;
@@ -413,7 +414,8 @@ fn ask(question: &Question, world: &Snapshot, seed: u64) -> Seen {
     let bytes = message.to_vec().unwrap();
     let (peer, local) = (SocketAddr::new(question.peer, 4242), SocketAddr::from(([127, 0, 0, 1], 53)));
     let turns = Turns::new(world.catalog.turn_slots);
-    let ask = Ask { bytes: &bytes, peer, local, transport: Transport::Tcp, now_ms: 0, seed, turns: &turns };
+    let ask =
+        Ask { bytes: &bytes, peer, local, transport: Transport::Tcp, now_ms: 0, wall_s: 0, secret: &Secret([0; 16]), seed, turns: &turns };
     let mut out = vec![0; 65_535];
     let outcome = answer(world, &ask, &mut out);
     let reply = Message::from_vec(&out[..outcome.len]).unwrap();

@@ -44,7 +44,7 @@ enum Sideways {
 const FIRST_LAYER_WITH_TIME: usize = 5;
 
 /// Crates (by the name that `use` has) and the files or folders that may name them; what is not listed may stand anywhere.
-const CRATES: [(&str, &[&str]); 23] = [
+const CRATES: [(&str, &[&str]); 24] = [
     ("axum", &["api/"]),
     ("tokio_rustls", &["api/", "prober/"]),
     ("arc_swap", &["snapshot.rs"]),
@@ -64,6 +64,7 @@ const CRATES: [(&str, &[&str]); 23] = [
     ("http_body_util", &["api/", "prober/"]),
     ("rtrb", &["querylog.rs", "querylog/", "server/limit/"]),
     ("rustls", &["api/", "prober/", "server/"]),
+    ("siphasher", &["wire/cookie.rs"]),
     ("serde", &["config/", "steer/mod.rs", "steer/order/", "steer/balance/", "health/monitor/", "api/", "cluster/"]),
     ("serde_json", &["health/monitor/", "api/", "cluster/", "cli/", "querylog/json.rs"]),
     ("serde_saphyr", &["config/", "health/monitor/"]),

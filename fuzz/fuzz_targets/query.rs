@@ -12,6 +12,7 @@ use meridian::answer::{Ask, Transport, Turns, answer};
 use meridian::daemon::prepare;
 use meridian::health::HealthView;
 use meridian::snapshot::Snapshot;
+use meridian::wire::cookie::Secret;
 
 const HEADER_OCTETS: usize = 12;
 const MIN_UDP_OCTETS: usize = 512;
@@ -49,7 +50,7 @@ fn reply(message: &[u8], transport: Transport, octets: usize) -> Vec<u8> {
     let address = SocketAddr::from(([198, 51, 100, 7], 53));
     // Poisoned by a finding before, whose report is written already.
     let mut out = OUT.lock().unwrap_or_else(PoisonError::into_inner);
-    let ask = Ask { bytes: message, peer: address, local: address, transport, now_ms: 1_000, seed: 7, turns };
+    let ask = Ask { bytes: message, peer: address, local: address, transport, now_ms: 1_000, wall_s: 1_800_000_000, secret: &Secret([7; 16]), seed: 7, turns };
     let outcome = answer(world, &ask, &mut out[..octets]);
     out[..octets][..outcome.len].to_vec()
 }

@@ -13,6 +13,7 @@ use crate::snapshot::{Catalog, Region, Snapshot};
 use crate::steer::decide::{Client, Considered, Decision, Full, Question, Standard, Trace};
 use crate::steer::plan::{Entry, Why};
 use crate::steer::{FamilySteering, OnAllDown, ShareSpec, Steering};
+use crate::wire::cookie::Secret;
 use crate::wire::{ask, rtype};
 
 /// The seed of draws, so that asking twice says the same.
@@ -161,7 +162,17 @@ pub fn explain(world: &Snapshot, asked: Asked, now_ms: u64) -> Explanation<'_> {
     let bytes = ask::question(&asked.name, qtype, asked.subnet.map(|subnet| (subnet.network(), subnet.length())));
     let turns = Turns::new(world.catalog.turn_slots);
     let (peer, local) = (SocketAddr::new(asked.peer, 0), SocketAddr::from((Ipv4Addr::LOCALHOST, 53)));
-    let ask = Ask { bytes: &bytes, peer, local, transport: Transport::Tcp, now_ms, seed: SEED, turns: &turns };
+    let ask = Ask {
+        bytes: &bytes,
+        peer,
+        local,
+        transport: Transport::Tcp,
+        now_ms,
+        wall_s: 0,
+        secret: &Secret([0; 16]),
+        seed: SEED,
+        turns: &turns,
+    };
     let (mut reply, mut heard) = (vec![0; REPLY_OCTETS], Heard { now_ms, ..Heard::default() });
     let outcome = answer_traced(world, &ask, &mut reply, &mut heard);
     reply.truncate(outcome.len);

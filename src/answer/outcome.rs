@@ -73,6 +73,8 @@ pub struct Outcome {
     pub ecs: bool,
     /// Whether the query had a cookie.
     pub cookie: bool,
+    /// Whether that was a good one of ours: the peer's address is true.
+    pub verified: bool,
 }
 
 impl Outcome {
@@ -90,6 +92,7 @@ impl Outcome {
             truncated: false,
             ecs: false,
             cookie: false,
+            verified: false,
         }
     }
 }

@@ -166,6 +166,7 @@ fn settings(model: &Model) -> Settings {
         explain_from: server.explain_from.clone(),
         hash_floor: server.hash,
         rate_limit: server.rate_limit.clone(),
+        cookies: server.cookies.clone(),
     }
 }
 

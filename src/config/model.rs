@@ -14,7 +14,7 @@ use crate::health::hosts::HostName;
 use crate::health::view::ADMIT_ALL;
 use crate::health::{self, Capacity, Combine, MinHealthy, Monitor, PoolLayout, Recovery, TargetKey};
 use crate::name::Name;
-use crate::snapshot::RateLimit;
+use crate::snapshot::{Cookies, RateLimit};
 use crate::steer::balance::BalanceSpec;
 use crate::steer::decide::HashFloor;
 use crate::steer::order::OrderSpec;
@@ -115,6 +115,8 @@ pub struct Server {
     pub hash: HashFloor,
     /// How many responses clients get (`rate_limit`); none = as many as they ask for.
     pub rate_limit: Option<RateLimit>,
+    /// How cookies are dealt with (`cookies`); none = they are ignored.
+    pub cookies: Option<Cookies>,
     /// The most TCP connections (`tcp`).
     pub connections: Caps,
     /// NSID of this server (RFC 5001); none = not answered.

@@ -61,6 +61,7 @@ impl Counters {
         }
         if outcome.cookie {
             self.add(Metric::Cookies, 1);
+            self.add(Metric::CookiesVerified, outcome.verified.into());
         }
     }
 

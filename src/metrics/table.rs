@@ -68,6 +68,8 @@ pub enum Metric {
     ClientSubnets,
     /// Queries with a cookie.
     Cookies,
+    /// Of these, the ones with a good server cookie.
+    CookiesVerified,
     /// Packets whose handling panicked.
     Panics,
     /// Failed receive calls on UDP sockets, other than a time-out or a signal.
@@ -115,7 +117,7 @@ pub struct Row {
     pub(super) cells: usize,
 }
 
-const METRICS: usize = 23;
+const METRICS: usize = 24;
 
 /// Every metric name and help text.
 pub const TABLE: [Row; METRICS] = [
@@ -127,6 +129,7 @@ pub const TABLE: [Row; METRICS] = [
     row(Metric::Truncated, "meridian_truncated_total", "Replies cut short with TC set", &[], 1),
     row(Metric::ClientSubnets, "meridian_client_subnets_total", "Queries with a well-formed EDNS client subnet", &[], 1),
     row(Metric::Cookies, "meridian_cookies_total", "Queries with a DNS cookie", &[], 1),
+    row(Metric::CookiesVerified, "meridian_cookies_verified_total", "Queries with a good DNS cookie of ours", &[], 1),
     row(Metric::Panics, "meridian_panics_total", "Packets whose handling panicked; any is a bug to report", &[], 1),
     row(Metric::ReceiveFailures, "meridian_udp_receive_failures_total", "Failed receive calls on UDP sockets", &[], 1),
     row(Metric::SendFailures, "meridian_udp_send_failures_total", "UDP replies that the kernel did not take", &[], 1),

@@ -9,6 +9,7 @@ use std::thread::{self, JoinHandle};
 
 use tokio::sync::watch;
 
+use crate::clock::Clock;
 use crate::metrics::Registry;
 use crate::querylog::Taps;
 use crate::snapshot::Shared;
@@ -51,12 +52,14 @@ pub struct Config {
     pub timeouts: Timeouts,
     /// The query log, where there is one.
     pub taps: Option<Taps>,
+    /// The time of day, by which cookies are dated.
+    pub clock: Clock,
 }
 
 impl Config {
     /// The usual limits.
     pub fn new(listen: Vec<SocketAddr>, workers: usize) -> Config {
-        Config { listen, workers, connections: Caps::default(), timeouts: Timeouts::default(), taps: None }
+        Config { listen, workers, connections: Caps::default(), timeouts: Timeouts::default(), taps: None, clock: Clock::system() }
     }
 }
 
@@ -145,7 +148,8 @@ impl Bound {
             threads: Vec::new(),
         };
         let taps = self.config.taps;
-        let worker = || Worker::new(shared, registry, now).with_tap(taps.as_ref().map(Taps::tap));
+        let (secret, clock) = (worker::new_secret(), self.config.clock);
+        let worker = || Worker::new(shared, registry, now).with_tap(taps.as_ref().map(Taps::tap)).with_cookies(secret, clock.clone());
         let shares =
             Shares { of_address: self.config.workers, of_all: self.config.workers * self.endpoints.len(), notes: Notes::default() };
         running.tell_limits(shares.notes.clone(), Arc::clone(now))?;

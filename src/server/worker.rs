@@ -9,11 +9,12 @@ use std::sync::Arc;
 use super::limit::{Responses, Shares, Verdict};
 use crate::answer::ahead::Ahead;
 use crate::answer::{Ask, Outcome, Transport, Turns, answer, slip};
-use crate::clock::Stopwatch;
+use crate::clock::{Clock, Stopwatch};
 use crate::metrics::{Counters, Grid, Registry};
 use crate::querylog::Tap;
 use crate::random::Random;
 use crate::snapshot::{Catalog, Reader, Shared, Snapshot};
+use crate::wire::cookie::Secret;
 
 /// Gives the milliseconds of the monotonic clock that health is judged by; asked once per batch.
 pub type NowMs = Arc<dyn Fn() -> u64 + Send + Sync>;
@@ -35,6 +36,11 @@ pub struct Worker {
     seed: Random,
     now: NowMs,
     now_ms: u64,
+    /// The time of day, by which cookies are dated; asked once per batch.
+    clock: Clock,
+    wall_s: u64,
+    /// What cookies are made with where the configuration has no secret.
+    secret: Secret,
     /// Takes samples for the query log, where there is one.
     tap: Option<Tap>,
     /// How the limits of responses are spread; none where there are never any.
@@ -62,6 +68,9 @@ impl Worker {
             seed: any_seed(),
             now: Arc::clone(now),
             now_ms: now(),
+            clock: Clock::system(),
+            wall_s: 0,
+            secret: new_secret(),
             tap: None,
             shares: None,
             limits: None,
@@ -75,6 +84,11 @@ impl Worker {
         Worker { tap, ..self }
     }
 
+    /// The same, with what cookies are made of: all workers of a server give and take the same ones.
+    pub fn with_cookies(self, secret: Secret, clock: Clock) -> Worker {
+        Worker { secret, wall_s: clock.wall_s(), clock, ..self }
+    }
+
     /// The same, with this worker's share of the limits of responses.
     pub fn with_shares(mut self, shares: Shares) -> Worker {
         self.shares = Some(shares);
@@ -86,6 +100,7 @@ impl Worker {
     #[inline]
     pub fn begin_batch(&mut self) {
         self.now_ms = (self.now)();
+        self.wall_s = self.clock.wall_s();
         let newest = self.reader.current();
         if !Arc::ptr_eq(newest, &self.world) {
             let newest = Arc::clone(newest);
@@ -120,10 +135,12 @@ impl Worker {
     #[inline]
     pub fn answer(&mut self, bytes: &[u8], peer: SocketAddr, local: SocketAddr, transport: Transport, out: &mut [u8]) -> usize {
         let seed = self.seed.next();
-        let ask = Ask { bytes, peer, local, transport, now_ms: self.now_ms, seed, turns: &self.turns };
+        let ask =
+            Ask { bytes, peer, local, transport, now_ms: self.now_ms, wall_s: self.wall_s, secret: &self.secret, seed, turns: &self.turns };
         let mut outcome = answer(&self.world, &ask, out);
         if transport == Transport::Udp
             && let Some(limits) = &mut self.limits
+            && !outcome.verified
             && let Some(over) = limits.over(peer.ip(), &outcome, self.now_ms, &self.counters)
         {
             let verdict = limits.judge(over, peer, &outcome, &self.counters);
@@ -190,6 +207,13 @@ fn turns_for(catalog: &Catalog) -> Turns {
 /// Starts anywhere, so that workers and restarts do not repeat each other. The source is the standard library's keys for hash tables.
 fn any_seed() -> Random {
     Random::new(RandomState::new().hash_one(0u8))
+}
+
+/// A secret that nobody knows: the standard library's keys for hash tables are the system's random numbers.
+pub(super) fn new_secret() -> Secret {
+    let random = RandomState::new();
+    let half = |number: u8| u128::from(random.hash_one(number));
+    Secret((half(1) << 64 | half(2)).to_be_bytes())
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 //! It counts nothing; the worker that answers does.
 
 use crate::geo::Networks;
+use crate::wire::cookie::Secret;
 
 /// Answers that share a rate (`rate_limit: {responses: ...}`): what an attacker can ask for again and again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +40,15 @@ impl Kind {
             Kind::Error => "error",
         }
     }
+}
+
+/// How cookies are dealt with (`cookies:`, RFC 7873).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cookies {
+    /// Over UDP, whoever speaks cookies gets an answer only for a good one.
+    pub required: bool,
+    /// Shared with other servers: the first makes cookies, those of all are good; none = the process has one of its own.
+    pub secrets: Box<[Secret]>,
 }
 
 /// The limits of UDP responses (`rate_limit:`), for the whole server; each worker keeps its share of them.

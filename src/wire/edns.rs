@@ -3,6 +3,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use super::cookie::{COOKIE_OCTETS, Cookie};
 use super::{MIN_UDP_OCTETS, rtype};
 
 /// Longest NSID that a reply carries, so that with the longest question and a client subnet every error still fits 512 octets.
@@ -38,8 +39,8 @@ pub struct Edns<'a> {
     pub ecs: Option<Ecs<'a>>,
     /// Whether the server's identifier is asked for (RFC 5001).
     pub nsid: bool,
-    /// The client's part of a cookie (RFC 7873 4); of several options the first counts.
-    pub cookie: Option<&'a [u8; 8]>,
+    /// The cookie (RFC 7873 4); of several options the first counts.
+    pub cookie: Option<Cookie<'a>>,
 }
 
 /// A well-formed client subnet option of a query (RFC 7871 6): its octets where they stand in the message, as they are echoed.
@@ -145,20 +146,12 @@ impl<'a> RawOpt<'a> {
             match u16::from_be_bytes([code_high, code_low]) {
                 option::ECS if edns.ecs.is_none() => edns.ecs = Some(Ecs::parse(data)?),
                 option::NSID => edns.nsid = true,
-                option::COOKIE if edns.cookie.is_none() => edns.cookie = Some(client_cookie(data)?),
+                option::COOKIE if edns.cookie.is_none() => edns.cookie = Some(Cookie::parse(data).ok_or(Malformed)?),
                 _ => {}
             }
             rest = tail;
         }
         if rest.is_empty() { Ok(edns) } else { Err(Malformed) }
-    }
-}
-
-/// The client's part: a cookie is 8 octets of the client, with 8 to 32 octets of the server once it knows them (RFC 7873 4).
-fn client_cookie(data: &[u8]) -> Result<&[u8; 8], Malformed> {
-    match data.first_chunk::<8>() {
-        Some(client) if matches!(data.len(), 8 | 16..=40) => Ok(client),
-        _ => Err(Malformed),
     }
 }
 
@@ -173,6 +166,8 @@ pub struct OptReply<'a> {
     pub ecs: Option<Ecs<'a>>,
     /// The server's identifier, if asked for; left out when longer than [`MAX_NSID_OCTETS`].
     pub nsid: Option<&'a [u8]>,
+    /// The cookie that the client is given.
+    pub cookie: Option<&'a [u8; COOKIE_OCTETS]>,
 }
 
 impl OptReply<'static> {
@@ -182,6 +177,7 @@ impl OptReply<'static> {
         dnssec_ok: true,
         ecs: Some(Ecs { fixed: &[0, 2, 128, 0], address: &[0xff; 16] }),
         nsid: Some(&[0; MAX_NSID_OCTETS]),
+        cookie: Some(&[0; COOKIE_OCTETS]),
     };
 }
 
@@ -189,19 +185,20 @@ impl<'a> OptReply<'a> {
     /// The OPT that answers `edns`: the DO bit copied, the client subnet echoed, the identifier given if asked for.
     #[inline]
     pub fn to(edns: &Edns<'a>, udp_size: u16, nsid: Option<&'a [u8]>) -> OptReply<'a> {
-        OptReply { udp_size, dnssec_ok: edns.dnssec_ok, ecs: edns.ecs, nsid: nsid.filter(|_| edns.nsid) }
+        OptReply { udp_size, dnssec_ok: edns.dnssec_ok, ecs: edns.ecs, nsid: nsid.filter(|_| edns.nsid), cookie: None }
     }
 
     /// The same without options: FORMERR, NOTIMP and BADVERS carry none.
     pub fn bare(self) -> OptReply<'a> {
-        OptReply { ecs: None, nsid: None, ..self }
+        OptReply { ecs: None, nsid: None, cookie: None, ..self }
     }
 
     /// Octets of the whole record.
     #[inline]
     pub(super) fn octets(&self) -> usize {
         let ecs = self.ecs.as_ref().map_or(0, |ecs| OPTION_HEADER_OCTETS + ECS_FIXED_OCTETS + ecs.address.len());
-        OPT_OCTETS + ecs + self.short_nsid().map_or(0, |nsid| OPTION_HEADER_OCTETS + nsid.len())
+        let cookie = if self.cookie.is_some() { OPTION_HEADER_OCTETS + COOKIE_OCTETS } else { 0 };
+        OPT_OCTETS + ecs + cookie + self.short_nsid().map_or(0, |nsid| OPTION_HEADER_OCTETS + nsid.len())
     }
 
     #[inline]
@@ -227,6 +224,10 @@ impl<'a> OptReply<'a> {
                 Ok(address) => put(&mut rest, address),
                 Err(_) => put(&mut rest, address),
             }
+        }
+        if let Some(cookie) = self.cookie {
+            put(&mut rest, &[0, option::COOKIE as u8, 0, COOKIE_OCTETS as u8]);
+            put(&mut rest, cookie);
         }
         if let Some(nsid) = self.short_nsid() {
             put(&mut rest, &[0, option::NSID as u8, 0, nsid.len() as u8]);
@@ -321,7 +322,7 @@ mod tests {
     fn cookies_have_8_or_16_to_40_octets() {
         for length in 0..=60 {
             let option = [vec![0, 10, 0, length], (0..length).collect()].concat();
-            let cookie = read(&option).map(|edns| edns.cookie);
+            let cookie = read(&option).map(|edns| edns.cookie.map(|cookie| cookie.client));
             let expected = if matches!(length, 8 | 16..=40) { Ok(Some(&[0, 1, 2, 3, 4, 5, 6, 7])) } else { Err(Malformed) };
             assert_eq!(cookie, expected, "{length}");
         }

@@ -3,6 +3,7 @@
 
 pub mod ask;
 mod compress;
+pub mod cookie;
 pub mod early;
 pub mod edns;
 pub mod qname;
@@ -63,6 +64,8 @@ impl Rcode {
     pub const NOTAUTH: Rcode = Rcode(9);
     /// An EDNS version that we do not speak (RFC 6891 6.1.3); needs OPT.
     pub const BADVERS: Rcode = Rcode(16);
+    /// A cookie that is not good where one is required (RFC 7873 8); needs OPT.
+    pub const BADCOOKIE: Rcode = Rcode(23);
 }
 
 impl fmt::Display for Rcode {
@@ -77,6 +80,7 @@ impl fmt::Display for Rcode {
             Rcode::YXDOMAIN => "YXDOMAIN",
             Rcode::NOTAUTH => "NOTAUTH",
             Rcode::BADVERS => "BADVERS",
+            Rcode::BADCOOKIE => "BADCOOKIE",
             Rcode(other) => return write!(f, "RCODE{other}"),
         })
     }

@@ -99,6 +99,18 @@ pub fn parse(message: &[u8]) -> Result<Query<'_>, Fault<'_>> {
     }
 }
 
+/// The ID, RD and OPT of a query without any question, which is how a client asks for a cookie alone (RFC 7873 5.4).
+#[cold]
+pub fn without_question(message: &[u8]) -> Option<(u16, bool, Edns<'_>)> {
+    let &[id_high, id_low, flags, _, ref counts @ ..] = message.first_chunk::<HEADER_OCTETS>()?;
+    let [0, 0, 0, 0, 0, 0, high, low] = *counts else { return None };
+    if flags & 0x80 != 0 || flags >> 3 & 0x0f != OPCODE_QUERY {
+        return None;
+    }
+    let (edns, _) = additional(message, HEADER_OCTETS, u16::from_be_bytes([high, low]), &mut ()).ok()?;
+    Some((u16::from_be_bytes([id_high, id_low]), flags & 1 != 0, edns?))
+}
+
 /// What is wrong with a packet that cannot be answered: reads it once more, and notes what can be echoed.
 #[cold]
 fn fault<'a>(message: &'a [u8], header: &[u8; HEADER_OCTETS]) -> FaultReply<'a> {

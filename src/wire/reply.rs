@@ -112,6 +112,14 @@ impl<'o> Reply<'o> {
         }
     }
 
+    /// A reply to a query that had no question.
+    ///
+    /// # Panics
+    /// If `out` is shorter than [`MIN_OUT_OCTETS`].
+    pub fn without_question(out: &'o mut [u8], id: u16, rd: bool, opt: OptReply<'o>) -> Reply<'o> {
+        Reply::start(out, MIN_OUT_OCTETS, (id, rd), &[], class::IN, Some(opt))
+    }
+
     /// Adds an RRset, whole or not at all.
     ///
     /// `rdatas` is for each record the length (16 bits, big-endian) and the data without compression. Names in the data of the types that

@@ -10,12 +10,17 @@ use meridian::config::compile::Compiled;
 use meridian::daemon::prepare;
 use meridian::health::{HealthView, Measured};
 use meridian::snapshot::Snapshot;
+use meridian::wire::cookie::Secret;
 
 use super::folder::Folder;
 use super::message::{Query, Reply};
 
 /// The peer of queries for which no other is given: loopback, of which no geo data speaks.
 pub(crate) const PEER: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+/// The wall clock of queries, and what their cookies are made with.
+pub(crate) const WALL_S: u64 = 1_800_000_000;
+pub(crate) const SECRET: Secret = Secret(*b"sixteen octets..");
 
 /// One endpoint, as health is set for it.
 #[derive(Debug, Clone)]
@@ -108,7 +113,8 @@ impl World {
     pub(crate) fn answer_into(&self, peer: IpAddr, transport: Transport, octets: &[u8], out: &mut [u8]) -> Outcome {
         let seed = self.seed.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed);
         let (peer, local) = (SocketAddr::new(peer, 53_000), SocketAddr::new(PEER, 53));
-        let ask = Ask { bytes: octets, peer, local, transport, now_ms: self.now_ms, seed, turns: &self.turns };
+        let ask =
+            Ask { bytes: octets, peer, local, transport, now_ms: self.now_ms, wall_s: WALL_S, secret: &SECRET, seed, turns: &self.turns };
         answer(&self.snapshot, &ask, out)
     }
 }

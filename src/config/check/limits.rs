@@ -1,16 +1,23 @@
-//! `rate_limit:` and `tcp:` of the server file: how much of this server one client may have.
+//! `rate_limit:`, `cookies:` and `tcp:` of the server file: how much of this server one client may have.
 //! It fills in what is left out; how limits are kept is the business of the server.
 
 use super::server::networks;
+use crate::config::files;
 use crate::config::model::Caps;
 use crate::config::spec::Field;
 use crate::diag::Diagnostics;
-use crate::snapshot::{Kind, RateLimit};
+use crate::snapshot::{Cookies, Kind, RateLimit};
+use crate::wire::cookie::Secret;
 
 const RATE_KEYS: [&str; 9] = ["responses", "network", "total", "window", "prefix", "slip", "allow", "log_only", "entries"];
 
 /// Of `responses`: the kinds of answers, and what holds for those that are not named.
 const KIND_KEYS: [&str; 8] = ["default", "steered", "positive", "nodata", "name-error", "referral", "refused", "error"];
+
+const COOKIE_KEYS: [&str; 2] = ["required", "secrets"];
+
+/// The one that makes cookies, and the one before it or after it (RFC 9018 5).
+const MAX_SECRETS: usize = 2;
 
 const TCP_KEYS: [&str; 2] = ["connections", "per_network"];
 
@@ -104,6 +111,61 @@ fn lengths(field: &Field<'_>, out: &mut Diagnostics) -> Option<(u8, u8)> {
     let v4 = keys.get("v4").and_then(|field| field.whole(8..=32, out)).unwrap_or(DEFAULT_LENGTHS.0);
     let v6 = keys.get("v6").and_then(|field| field.whole(16..=64, out)).unwrap_or(DEFAULT_LENGTHS.1);
     Some((v4, v6))
+}
+
+/// Cookies where nothing is said of them: given, never required, made with a secret of the process.
+pub(super) fn usual_cookies() -> Cookies {
+    Cookies { required: false, secrets: [].into() }
+}
+
+/// `cookies:`, a flag or a map; none where they are off.
+pub(super) fn cookies(field: &Field<'_>, out: &mut Diagnostics) -> Option<Cookies> {
+    if field.scalar().is_some() {
+        return field.flag(out)?.then(usual_cookies);
+    }
+    let keys = field.fields("`true`, `false`, or a map such as `{secrets: cookies.txt}`", &COOKIE_KEYS, out)?;
+    let required = keys.get("required").and_then(|field| field.flag(out)).unwrap_or(false);
+    let secrets = keys.get("secrets").map(|field| secrets(&field, out)).unwrap_or_default();
+    Some(Cookies { required, secrets: secrets.into() })
+}
+
+/// A file with a secret on each line: 32 hexadecimal digits, as BIND and Knot have them; what begins with `#` is a comment.
+fn secrets(field: &Field<'_>, out: &mut Diagnostics) -> Vec<Secret> {
+    let Some(path) = field.text("a file", out).map(|text| files::resolve(text, &field.node.mark)) else { return Vec::new() };
+    let text = match std::fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) => {
+            out.error(field.mark(), format!("cannot read `{}`: {error}", path.display()));
+            return Vec::new();
+        }
+    };
+    let lines = (1..).zip(text.lines().map(str::trim)).filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
+    let mut secrets = Vec::new();
+    for (number, line) in lines {
+        match secret(line) {
+            Some(secret) => secrets.push(secret),
+            // The line itself is not shown: it may be nearly a secret.
+            None => out.error_hint(
+                field.mark(),
+                format!("line {number} of `{}` is not a secret", path.display()),
+                "write 32 hexadecimal digits, as `openssl rand -hex 16` prints them",
+            ),
+        }
+    }
+    if secrets.len() > MAX_SECRETS {
+        out.error(field.mark(), format!("`{}` has {} secrets, at most {MAX_SECRETS} are allowed", path.display(), secrets.len()));
+    }
+    if secrets.is_empty() && !out.has_errors() {
+        out.error(field.mark(), format!("no secret is in `{}`", path.display()));
+    }
+    secrets
+}
+
+fn secret(digits: &str) -> Option<Secret> {
+    if digits.len() != 32 || !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+        return None;
+    }
+    Some(Secret(u128::from_str_radix(digits, 16).ok()?.to_be_bytes()))
 }
 
 /// `tcp:`, the most connections.

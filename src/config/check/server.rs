@@ -22,7 +22,7 @@ use crate::wire::{MAX_UDP_OCTETS, MIN_UDP_OCTETS};
 use crate::zone::rrset::MAX_STRING_OCTETS;
 
 /// Every key of the server file.
-pub(in crate::config) const SERVER_KEYS: [&str; 27] = [
+pub(in crate::config) const SERVER_KEYS: [&str; 28] = [
     "version",
     "listen",
     "geodb",
@@ -49,6 +49,7 @@ pub(in crate::config) const SERVER_KEYS: [&str; 27] = [
     "resolvers",
     "hold_max",
     "rate_limit",
+    "cookies",
     "tcp",
 ];
 
@@ -105,6 +106,7 @@ pub(in crate::config) fn server(fields: &Fields<'_>, out: &mut Diagnostics) -> O
     let log = fields.get("log").map(|field| logs::log(&field, out)).unwrap_or_default();
     let query_log = fields.get("query_log").and_then(|field| logs::query_log(&field, nsid.as_deref(), out));
     let rate_limit = fields.get("rate_limit").and_then(|field| limits::rate_limit(&field, out));
+    let cookies = fields.get("cookies").map_or_else(|| Some(limits::usual_cookies()), |field| limits::cookies(&field, out));
     let connections = fields.get("tcp").and_then(|field| limits::tcp(&field, out)).unwrap_or_default();
     let exec_probes = fields.get("exec_probes").and_then(|field| field.flag(out)).unwrap_or(false);
     let guard = fields.get("guard").and_then(|field| guard(&field, out));
@@ -119,6 +121,7 @@ pub(in crate::config) fn server(fields: &Fields<'_>, out: &mut Diagnostics) -> O
         explain_from,
         hash,
         rate_limit,
+        cookies,
         connections,
         nsid,
         version_text,

@@ -1,0 +1,56 @@
+//! Cookies in the corridor: what a client's is worth, which one it is given, and the query that asks for nothing else.
+//! Who must show one, the settings say; without cookies in a query nothing here runs.
+
+use super::{Ask, Class, Outcome, Transport};
+use crate::snapshot::{Settings, Snapshot};
+use crate::wire::Rcode;
+use crate::wire::cookie::{COOKIE_OCTETS, Cookie, Secret, Worth};
+use crate::wire::edns::{Edns, OptReply};
+use crate::wire::query;
+use crate::wire::reply::{Flags, Reply};
+
+/// The cookie that a query has shown.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Shown {
+    /// What the client is given.
+    pub(super) given: [u8; COOKIE_OCTETS],
+    /// It has had one of ours before, so its address is true.
+    pub(super) is_good: bool,
+    /// It gets no answer without a good one.
+    pub(super) is_refused: bool,
+}
+
+/// What to make of the cookie of a query; none where there is none, or cookies are off.
+#[inline]
+pub(super) fn shown(settings: &Settings, ask: &Ask<'_>, edns: Option<&Edns<'_>>) -> Option<Shown> {
+    let cookie = edns?.cookie?;
+    judged(settings, ask, &cookie)
+}
+
+fn judged(settings: &Settings, ask: &Ask<'_>, cookie: &Cookie<'_>) -> Option<Shown> {
+    let policy = settings.cookies.as_ref()?;
+    let own: [Secret; 1] = [*ask.secret];
+    let secrets = if policy.secrets.is_empty() { &own[..] } else { &policy.secrets };
+    let (worth, address) = (cookie.worth(secrets, ask.peer.ip(), ask.wall_s), ask.peer.ip());
+    let given = match worth {
+        Worth::Fresh => cookie.whole(),
+        Worth::Ageing | Worth::Nothing => None,
+    };
+    let given = given.unwrap_or_else(|| cookie.renewed(&secrets[0], address, ask.wall_s));
+    let is_good = worth != Worth::Nothing;
+    Some(Shown { given, is_good, is_refused: !is_good && policy.required && ask.transport == Transport::Udp })
+}
+
+/// A query without a question and with a cookie asks for a cookie and nothing else (RFC 7873 5.4): the reply, if it is one.
+#[cold]
+pub(super) fn alone(world: &Snapshot, ask: &Ask<'_>, out: &mut [u8]) -> Option<Outcome> {
+    let settings = &world.catalog.settings;
+    let (id, rd, edns) = query::without_question(ask.bytes)?;
+    let cookie = edns.cookie?;
+    let shown = judged(settings, ask, &cookie)?;
+    let opt = OptReply { cookie: Some(&shown.given), ..OptReply::to(&edns, settings.udp_size, settings.nsid.as_deref()) };
+    // Whoever shows none yet asks for his first.
+    let rcode = if shown.is_good || cookie.server.is_empty() { Rcode::NOERROR } else { Rcode::BADCOOKIE };
+    let len = Reply::without_question(out, id, rd, opt).finish(rcode, Flags::default());
+    Some(Outcome { cookie: true, verified: shown.is_good, ..Outcome::new(len, Class::NoData, rcode) })
+}
