@@ -10,7 +10,7 @@ mod why;
 
 use std::net::SocketAddr;
 
-use crate::geo::Family;
+use crate::geo::{Access, Admission, Family};
 use crate::snapshot::Snapshot;
 pub use crate::steer::balance::Turns;
 pub use crate::steer::decide::Reason;
@@ -18,6 +18,7 @@ use crate::steer::decide::{Client, Decision, NoTrace, Question, Trace, decide};
 use crate::steer::{Fallback, FamilySteering, MAX_ANSWERS, NODATA_TTL_S, Steering};
 use crate::wire::cookie::Secret;
 use crate::wire::edns::OptReply;
+use crate::wire::extended::Extended;
 use crate::wire::qname::QName;
 use crate::wire::query::{self, Fault, FaultReply, Query};
 use crate::wire::reply::{self, Flags, Full, Owner, Reply, Section};
@@ -89,6 +90,11 @@ pub fn answer_traced<T: Trace>(world: &Snapshot, ask: &Ask<'_>, out: &mut [u8], 
     qname.read(&query.question);
     let mut page = Page::new(world, ask, &query, Reply::new(out, limit, &query, opt), trace);
     page.outcome.verified = shown.is_some_and(|shown| shown.is_good);
+    if let Some(access) = &settings.queries_from
+        && !page.admits(access)
+    {
+        return page.finish();
+    }
     // The order of judgement: class, meta types, zone (BEHAVIOUR N10); everything before it is in `query::parse`.
     match (query.tsig, query.question.qclass, rtype::refusal(query.question.qtype)) {
         _ if shown.is_some_and(|shown| shown.is_refused) => page.refuse(Rcode::BADCOOKIE),
@@ -97,7 +103,7 @@ pub fn answer_traced<T: Trace>(world: &Snapshot, ask: &Ask<'_>, out: &mut [u8], 
         (_, class::CH, _) => page.chaos(&qname),
         (_, class::IN, None) => match world.catalog.zones.find(&qname, query.question.qtype) {
             Some(found) => page.found(&found),
-            None => page.refuse(Rcode::REFUSED),
+            None => page.not_ours(),
         },
         (_, class::IN, Some(rcode)) => page.refuse(rcode),
         _ => page.refuse(Rcode::REFUSED),
@@ -166,9 +172,38 @@ impl<'a, 'o, T: Trace> Page<'a, 'o, T> {
     }
 
     fn finish(mut self) -> Outcome {
+        if self.outcome.class == Class::Dropped {
+            return self.outcome;
+        }
         self.reply.set_scope(self.scope);
         let flags = Flags { aa: self.authoritative, tc: self.outcome.truncated };
         Outcome { len: self.reply.finish(self.outcome.rcode, flags), ..self.outcome }
+    }
+
+    /// Outside our zones, or before there are any.
+    fn not_ours(&mut self) {
+        self.extend(if self.world.generation == 0 { Extended::NOT_READY } else { Extended::NOT_AUTHORITATIVE });
+        self.refuse(Rcode::REFUSED);
+    }
+
+    /// Says why the reply is what it is, where that is wanted (BEHAVIOUR N11).
+    fn extend(&mut self, extended: Extended) {
+        if self.world.catalog.settings.extended_errors {
+            self.reply.extend(extended);
+        }
+    }
+
+    /// Whether a client may ask; if not, the reply says so, or there is none.
+    fn admits(&mut self, access: &Access) -> bool {
+        match access.of(self.ask.peer.ip()) {
+            Admission::Allow => return true,
+            Admission::Refuse => {
+                self.extend(Extended::PROHIBITED);
+                self.refuse(Rcode::REFUSED);
+            }
+            Admission::Drop => self.outcome.class = Class::Dropped,
+        }
+        false
     }
 
     fn refuse(&mut self, rcode: Rcode) {
@@ -180,6 +215,11 @@ impl<'a, 'o, T: Trace> Page<'a, 'o, T> {
     fn found(&mut self, found: &Found<'a>) {
         self.outcome.zone = Some(found.zone_id);
         self.outcome.owner_hash = found.owner_hash;
+        if let Some(access) = &found.zone.queries_from
+            && !self.admits(access)
+        {
+            return;
+        }
         self.authoritative = !matches!(found.matched, Match::Referral(_));
         self.follow(found, found.matched, Owner::Question, None);
     }
@@ -268,6 +308,12 @@ impl<'a, 'o, T: Trace> Page<'a, 'o, T> {
         self.trace.steered(&question, subnet.is_some());
         let decision = decide(&question, self.trace);
         self.trace.decided(&decision);
+        if self.ask.wall_s > catalog.settings.geo_good_until_s {
+            self.extend(Extended::STALE_GEO);
+        }
+        if decision.reason == Reason::FailOpen {
+            self.extend(Extended::FAIL_OPEN);
+        }
         self.outcome.steering = Some(id);
         self.outcome.reason = decision.reason;
         // Several steered names on one chain share the option: the longest scope holds for all (BEHAVIOUR S7).

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use arc_swap::{ArcSwap, Cache};
 
-use crate::geo::{PlaceTable, Point, Prefix, SourceId};
+use crate::geo::{Access, PlaceTable, Point, Prefix, SourceId};
 use crate::health::HealthView;
 use crate::name::Name;
 use crate::steer::Steering;
@@ -54,6 +54,9 @@ impl Default for Catalog {
             explain_from: vec![],
             hash_floor,
             rate_limit: None,
+            queries_from: None,
+            extended_errors: true,
+            geo_good_until_s: u64::MAX,
             cookies: None,
         };
         let (zones, table) = (Zones::new(vec![]), Arc::new(PlaceTable::empty()));
@@ -113,6 +116,12 @@ pub struct Settings {
     pub hash_floor: HashFloor,
     /// How many responses clients get; none = as many as they ask for.
     pub rate_limit: Option<RateLimit>,
+    /// Who may ask; none = everybody.
+    pub queries_from: Option<Access>,
+    /// Whether replies say why they are what they are (RFC 8914).
+    pub extended_errors: bool,
+    /// From then on the geo data is stale, in seconds since 1970; the last there is = never.
+    pub geo_good_until_s: u64,
     /// How cookies are dealt with; none = they are ignored.
     pub cookies: Option<Cookies>,
 }

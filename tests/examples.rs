@@ -139,6 +139,8 @@ fn every_key_is_documented() {
         ("configuration.md", "server", "rate_limit: {not_a_key: 1}"),
         ("configuration.md", "server", "rate_limit: {responses: {not_a_key: 1}}"),
         ("configuration.md", "server", "tcp: {not_a_key: 1}"),
+        ("configuration.md", "server", "cookies: {not_a_key: 1}"),
+        ("configuration.md", "server", "queries_from: {not_a_key: 1}"),
         ("health.md", "server", "guard: {not_a_key: 1}"),
         ("api.md", "server", "api: {not_a_key: 1}"),
         ("operations.md", "server", "log: {not_a_key: 1}"),

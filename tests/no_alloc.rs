@@ -16,13 +16,13 @@ use common::folder::Folder;
 use common::message::{OPTION_COOKIE, OPTION_ECS, OPTION_NSID, Query, Reply, query};
 use common::world::{PEER, World};
 use meridian::answer::{Class, Outcome, Reason, Transport};
-use meridian::clock::Clock;
+use meridian::clock::{Clock, FakeClock};
 use meridian::config::model::{QueryLog, QueryLogTo};
 use meridian::health::view::ADMIT_ALL;
 use meridian::health::{HealthView, PoolLayout, PoolOverflow};
 use meridian::metrics::Registry;
-use meridian::server::Worker;
-use meridian::snapshot::Shared;
+use meridian::server::{Notes, Shares, Worker};
+use meridian::snapshot::{Kind as Limited, Shared};
 use meridian::wire::Rcode;
 
 /// Counts the allocations of each thread, and hands everything on to the system's allocator.
@@ -357,6 +357,36 @@ fn a_worker_allocates_nothing_either() {
     assert_eq!(registry.totals().answers(Class::Positive), ANSWERS as u64);
     assert!(registry.totals().decisions(Reason::Failover) > 0, "the second world was not used");
     assert!(octets > ANSWERS * 50, "{octets} octets");
+    assert_eq!(allocations, 0);
+}
+
+#[test]
+fn a_worker_that_limits_rates_and_gives_cookies_allocates_nothing_either() {
+    let (server, big) = (format!("{SERVER}rate_limit: {{responses: 5, window: 1s, slip: 2}}\n"), big_zone());
+    let files = [("meridian.yaml", &*server), ("regions.yaml", REGIONS), ("example.com.zone.yaml", ZONE), ("big.zone.yaml", &*big)];
+    let shared = Shared::new(World::of("no-alloc-limits", &files).snapshot);
+    let (registry, clock) = (Registry::new(), FakeClock::new());
+    let hands = clock.clock();
+    let now: meridian::server::NowMs = Arc::new(move || hands.now_ms());
+    let shares = Shares { of_address: 1, of_all: 1, notes: Notes::default() };
+    let mut worker = Worker::new(&shared, &registry, &now).with_shares(shares);
+    let plain = |turn| query("all.example.com", "A").ecs(anywhere(turn), 24);
+    let with_cookie = |turn| plain(turn).option(OPTION_COOKIE, &[7; 8]);
+    let queries: Vec<Vec<u8>> = (0..ANSWERS).map(|turn| if turn % 2 == 0 { plain(turn) } else { with_cookie(turn) }.octets()).collect();
+    let mut out = vec![0; 1232];
+    let local = SocketAddr::new(PEER, 53);
+    let before = ALLOCATIONS.get();
+    for (turn, query) in queries.iter().enumerate() {
+        // Ten seconds in all: what is held back is told meanwhile.
+        clock.advance(std::time::Duration::from_millis(10));
+        worker.begin_batch();
+        let peer = SocketAddr::from(([192, 0, 2 + turn as u8 % 4, 1], 1));
+        worker.answer(query, peer, local, Transport::Udp, &mut out);
+    }
+    let allocations = ALLOCATIONS.get() - before;
+    let totals = registry.totals();
+    assert!(totals.limited(Limited::Steered) > totals.slipped(Limited::Steered) && totals.slipped(Limited::Steered) > 100);
+    assert!(totals.responses(23) > 50, "BADCOOKIE");
     assert_eq!(allocations, 0);
 }
 

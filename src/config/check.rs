@@ -1,6 +1,7 @@
 //! The check: from trees as typed to the Model, one file per kind of thing that is checked. Defaults are filled in here and nowhere else.
 //! It never stops at a fault: what is wrong is reported and left out, so that one mistake shows once and hides no other.
 
+mod access;
 mod all_down;
 mod api;
 mod areas;

@@ -112,7 +112,7 @@ pub fn compile(mut model: Model, earlier: Option<&Earlier>, diagnostics: &mut Di
     model.zones.iter_mut().for_each(|zone| zone.mark = Mark::path(&zone.mark.source.path));
     let region = |region: &Region| snapshot::Region { name: region.name.clone(), location: region.location };
     let catalog = Catalog {
-        settings: settings(&model),
+        settings: settings(&model, &geo_sources),
         zones: Zones::new(model.zones),
         table: Arc::clone(&table),
         steerings,
@@ -148,7 +148,13 @@ fn serial_grew(from: u32, to: u32) -> bool {
     (1..1 << 31).contains(&to.wrapping_sub(from))
 }
 
-fn settings(model: &Model) -> Settings {
+/// The first of the geo files to be too old decides; a file that does not say when it was built never is.
+fn geo_good_until_s(model: &Model, sources: &[GeoSource]) -> u64 {
+    let oldest_s = sources.iter().filter_map(|source| source.built_s).min();
+    oldest_s.zip(model.server.geo_max_age_s).map_or(u64::MAX, |(built_s, age_s)| built_s.saturating_add(age_s.into()))
+}
+
+fn settings(model: &Model, sources: &[GeoSource]) -> Settings {
     let server = &model.server;
     let id = server.nsid.as_ref().map(|nsid| String::from_utf8_lossy(nsid).into_owned());
     let chaos =
@@ -166,6 +172,9 @@ fn settings(model: &Model) -> Settings {
         explain_from: server.explain_from.clone(),
         hash_floor: server.hash,
         rate_limit: server.rate_limit.clone(),
+        queries_from: server.queries_from.clone(),
+        extended_errors: server.extended_errors,
+        geo_good_until_s: geo_good_until_s(model, sources),
         cookies: server.cookies.clone(),
     }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::answer::Class;
 use crate::diag::Mark;
-use crate::geo::{Family, GeoFile, Override, Point, Prefix, RegionId};
+use crate::geo::{Access, Family, GeoFile, Override, Point, Prefix, RegionId};
 use crate::health::guard::Guard;
 use crate::health::hosts::HostName;
 use crate::health::view::ADMIT_ALL;
@@ -117,6 +117,12 @@ pub struct Server {
     pub rate_limit: Option<RateLimit>,
     /// How cookies are dealt with (`cookies`); none = they are ignored.
     pub cookies: Option<Cookies>,
+    /// Who may ask (`queries_from`); none = everybody.
+    pub queries_from: Option<Access>,
+    /// Whether replies carry extended errors (`extended_errors`, RFC 8914).
+    pub extended_errors: bool,
+    /// How old geo databases may be before replies say so, in seconds (`geo_max_age`); none = any age.
+    pub geo_max_age_s: Option<u32>,
     /// The most TCP connections (`tcp`).
     pub connections: Caps,
     /// NSID of this server (RFC 5001); none = not answered.

@@ -4,6 +4,7 @@
 //! Reading order: [`prefix`], [`place`], [`distance`], [`special`] (addresses with a meaning of their own), [`source`] (files to rows),
 //! [`mod@build`] (rows to a table), [`table`] (the look-up).
 
+mod access;
 pub mod build;
 pub mod distance;
 mod intern;
@@ -20,6 +21,7 @@ pub mod special;
 mod sweep;
 pub mod table;
 
+pub use access::{Access, Admission};
 pub use build::{BuildError, Inputs, Override, build, conflicting_overrides};
 pub use distance::distance_m;
 pub use networks::Networks;

@@ -80,7 +80,7 @@ impl<'a> Cookie<'a> {
         // What the second secret has made is replaced: it is the old one, or not everyone's yet.
         match secrets.iter().position(is_ours) {
             None => Worth::Nothing,
-            Some(0) if age_s <= FRESH_FOR_S => Worth::Fresh,
+            Some(0) if is_ahead || age_s <= FRESH_FOR_S => Worth::Fresh,
             Some(_) => Worth::Ageing,
         }
     }

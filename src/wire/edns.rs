@@ -4,6 +4,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::cookie::{COOKIE_OCTETS, Cookie};
+use super::extended::Extended;
 use super::{MIN_UDP_OCTETS, rtype};
 
 /// Longest NSID that a reply carries, so that with the longest question and a client subnet every error still fits 512 octets.
@@ -26,6 +27,7 @@ pub(super) mod option {
     pub(in crate::wire) const NSID: u16 = 3;
     pub(in crate::wire) const ECS: u16 = 8;
     pub(in crate::wire) const COOKIE: u16 = 10;
+    pub(in crate::wire) const EXTENDED_ERROR: u16 = 15;
 }
 
 /// What a query says in its OPT record.
@@ -206,9 +208,9 @@ impl<'a> OptReply<'a> {
         self.nsid.filter(|nsid| nsid.len() <= MAX_NSID_OCTETS)
     }
 
-    /// Writes the record to `out`, which is [`OptReply::octets`] long; `extended_rcode` is the rcode without its low 4 bits.
+    /// Writes the record to `out`, which is [`OptReply::octets`] long, and so much longer as the extended error wants; `extended_rcode` is the rcode without its low 4 bits.
     #[inline]
-    pub(super) fn write(&self, out: &mut [u8], extended_rcode: u8, scope: u8) {
+    pub(super) fn write(&self, out: &mut [u8], extended_rcode: u8, scope: u8, extended: Option<&Extended>) {
         let udp_size = self.udp_size.max(MIN_UDP_OCTETS as u16).to_be_bytes();
         let flags = if self.dnssec_ok { DO_BIT } else { 0 }.to_be_bytes();
         let data_octets = ((out.len() - OPT_OCTETS) as u16).to_be_bytes();
@@ -232,6 +234,11 @@ impl<'a> OptReply<'a> {
         if let Some(nsid) = self.short_nsid() {
             put(&mut rest, &[0, option::NSID as u8, 0, nsid.len() as u8]);
             put(&mut rest, nsid);
+        }
+        if let Some(extended) = extended {
+            put(&mut rest, &[0, option::EXTENDED_ERROR as u8, 0, (2 + extended.text.len()) as u8]);
+            put(&mut rest, &extended.code.to_be_bytes());
+            put(&mut rest, extended.text.as_bytes());
         }
     }
 }
@@ -334,7 +341,7 @@ mod tests {
             let edns = Edns { udp_size: 4096, dnssec_ok: true, ecs: ecs(data).unwrap(), nsid: true, cookie: None };
             let opt = OptReply::to(&edns, 1232, Some(b"node1"));
             let mut out = vec![0xaa; opt.octets()];
-            opt.write(&mut out, 1, 20);
+            opt.write(&mut out, 1, 20, None);
             let mut echo = data.to_vec();
             echo[3] = 20;
             let options = [&[0, 8, 0, data.len() as u8], echo.as_slice(), &[0, 3, 0, 5], b"node1"].concat();

@@ -6,6 +6,7 @@ mod compress;
 pub mod cookie;
 pub mod early;
 pub mod edns;
+pub mod extended;
 pub mod qname;
 pub mod query;
 pub mod ready;

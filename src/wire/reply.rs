@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use super::compress::Suffixes;
 use super::edns::OptReply;
+use super::extended::Extended;
 use super::query::{FaultReply, Query};
 use super::ready::Ready;
 use super::{HEADER_OCTETS, MIN_UDP_OCTETS, Rcode, class, rtype};
@@ -73,6 +74,7 @@ pub struct Reply<'o> {
     class: u16,
     opt: Option<OptReply<'o>>,
     scope: u8,
+    extended: Option<Extended>,
 }
 
 impl<'o> Reply<'o> {
@@ -109,6 +111,7 @@ impl<'o> Reply<'o> {
             class,
             opt,
             scope: 0,
+            extended: None,
         }
     }
 
@@ -178,6 +181,12 @@ impl<'o> Reply<'o> {
         self.scope = scope;
     }
 
+    /// Says why the reply is what it is (RFC 8914), if OPT is there and there is room behind everything else; the last word counts.
+    #[inline]
+    pub fn extend(&mut self, extended: Extended) {
+        self.extended = Some(extended);
+    }
+
     /// Takes all records back, as a reply with TC needs none.
     pub fn truncate(&mut self) {
         self.cut(self.question_end);
@@ -194,7 +203,9 @@ impl<'o> Reply<'o> {
         let [answers, authorities, mut additionals] = self.counts;
         if let Some(opt) = &self.opt {
             end += self.out.len() - self.room;
-            opt.write(&mut self.out[self.at..end], (rcode.0 >> 4) as u8, self.scope);
+            let extended = self.extended.as_ref().filter(|extended| end + extended.octets() <= self.out.len());
+            end += extended.map_or(0, Extended::octets);
+            opt.write(&mut self.out[self.at..end], (rcode.0 >> 4) as u8, self.scope, extended);
             additionals += 1;
         }
         let questions = u16::from(self.question_end > HEADER_OCTETS);

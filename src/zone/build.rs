@@ -104,6 +104,7 @@ impl Builder {
             content_hash,
             any: rfc8482_hinfo(ttl_s),
             negative_soa,
+            queries_from: None,
             nodes: nodes(owners, soa_rrset),
             mark,
         })

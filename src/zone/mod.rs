@@ -11,6 +11,7 @@ pub mod rrset;
 pub mod text;
 
 use crate::diag::Mark;
+use crate::geo::Access;
 use crate::name::Name;
 use crate::wire::ready::Ready;
 use crate::wire::rtype;
@@ -64,6 +65,8 @@ pub struct Zone {
     pub negative_soa: Rrset,
     /// The same, ready to be sent.
     pub negative: Ready,
+    /// Who may ask for names of it; none = everybody.
+    pub queries_from: Option<Access>,
     /// All existing names, empty non-terminals included, in canonical order (RFC 4034 6.1).
     pub nodes: Vec<Node>,
 }

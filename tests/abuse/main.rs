@@ -3,7 +3,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on stops here")]
 
+mod access;
 #[path = "../common/mod.rs"]
 mod common;
+mod cookies;
 mod house;
+mod peers;
 mod rates;

@@ -21,7 +21,7 @@ fn www() -> Query {
 fn a_rate_holds_over_time_and_what_comes_instead_is_empty_truncated_and_shorter() {
     let mut desk = Desk::new("rate-holds", "nsid: node-1\nrate_limit: {responses: 20, window: 2s, slip: 1}", 1);
     let asked = query("static.example.com", "TXT").edns(1232).subnet("198.51.100.0/24").option(OPTION_NSID, &[]);
-    let whole = desk.octets("192.0.2.1".parse().unwrap(), Transport::Udp, &asked).unwrap();
+    let whole = desk.octets("192.0.2.1".parse().unwrap(), Transport::Udp, &asked.octets()).unwrap();
     let mut sums = [0; 3];
     for _ in 0..100 {
         desk.pass(100);
@@ -93,7 +93,7 @@ fn streams_and_those_who_are_allowed_are_not_limited() {
     let mut desk =
         Desk::new("rate-exempt", "rate_limit: {responses: 1, window: 1s, slip: 0, allow: [192.0.2.128/25, \"2001:db8::/32\"]}", 1);
     let stranger: IpAddr = "198.51.100.1".parse().unwrap();
-    assert!((0..100).all(|_| desk.octets(stranger, Transport::Tcp, &www()).is_some()));
+    assert!((0..100).all(|_| desk.octets(stranger, Transport::Tcp, &www().octets()).is_some()));
     assert_eq!(desk.flood("192.0.2.200", &www(), 100), [100, 0, 0]);
     assert_eq!(desk.flood("2001:db8:7::1", &www(), 100), [100, 0, 0]);
     assert_eq!(desk.flood("198.51.100.1", &www(), 100), [1, 0, 99]);

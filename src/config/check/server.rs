@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use super::monitors::percent;
 use super::regions::MAX_REGIONS;
-use super::{api, limits, logs, prefix};
+use super::{access, api, limits, logs, prefix};
 use crate::config::files;
 use crate::config::model::{EcsPolicy, MAX_LISTEN, MAX_WORKERS, Server};
 use crate::config::spec::{Field, Fields};
@@ -22,7 +22,7 @@ use crate::wire::{MAX_UDP_OCTETS, MIN_UDP_OCTETS};
 use crate::zone::rrset::MAX_STRING_OCTETS;
 
 /// Every key of the server file.
-pub(in crate::config) const SERVER_KEYS: [&str; 28] = [
+pub(in crate::config) const SERVER_KEYS: [&str; 31] = [
     "version",
     "listen",
     "geodb",
@@ -49,6 +49,9 @@ pub(in crate::config) const SERVER_KEYS: [&str; 28] = [
     "resolvers",
     "hold_max",
     "rate_limit",
+    "queries_from",
+    "extended_errors",
+    "geo_max_age",
     "cookies",
     "tcp",
 ];
@@ -61,6 +64,10 @@ const MAX_RESOLVERS: usize = 8;
 
 /// Longest `hold_max`: an operator has looked by then.
 const MAX_HOLD_S: u64 = 86_400;
+
+/// A day is less than any vendor's round; ten years are never.
+const MIN_GEO_AGE_S: u64 = 86_400;
+const MAX_GEO_AGE_S: u64 = 10 * 366 * 86_400;
 
 /// The port of DNS.
 const DNS_PORT: u16 = 53;
@@ -107,6 +114,9 @@ pub(in crate::config) fn server(fields: &Fields<'_>, out: &mut Diagnostics) -> O
     let query_log = fields.get("query_log").and_then(|field| logs::query_log(&field, nsid.as_deref(), out));
     let rate_limit = fields.get("rate_limit").and_then(|field| limits::rate_limit(&field, out));
     let cookies = fields.get("cookies").map_or_else(|| Some(limits::usual_cookies()), |field| limits::cookies(&field, out));
+    let queries_from = fields.get("queries_from").and_then(|field| access::access(&field, out));
+    let extended_errors = fields.get("extended_errors").is_none_or(|field| field.flag(out).unwrap_or(true));
+    let geo_max_age_s = fields.get("geo_max_age").and_then(|field| field.seconds(MIN_GEO_AGE_S..=MAX_GEO_AGE_S, out));
     let connections = fields.get("tcp").and_then(|field| limits::tcp(&field, out)).unwrap_or_default();
     let exec_probes = fields.get("exec_probes").and_then(|field| field.flag(out)).unwrap_or(false);
     let guard = fields.get("guard").and_then(|field| guard(&field, out));
@@ -121,6 +131,9 @@ pub(in crate::config) fn server(fields: &Fields<'_>, out: &mut Diagnostics) -> O
         explain_from,
         hash,
         rate_limit,
+        queries_from,
+        extended_errors,
+        geo_max_age_s,
         cookies,
         connections,
         nsid,
