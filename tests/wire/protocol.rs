@@ -1,7 +1,7 @@
 //! N4, N5, N10, N11 and N12: what is a query, in which order it is judged, and what is answered to everything else.
 
 use super::common::PATIENCE;
-use super::common::client::{Tcp, Udp};
+use super::common::client::{Tcp, Udp, udp};
 use super::common::message::{OPTION_COOKIE, OPTION_ECS, OPTION_NSID, Query, Reply, name_octets, query};
 use super::common::readers::form;
 use super::house::{BADVERS, FORMERR, HOUSE, NOERROR, NOTAUTH, NOTIMP, NXDOMAIN, REFUSED, SERVER, ask, judge, world, world_of};
