@@ -1,12 +1,13 @@
 //! Meridian: an authoritative DNS server for GeoDNS and global server load balancing.
 //!
-//! The modules in reading order: first the words (`name`, `number`, `random`, `diag`, `clock`), then what a query meets on its way
+//! The modules in reading order: first the words (`name`, `number`, `random`, `diag`, `certificate`, `clock`), then what a query meets on its way
 //! (`wire`, `zone`, `geo`, `health`, `steer`, `answer`, `snapshot`), then what prepares that world (`config`, `keeper`, `prober`) and tries
 //! it beforehand (`rehearsal`),
 //! and last what carries it (`server`, `metrics`, `querylog`, `api`, `daemon`, `cli`). ARCHITECTURE.md says who may import whom.
 
 pub mod answer;
 pub mod api;
+pub mod certificate;
 pub mod cli;
 pub mod clock;
 pub mod config;
