@@ -6,6 +6,7 @@ mod cookies;
 pub mod explain;
 mod outcome;
 mod slip;
+mod transport;
 mod why;
 
 use std::net::SocketAddr;
@@ -31,15 +32,7 @@ use crate::zone::rrset::Rrset;
 use crate::zone::{Node, SteeringId};
 pub use outcome::{Class, Outcome};
 pub use slip::slip;
-
-/// How a query came.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Transport {
-    /// One datagram each way, bounded in size.
-    Udp,
-    /// A stream.
-    Tcp,
-}
+pub use transport::Transport;
 
 /// One query, with all that an answer may depend on.
 #[derive(Debug, Clone, Copy)]
@@ -79,9 +72,12 @@ pub fn answer_traced<T: Trace>(world: &Snapshot, ask: &Ask<'_>, out: &mut [u8], 
     };
     let limit = match ask.transport {
         Transport::Udp => query.udp_limit(settings.udp_size),
-        Transport::Tcp => MAX_MESSAGE_OCTETS,
+        _ => MAX_MESSAGE_OCTETS,
     };
-    let opt = query.edns.as_ref().map(|edns| OptReply::to(edns, settings.udp_size, settings.nsid.as_deref()));
+    let mut opt = query.edns.as_ref().map(|edns| OptReply::to(edns, settings.udp_size, settings.nsid.as_deref()));
+    if ask.transport != Transport::Udp {
+        opt = opt.map(|opt| opt.of_stream(query.edns.as_ref(), ask.transport.has_keepalive(), ask.transport.is_encrypted()));
+    }
     let opt = if answers_options(&query) { opt } else { opt.map(OptReply::bare) };
     let shown = cookies::shown(settings, ask, query.edns.as_ref());
     let given = shown.as_ref().map(|shown| &shown.given).filter(|_| answers_options(&query));

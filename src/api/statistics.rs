@@ -39,7 +39,7 @@ pub(super) async fn get(State(app): State<Arc<App>>, limit: Result<Query<Limit>,
         let classes = Class::ALL.iter().map(|class| (class.name().to_owned(), totals.answers(*class).into()));
         let reasons = Reason::ALL.iter().map(|reason| (reason.name().to_owned(), totals.decisions(*reason).into()));
         Ok(Json(json!({
-            "queries": totals.queries(Transport::Udp) + totals.queries(Transport::Tcp),
+            "queries": Transport::ALL.iter().map(|transport| totals.queries(*transport)).sum::<u64>(),
             "since": app.journal.read().started_s,
             "now_ms": app.clock.now_ms(),
             "classes": classes.collect::<serde_json::Map<String, Value>>(),

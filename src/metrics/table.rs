@@ -1,7 +1,7 @@
 //! The one table of everything that is counted: names, help texts, labels, and where the cells lie.
 //! It holds no counts.
 
-use crate::answer::{Class, Reason};
+use crate::answer::{Class, Reason, Transport};
 use crate::snapshot::Kind;
 use crate::wire::rtype;
 
@@ -94,6 +94,10 @@ pub enum Metric {
     RateCeiling,
     /// Client networks that were forgotten by rate limiting before their time.
     RateDisplaced,
+    /// Datagrams and connections of proxies without their header.
+    ProxyFailures,
+    /// TLS handshakes that failed or took too long.
+    HandshakeFailures,
     /// Steered answers by service and region; its cells live in a grid.
     RegionAnswers,
     /// Answers by zone; its cells live in a grid.
@@ -117,11 +121,11 @@ pub struct Row {
     pub(super) cells: usize,
 }
 
-const METRICS: usize = 24;
+const METRICS: usize = 26;
 
 /// Every metric name and help text.
 pub const TABLE: [Row; METRICS] = [
-    row(Metric::Queries, "meridian_queries_total", "DNS messages received, by transport", &["transport"], 2),
+    row(Metric::Queries, "meridian_queries_total", "DNS messages received, by transport", &["transport"], Transport::ALL.len()),
     row(Metric::Types, "meridian_query_types_total", "DNS messages received, by the type asked for", &["type"], TYPES.len() + 1),
     row(Metric::Answers, "meridian_answers_total", "DNS messages by the class of what was answered", &["class"], Class::ALL.len()),
     row(Metric::Responses, "meridian_responses_total", "DNS messages sent, by response code", &["rcode"], RCODES.len() + 1),
@@ -160,6 +164,14 @@ pub const TABLE: [Row; METRICS] = [
         &[],
         1,
     ),
+    row(
+        Metric::ProxyFailures,
+        "meridian_proxy_failures_total",
+        "Datagrams and connections of listed proxies that did not begin with a PROXY header",
+        &[],
+        1,
+    ),
+    row(Metric::HandshakeFailures, "meridian_tls_handshake_failures_total", "TLS and QUIC handshakes that failed or took too long", &[], 1),
     row(Metric::RegionAnswers, "meridian_region_answers_total", "Steered answers, by service and region", &["service", "region"], 0),
     row(
         Metric::ZoneAnswers,
@@ -209,7 +221,7 @@ pub(super) fn type_cell(qtype: u16) -> usize {
 /// The label value of a cell of a metric with one label.
 pub(super) fn label(metric: Metric, index: usize) -> &'static str {
     match metric {
-        Metric::Queries => ["udp", "tcp"].get(index).copied().unwrap_or(""),
+        Metric::Queries => Transport::ALL.get(index).map_or("", |transport| transport.name()),
         Metric::Types => TYPES.get(index).map_or("other", |(_, name)| name),
         Metric::Answers => Class::ALL.get(index).map_or("", |class| class.name()),
         Metric::Responses => RCODES.get(index).copied().unwrap_or("other"),

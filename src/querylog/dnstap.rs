@@ -68,7 +68,7 @@ pub(super) fn frame(record: &Record, identity: &[u8], version: &[u8], at_ms: u64
     let mut message = Fields::default();
     message.number(1, AUTH_RESPONSE);
     message.number(2, if record.peer.is_ipv4() { 1 } else { 2 });
-    message.number(3, if record.transport == Transport::Udp { 1 } else { 2 });
+    message.number(3, socket_protocol(record.transport));
     message.octets(4, &address(record.peer.ip()));
     message.octets(5, &address(record.local.ip()));
     message.number(6, u64::from(record.peer.port()));
@@ -87,6 +87,17 @@ pub(super) fn frame(record: &Record, identity: &[u8], version: &[u8], at_ms: u64
     // A message, as opposed to what may come.
     tap.number(15, 1);
     [&(tap.0.len() as u32).to_be_bytes()[..], &tap.0].concat()
+}
+
+/// `SocketProtocol` of the format; it knows one for HTTP, whatever the version.
+fn socket_protocol(transport: Transport) -> u64 {
+    match transport {
+        Transport::Udp => 1,
+        Transport::Tcp => 2,
+        Transport::Tls => 3,
+        Transport::Https | Transport::Http3 => 4,
+        Transport::Quic => 7,
+    }
 }
 
 fn address(address: IpAddr) -> Vec<u8> {

@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 use super::record::Record;
-use crate::answer::{Reason, Transport};
+use crate::answer::Reason;
 use crate::name::Name;
 use crate::snapshot::Catalog;
 use crate::wire::{query, rtype};
@@ -25,7 +25,7 @@ pub(super) fn line(record: &Record, catalog: Option<&Catalog>, at_ms: u64) -> St
         "client": record.peer.ip().to_string(),
         "port": record.peer.port(),
         "server": record.local.to_string(),
-        "transport": if record.transport == Transport::Udp { "udp" } else { "tcp" },
+        "transport": record.transport.name(),
         "name": name,
         "type": rtype::name(outcome.qtype),
         "subnet": subnet,

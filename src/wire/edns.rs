@@ -19,6 +19,12 @@ pub(super) const OPTION_HEADER_OCTETS: usize = 4;
 /// Octets of a client subnet option before the address: family and the two prefix lengths (RFC 7871 6).
 const ECS_FIXED_OCTETS: usize = 4;
 
+/// Replies are padded to a multiple of this many octets (RFC 8467 4.1).
+const PADDING_BLOCK_OCTETS: usize = 468;
+
+/// How long a stream may be idle, in tenths of a second: what the keepalive option says, and what `server` keeps.
+pub const KEEPALIVE_TENTHS: u16 = 100;
+
 /// The DO bit in the second half of the TTL of OPT (RFC 6891 6.1.4).
 const DO_BIT: u16 = 0x8000;
 
@@ -27,6 +33,8 @@ pub(super) mod option {
     pub(in crate::wire) const NSID: u16 = 3;
     pub(in crate::wire) const ECS: u16 = 8;
     pub(in crate::wire) const COOKIE: u16 = 10;
+    pub(in crate::wire) const KEEPALIVE: u16 = 11;
+    pub(in crate::wire) const PADDING: u16 = 12;
     pub(in crate::wire) const EXTENDED_ERROR: u16 = 15;
 }
 
@@ -43,6 +51,10 @@ pub struct Edns<'a> {
     pub nsid: bool,
     /// The cookie (RFC 7873 4); of several options the first counts.
     pub cookie: Option<Cookie<'a>>,
+    /// Whether it is asked how long the connection may be idle (RFC 7828).
+    pub keepalive: bool,
+    /// Whether the query was padded (RFC 7830).
+    pub padding: bool,
 }
 
 /// A well-formed client subnet option of a query (RFC 7871 6): its octets where they stand in the message, as they are echoed.
@@ -139,7 +151,15 @@ impl<'a> RawOpt<'a> {
     /// Reads the options; unknown ones are skipped.
     #[inline(always)]
     pub(super) fn read(&self) -> Result<Edns<'a>, Malformed> {
-        let mut edns = Edns { udp_size: self.udp_size, dnssec_ok: self.dnssec_ok(), ecs: None, nsid: false, cookie: None };
+        let mut edns = Edns {
+            udp_size: self.udp_size,
+            dnssec_ok: self.dnssec_ok(),
+            ecs: None,
+            nsid: false,
+            cookie: None,
+            keepalive: false,
+            padding: false,
+        };
         let mut rest = self.options;
         // Each turn takes at least four octets, so the work is bounded by the size of the packet.
         while let Some((&[code_high, code_low, length_high, length_low], tail)) = rest.split_first_chunk::<OPTION_HEADER_OCTETS>() {
@@ -149,6 +169,8 @@ impl<'a> RawOpt<'a> {
                 option::ECS if edns.ecs.is_none() => edns.ecs = Some(Ecs::parse(data)?),
                 option::NSID => edns.nsid = true,
                 option::COOKIE if edns.cookie.is_none() => edns.cookie = Some(Cookie::parse(data).ok_or(Malformed)?),
+                option::KEEPALIVE => edns.keepalive = true,
+                option::PADDING => edns.padding = true,
                 _ => {}
             }
             rest = tail;
@@ -170,6 +192,10 @@ pub struct OptReply<'a> {
     pub nsid: Option<&'a [u8]>,
     /// The cookie that the client is given.
     pub cookie: Option<&'a [u8; COOKIE_OCTETS]>,
+    /// Whether it says how long the stream may be idle (RFC 7828).
+    pub keepalive: bool,
+    /// Whether the message is padded to a whole number of blocks (RFC 7830).
+    pub padding: bool,
 }
 
 impl OptReply<'static> {
@@ -180,6 +206,8 @@ impl OptReply<'static> {
         ecs: Some(Ecs { fixed: &[0, 2, 128, 0], address: &[0xff; 16] }),
         nsid: Some(&[0; MAX_NSID_OCTETS]),
         cookie: Some(&[0; COOKIE_OCTETS]),
+        keepalive: true,
+        padding: false,
     };
 }
 
@@ -187,12 +215,28 @@ impl<'a> OptReply<'a> {
     /// The OPT that answers `edns`: the DO bit copied, the client subnet echoed, the identifier given if asked for.
     #[inline]
     pub fn to(edns: &Edns<'a>, udp_size: u16, nsid: Option<&'a [u8]>) -> OptReply<'a> {
-        OptReply { udp_size, dnssec_ok: edns.dnssec_ok, ecs: edns.ecs, nsid: nsid.filter(|_| edns.nsid), cookie: None }
+        OptReply {
+            udp_size,
+            dnssec_ok: edns.dnssec_ok,
+            ecs: edns.ecs,
+            nsid: nsid.filter(|_| edns.nsid),
+            cookie: None,
+            keepalive: false,
+            padding: false,
+        }
+    }
+
+    /// The same, with what only streams have: the idle time where it was asked for and `has_keepalive`, padding where the query was padded and
+    /// nobody on the way reads along.
+    #[cold]
+    pub fn of_stream(self, edns: Option<&Edns<'_>>, has_keepalive: bool, is_encrypted: bool) -> OptReply<'a> {
+        let asked = |ask: fn(&Edns<'_>) -> bool| edns.is_some_and(ask);
+        OptReply { keepalive: has_keepalive && asked(|edns| edns.keepalive), padding: is_encrypted && asked(|edns| edns.padding), ..self }
     }
 
     /// The same without options: FORMERR, NOTIMP and BADVERS carry none.
     pub fn bare(self) -> OptReply<'a> {
-        OptReply { ecs: None, nsid: None, cookie: None, ..self }
+        OptReply { ecs: None, nsid: None, cookie: None, keepalive: false, padding: false, ..self }
     }
 
     /// Octets of the whole record.
@@ -200,7 +244,17 @@ impl<'a> OptReply<'a> {
     pub(super) fn octets(&self) -> usize {
         let ecs = self.ecs.as_ref().map_or(0, |ecs| OPTION_HEADER_OCTETS + ECS_FIXED_OCTETS + ecs.address.len());
         let cookie = if self.cookie.is_some() { OPTION_HEADER_OCTETS + COOKIE_OCTETS } else { 0 };
-        OPT_OCTETS + ecs + cookie + self.short_nsid().map_or(0, |nsid| OPTION_HEADER_OCTETS + nsid.len())
+        let keepalive = if self.keepalive { OPTION_HEADER_OCTETS + 2 } else { 0 };
+        OPT_OCTETS + ecs + cookie + self.short_nsid().map_or(0, |nsid| OPTION_HEADER_OCTETS + nsid.len()) + keepalive
+    }
+
+    /// Where a message ends that would end at `end` without padding, and at `limit` at the latest.
+    #[inline]
+    pub(super) fn padded(&self, end: usize, limit: usize) -> usize {
+        if !self.padding || end + OPTION_HEADER_OCTETS > limit {
+            return end;
+        }
+        (end + OPTION_HEADER_OCTETS).next_multiple_of(PADDING_BLOCK_OCTETS).min(limit)
     }
 
     #[inline]
@@ -208,7 +262,8 @@ impl<'a> OptReply<'a> {
         self.nsid.filter(|nsid| nsid.len() <= MAX_NSID_OCTETS)
     }
 
-    /// Writes the record to `out`, which is [`OptReply::octets`] long, and so much longer as the extended error wants; `extended_rcode` is the rcode without its low 4 bits.
+    /// Writes the record to `out`, which is [`OptReply::octets`] long, so much longer as the extended error wants, and longer by the padding where
+    /// there is one; `extended_rcode` is the rcode without its low 4 bits.
     #[inline]
     pub(super) fn write(&self, out: &mut [u8], extended_rcode: u8, scope: u8, extended: Option<&Extended>) {
         let udp_size = self.udp_size.max(MIN_UDP_OCTETS as u16).to_be_bytes();
@@ -239,6 +294,14 @@ impl<'a> OptReply<'a> {
             put(&mut rest, &[0, option::EXTENDED_ERROR as u8, 0, (2 + extended.text.len()) as u8]);
             put(&mut rest, &extended.code.to_be_bytes());
             put(&mut rest, extended.text.as_bytes());
+        }
+        if self.keepalive {
+            put(&mut rest, &[0, option::KEEPALIVE as u8, 0, 2]);
+            put(&mut rest, &KEEPALIVE_TENTHS.to_be_bytes());
+        }
+        if let Some(octets) = rest.len().checked_sub(OPTION_HEADER_OCTETS) {
+            put(&mut rest, [[0, option::PADDING as u8], (octets as u16).to_be_bytes()].as_flattened());
+            rest.fill(0);
         }
     }
 }
@@ -318,7 +381,7 @@ mod tests {
     #[test]
     fn n10_unknown_options_and_flags_are_ignored_but_must_fit() {
         let edns = RawOpt::new(100, [0xff, 0, 0x7f, 0xff], &[0xff, 0, 0, 2, 1, 2, 0, 3, 0, 0]).read().unwrap();
-        assert_eq!(edns, Edns { udp_size: 100, dnssec_ok: false, ecs: None, nsid: true, cookie: None });
+        assert_eq!(edns, Edns { udp_size: 100, dnssec_ok: false, ecs: None, nsid: true, cookie: None, keepalive: false, padding: false });
         assert!(RawOpt::new(100, [0, 0, 0x80, 0], &[]).dnssec_ok());
         for options in [&[0][..], &[0, 3, 0], &[0, 3, 0, 1], &[0xff, 0, 0, 3, 1, 2], &[0, 3, 0, 0, 0]] {
             assert_eq!(read(options), Err(Malformed), "{options:?}");
@@ -338,7 +401,15 @@ mod tests {
     #[test]
     fn e5_the_reply_echoes_family_source_and_address_with_our_scope() {
         for data in [&[0, 1, 24, 0, 192, 0, 2][..], &[0, 1, 0, 0], &[0, 7, 0, 0], &[0, 2, 33, 0, 0x20, 1, 0x0d, 0xb8, 0x80]] {
-            let edns = Edns { udp_size: 4096, dnssec_ok: true, ecs: ecs(data).unwrap(), nsid: true, cookie: None };
+            let edns = Edns {
+                udp_size: 4096,
+                dnssec_ok: true,
+                ecs: ecs(data).unwrap(),
+                nsid: true,
+                cookie: None,
+                keepalive: false,
+                padding: false,
+            };
             let opt = OptReply::to(&edns, 1232, Some(b"node1"));
             let mut out = vec![0xaa; opt.octets()];
             opt.write(&mut out, 1, 20, None);
@@ -351,7 +422,7 @@ mod tests {
 
     #[test]
     fn an_identifier_is_given_only_if_asked_for_and_short() {
-        let asked = Edns { udp_size: 512, dnssec_ok: false, ecs: None, nsid: true, cookie: None };
+        let asked = Edns { udp_size: 512, dnssec_ok: false, ecs: None, nsid: true, cookie: None, keepalive: false, padding: false };
         let long = [b'x'; MAX_NSID_OCTETS + 1];
         assert_eq!(OptReply::to(&asked, 1232, Some(&long[1..])).octets(), OPT_OCTETS + 4 + MAX_NSID_OCTETS);
         assert_eq!(OptReply::to(&asked, 1232, Some(&long)).octets(), OPT_OCTETS);

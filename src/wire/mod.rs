@@ -7,6 +7,7 @@ pub mod cookie;
 pub mod early;
 pub mod edns;
 pub mod extended;
+pub mod freshness;
 pub mod qname;
 pub mod query;
 pub mod ready;

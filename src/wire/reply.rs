@@ -205,6 +205,7 @@ impl<'o> Reply<'o> {
             end += self.out.len() - self.room;
             let extended = self.extended.as_ref().filter(|extended| end + extended.octets() <= self.out.len());
             end += extended.map_or(0, Extended::octets);
+            end = opt.padded(end, self.out.len());
             opt.write(&mut self.out[self.at..end], (rcode.0 >> 4) as u8, self.scope, extended);
             additionals += 1;
         }

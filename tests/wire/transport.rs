@@ -3,9 +3,11 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
+use meridian::answer::Transport;
+
 use super::common::PATIENCE;
 use super::common::client::{Tcp, Udp, framed, tcp, udp};
-use super::common::message::{OPTION_NSID, Query, query};
+use super::common::message::{OPTION_NSID, Query, Reply, query};
 use super::house::{HOUSE, House, NOERROR, ask, everywhere, judge, world};
 
 #[test]
@@ -209,4 +211,38 @@ fn every_kind_of_answer_is_the_same_over_every_transport() {
     let replies = everywhere(&query("www.example.com", "A"));
     assert!(replies.iter().all(|(_, reply)| reply.addresses() == ["192.0.2.20".parse::<IpAddr>().unwrap()]));
     assert!(HOUSE.registry.totals().queries(meridian::answer::Transport::Udp) > 0);
+}
+
+/// Options of RFC 7828 and RFC 7830.
+const KEEPALIVE: u16 = 11;
+const PADDING: u16 = 12;
+
+#[test]
+fn padding_is_answered_with_padding_where_nobody_reads_along() {
+    let world = world();
+    for transport in Transport::ALL {
+        let ask = |query: Query| world.ask_octets(super::common::world::PEER, transport, &query.octets()).1;
+        for name in ["www.example.com", "nowhere.example.com", "big.big.example", "elsewhere.test"] {
+            let bare = ask(query(name, "A").edns(1232));
+            let padded = ask(query(name, "A").edns(1232).option(PADDING, &[0; 20]));
+            if transport.is_encrypted() {
+                assert_eq!(padded.len() % 468, 0, "{name} over {}: {}", transport.name(), padded.len());
+                assert!(Reply::read(&padded).option(PADDING).unwrap().iter().all(|octet| *octet == 0));
+            } else {
+                assert_eq!(padded.len(), bare.len(), "{name} over {}", transport.name());
+            }
+            assert_eq!(Reply::read(&bare).option(PADDING), None);
+        }
+    }
+}
+
+#[test]
+fn keepalive_is_told_on_streams_that_have_it() {
+    let world = world();
+    for transport in Transport::ALL {
+        let asked = query("www.example.com", "A").option(KEEPALIVE, &[]).octets();
+        let told = Reply::read(&world.ask_octets(super::common::world::PEER, transport, &asked).1).option(KEEPALIVE);
+        // In tenths of a second.
+        assert_eq!(told, transport.has_keepalive().then(|| 100_u16.to_be_bytes().to_vec()), "{}", transport.name());
+    }
 }
