@@ -13,11 +13,12 @@ use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
 use crate::api::{Api, App, Doors, Guard, Journal, LoadOutcome, Phase, Refused, Reload};
+use crate::certificate::DAY_S;
 use crate::clock::Clock;
 use crate::config::compile::{Compiled, Earlier, compile};
 use crate::config::load;
-use crate::config::model::{Server, Test};
-use crate::diag::Diagnostics;
+use crate::config::model::{Encrypted, Server, Test};
+use crate::diag::{Diagnostics, Mark};
 use crate::health::{NodeId, TargetKey};
 use crate::keeper::{Ended, Keeper};
 use crate::metrics::Registry;
@@ -30,6 +31,9 @@ use wishes::{Wish, Wishes};
 
 /// Threads of the runtime that probes and signals share; both only wait. Loads have threads of their own.
 const RUNTIME_THREADS: usize = 2;
+
+/// Certificates that last no longer are warned of: whoever renews them by themselves has done it by then.
+const EXPIRY_WARNING_DAYS: i64 = 7;
 
 /// Why the server did not start or had to end.
 #[derive(Debug)]
@@ -67,6 +71,7 @@ pub fn prepare(path: &Path, earlier: Option<&Earlier>) -> Result<Prepared, Diagn
     let Some(model) = loaded.model else { return Err(diagnostics) };
     let server = model.server.clone();
     let tests = model.tests.clone();
+    warn_of_expiry(&server, &mut diagnostics);
     match compile(model, earlier, &mut diagnostics) {
         Some(compiled) if !diagnostics.has_errors() => Ok(Prepared { server, compiled, tests, warnings: diagnostics }),
         _ => Err(diagnostics),
@@ -147,6 +152,7 @@ impl Daemon {
     ) -> Result<Option<Daemon>, DaemonError> {
         let Prepared { server, compiled, warnings, .. } = prepared;
         log_warnings(&warnings);
+        told.journal.shows(server.encrypted.as_ref().map(|encrypted| &encrypted.identity));
         let clock = told.clock.clone();
         let earlier = Arc::new(Earlier::of(&compiled));
         let hosts = compiled.layout.hosts();
@@ -185,6 +191,7 @@ impl Daemon {
         let config = server::Config {
             taps: query_log.as_ref().map(QueryLog::taps),
             connections: server.connections,
+            encrypted: server.encrypted.clone(),
             ..server::Config::new(server.listen.clone(), server.workers)
         };
         let running = server::start(config, keeper.shared(), &registry, &now).map_err(|error| DaemonError::System(error.to_string()))?;
@@ -192,6 +199,9 @@ impl Daemon {
         let (zones, names, regions) = (catalog.zones.zones().len(), catalog.steerings.len(), catalog.regions.len());
         for address in running.addresses() {
             tracing::info!(%address, "serving");
+        }
+        for (transport, address) in running.encrypted_addresses() {
+            tracing::info!(transport = transport.name(), %address, "serving");
         }
         told.phase.serving();
         tracing::info!(zones, steered_names = names, regions, targets = prober.target_count(), "ready");
@@ -241,6 +251,7 @@ impl Daemon {
         let earlier = Arc::new(Earlier::of(&compiled));
         let hosts = compiled.layout.hosts();
         self.keeper.world().install(compiled)?;
+        self.show(&server);
         self.earlier = earlier;
         self.resolver.set(&server.resolvers, hosts);
         let world = self.keeper.shared().load();
@@ -254,6 +265,14 @@ impl Daemon {
         Ok(world.generation)
     }
 
+    /// The certificate of the configuration in force.
+    fn show(&self, server: &Server) {
+        // One that is new needs listeners, hence a restart.
+        let identity = server.encrypted.as_ref().map(|encrypted| &encrypted.identity).filter(|_| self.server.encrypted.is_some());
+        identity.into_iter().for_each(|identity| self.running.show(identity));
+        self.told.journal.shows(identity);
+    }
+
     /// What is bound or opened at start only.
     fn warn_of_restart(&self, new: &Server) {
         let old = &self.server;
@@ -264,6 +283,7 @@ impl Daemon {
             ("query_log", new.query_log != old.query_log),
             ("tcp", new.connections != old.connections),
             ("api", new.api != old.api),
+            ("encrypted", !is_bound_alike(old, new)),
             ("control", new.control_path() != old.control_path()),
             ("state_dir", new.state_dir != old.state_dir),
         ];
@@ -319,6 +339,26 @@ fn follow(runtime: &Runtime, mut prober: Prober, keeper: &Keeper) -> AbortHandle
         }
     };
     runtime.spawn(following).abort_handle()
+}
+
+/// Whether two configurations have the same sockets for encrypted transports; their certificates follow a reload.
+fn is_bound_alike(old: &Server, new: &Server) -> bool {
+    match (&old.encrypted, &new.encrypted) {
+        (Some(old), Some(new)) => old.is_bound_as(new),
+        (old, new) => old.is_none() && new.is_none(),
+    }
+}
+
+/// A certificate is no mistake of the configuration because it grows old: a server that did not start for it would serve nobody.
+fn warn_of_expiry(server: &Server, warnings: &mut Diagnostics) {
+    let Some(Encrypted { identity, .. }) = &server.encrypted else { return };
+    let left_s = identity.not_after_s - Clock::system().wall_s() as i64;
+    let text = match left_s.div_euclid(DAY_S) {
+        ..0 => "the certificate has expired".to_owned(),
+        days @ 0..EXPIRY_WARNING_DAYS => format!("the certificate expires in {days} days"),
+        _ => return,
+    };
+    warnings.warning_hint(Mark::path(&identity.path), text, "renew it; a reload takes the new one without a restart");
 }
 
 fn log_warnings(warnings: &Diagnostics) {

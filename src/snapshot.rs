@@ -52,6 +52,7 @@ impl Default for Catalog {
             ecs_enabled: true,
             ecs_from: vec![],
             explain_from: vec![],
+            proxy_from: vec![],
             hash_floor,
             rate_limit: None,
             queries_from: None,
@@ -112,6 +113,8 @@ pub struct Settings {
     pub ecs_from: Vec<Prefix>,
     /// Peers who may ask why (`TXT _why.NAME`).
     pub explain_from: Vec<Prefix>,
+    /// Peers who put a header of the PROXY protocol in front; they are not asked for without one.
+    pub proxy_from: Vec<Prefix>,
     /// Granularity of client hashes.
     pub hash_floor: HashFloor,
     /// How many responses clients get; none = as many as they ask for.
@@ -130,6 +133,12 @@ impl Settings {
     /// Whether this peer may ask why it is answered as it is.
     pub fn explains_to(&self, peer: IpAddr) -> bool {
         self.explain_from.iter().any(|prefix| prefix.contains(peer))
+    }
+
+    /// Whether this peer puts a header of the PROXY protocol in front of all that it sends.
+    #[inline]
+    pub fn is_proxy(&self, peer: IpAddr) -> bool {
+        self.proxy_from.iter().any(|prefix| prefix.contains(peer))
     }
 
     /// Whether client subnets that this peer sends are used (BEHAVIOUR E7).

@@ -142,6 +142,7 @@ fn every_key_is_documented() {
         ("configuration.md", "server", "cookies: {not_a_key: 1}"),
         ("configuration.md", "server", "queries_from: {not_a_key: 1}"),
         ("health.md", "server", "guard: {not_a_key: 1}"),
+        ("transports.md", "server", "encrypted: {not_a_key: 1}"),
         ("api.md", "server", "api: {not_a_key: 1}"),
         ("operations.md", "server", "log: {not_a_key: 1}"),
         ("operations.md", "server", "query_log: {not_a_key: 1}"),

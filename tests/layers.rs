@@ -14,7 +14,7 @@ use tokens::{Token, tokens};
 
 /// Who may import whom: a room may import the rooms of every layer above its own line, and none of its own line.
 const LAYERS: [&[&str]; 9] = [
-    &["name", "number", "random", "diag", "clock"],
+    &["name", "number", "random", "diag", "certificate", "clock"],
     &["wire", "geo", "health"],
     &["zone", "steer"],
     &["snapshot", "answer"],
@@ -44,14 +44,18 @@ enum Sideways {
 const FIRST_LAYER_WITH_TIME: usize = 5;
 
 /// Crates (by the name that `use` has) and the files or folders that may name them; what is not listed may stand anywhere.
-const CRATES: [(&str, &[&str]); 24] = [
+const CRATES: [(&str, &[&str]); 28] = [
     ("axum", &["api/"]),
-    ("tokio_rustls", &["api/", "prober/"]),
+    ("tokio_rustls", &["api/", "prober/", "server/"]),
     ("arc_swap", &["snapshot.rs"]),
     ("clap", &["cli/"]),
     ("clap_complete", &["cli/shell.rs"]),
     ("clap_mangen", &["cli/shell.rs"]),
+    ("data_encoding", &["server/doh.rs"]),
     ("fastrand", &[]),
+    ("h3", &["server/quic.rs"]),
+    ("h3_quinn", &["server/quic.rs"]),
+    ("quinn", &["server/"]),
     ("getrandom", &[]),
     ("hickory_proto", &["api/explain.rs", "prober/dns.rs"]),
     ("libc", &["server/", "prober/"]),
@@ -59,11 +63,11 @@ const CRATES: [(&str, &[&str]); 24] = [
     ("rand", &[]),
     ("regex", &["health/monitor/", "prober/"]),
     ("hickory_resolver", &["prober/resolve.rs"]),
-    ("hyper", &["api/", "prober/"]),
-    ("hyper_util", &["api/", "prober/"]),
-    ("http_body_util", &["api/", "prober/"]),
+    ("hyper", &["api/", "prober/", "server/"]),
+    ("hyper_util", &["api/", "prober/", "server/"]),
+    ("http_body_util", &["api/", "prober/", "server/"]),
     ("rtrb", &["querylog.rs", "querylog/", "server/limit/"]),
-    ("rustls", &["api/", "prober/", "server/"]),
+    ("rustls", &["api/", "config/check/encrypted.rs", "config/model.rs", "prober/", "server/"]),
     ("siphasher", &["wire/cookie.rs"]),
     ("serde", &["config/", "steer/mod.rs", "steer/order/", "steer/balance/", "health/monitor/", "api/", "cluster/"]),
     ("serde_json", &["health/monitor/", "api/", "cluster/", "cli/", "querylog/json.rs"]),
@@ -73,10 +77,11 @@ const CRATES: [(&str, &[&str]); 24] = [
 
 /// Words that ask the time, and the files that may.
 const TIME_WORDS: [&str; 2] = ["Instant", "SystemTime"];
-const TIME_FILES: [&str; 2] = [
+const TIME_FILES: [&str; 3] = [
     "clock.rs",
     // Deadlines of connections are timers of the runtime.
-    "server/tcp.rs",
+    "server/https.rs",
+    "server/stream.rs",
 ];
 
 /// The only file with `unsafe`.

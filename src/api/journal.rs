@@ -1,9 +1,11 @@
 //! What became of loads: how many, when, how long, and what the last one said. The daemon writes it, requests read it.
 //! It loads nothing.
 
+use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::config::compile::GeoSource;
+use crate::config::model::Identity;
 
 /// How a load ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,6 +45,8 @@ pub struct Loads {
     pub took_ms: u64,
     /// The geo files that it was made of.
     pub geo: Vec<GeoSource>,
+    /// The certificate of the encrypted transports, and when it ends, in seconds since 1970.
+    pub certificate: Option<(PathBuf, i64)>,
     /// Warnings of the configuration in force, and why the last load was refused, for people.
     pub text: String,
     /// When the process started, in seconds since 1970.
@@ -64,6 +68,11 @@ impl Journal {
         let mut loads = self.lock();
         loads.note(LoadOutcome::Done, now_s, warnings);
         (loads.loaded_s, loads.took_ms, loads.geo) = (now_s, took_ms, geo);
+    }
+
+    /// The certificate that is shown from now on.
+    pub fn shows(&self, identity: Option<&Identity>) {
+        self.lock().certificate = identity.map(|identity| (identity.path.clone(), identity.not_after_s));
     }
 
     /// A load came to nothing.

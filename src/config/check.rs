@@ -6,6 +6,7 @@ mod all_down;
 mod api;
 mod areas;
 mod capacity;
+mod encrypted;
 mod endpoints;
 mod expectations;
 mod fences;
@@ -22,6 +23,7 @@ mod steer;
 mod zones;
 
 pub(super) use areas::{Areas, areas};
+pub(super) use encrypted::encrypted;
 pub(super) use expectations::tests;
 pub(super) use latencies::latencies;
 pub(super) use networks::networks;

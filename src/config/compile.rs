@@ -170,6 +170,7 @@ fn settings(model: &Model, sources: &[GeoSource]) -> Settings {
         ecs_enabled: server.ecs.enabled,
         ecs_from: server.ecs.from.clone(),
         explain_from: server.explain_from.clone(),
+        proxy_from: server.proxy_from.clone(),
         hash_floor: server.hash,
         rate_limit: server.rate_limit.clone(),
         queries_from: server.queries_from.clone(),

@@ -45,6 +45,11 @@ pub(super) fn read_text(path: &Path, max_octets: u64, named: &Mark, out: &mut Di
     }
 }
 
+/// Reads a file whose text no diagnostic may show, such as a key, named at `named`.
+pub(super) fn read_secret(path: &Path, max_octets: u64, named: &Mark, out: &mut Diagnostics) -> Option<Vec<u8>> {
+    read_octets(path, max_octets).map_err(|error| refuse(path, named, &error, out)).ok()
+}
+
 /// A path that is written in a file, from the folder of that file.
 pub(super) fn resolve(text: &str, mark: &Mark) -> PathBuf {
     folder(&mark.source.path).join(text)

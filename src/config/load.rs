@@ -49,7 +49,10 @@ fn server_fields<'n>(node: &'n Node, out: &mut Diagnostics) -> Option<Fields<'n>
 fn read(path: &Path, out: &mut Diagnostics) -> Option<Model> {
     let node = files::read_yaml(path, &Mark::path(path), out)?;
     let fields = server_fields(&node, out)?;
-    let server = check::server(&fields, out);
+    let mut server = check::server(&fields, out);
+    if let Some(server) = &mut server {
+        server.encrypted = check::encrypted(&fields, &server.listen, out);
+    }
     let files = check::geo_files(&fields, out);
     let mut regions = Regions::default();
     let complete = each_file(&fields, "regions", "regions.yaml", out, |node, out| regions.add_file(node, out));

@@ -6,6 +6,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use rustls::sign::CertifiedKey;
+
 use crate::answer::Class;
 use crate::diag::Mark;
 use crate::geo::{Access, Family, GeoFile, Override, Point, Prefix, RegionId};
@@ -111,6 +113,8 @@ pub struct Server {
     pub ecs: EcsPolicy,
     /// Peers who may ask why (`explain_from`; default loopback).
     pub explain_from: Vec<Prefix>,
+    /// Peers who put a header of the PROXY protocol in front (`proxy_from`; default none).
+    pub proxy_from: Vec<Prefix>,
     /// Granularity of client hashes in prefix lengths (`hash`; default /24 and /56).
     pub hash: HashFloor,
     /// How many responses clients get (`rate_limit`); none = as many as they ask for.
@@ -135,6 +139,8 @@ pub struct Server {
     pub control: Option<PathBuf>,
     /// The admin API on the network.
     pub api: Api,
+    /// The encrypted transports (`encrypted`); none = none.
+    pub encrypted: Option<Encrypted>,
     /// How the log is written.
     pub log: Log,
     /// Which queries are logged, and where; none = none.
@@ -147,6 +153,41 @@ pub struct Server {
     pub exec_probes: bool,
     /// How many regions of a service may go down by measurement (`guard`); none = all.
     pub guard: Option<Guard>,
+}
+
+/// The encrypted transports (`encrypted:`).
+#[derive(Debug, Clone)]
+pub struct Encrypted {
+    /// Addresses of DNS over TLS.
+    pub tls: Vec<SocketAddr>,
+    /// Addresses of DNS over HTTPS, by HTTP/2 and HTTP/1.1.
+    pub https: Vec<SocketAddr>,
+    /// Addresses of DNS over HTTP/3.
+    pub http3: Vec<SocketAddr>,
+    /// Addresses of DNS over QUIC.
+    pub quic: Vec<SocketAddr>,
+    /// Where DNS is in HTTP.
+    pub path: String,
+    /// What is shown to clients.
+    pub identity: Identity,
+}
+
+impl Encrypted {
+    /// Whether another configuration is served by the same sockets; certificates may differ.
+    pub fn is_bound_as(&self, other: &Encrypted) -> bool {
+        (&self.tls, &self.https, &self.http3, &self.quic, &self.path) == (&other.tls, &other.https, &other.http3, &other.quic, &other.path)
+    }
+}
+
+/// A certificate with its key, as read from their files.
+#[derive(Debug, Clone)]
+pub struct Identity {
+    /// The file of the certificate.
+    pub path: PathBuf,
+    /// When the first of the chain's certificates ends, in seconds since 1970.
+    pub not_after_s: i64,
+    /// The chain and the key, which belong together.
+    pub key: Arc<CertifiedKey>,
 }
 
 /// The admin API on the network (`api:`); without `listen` it is on the control socket only.

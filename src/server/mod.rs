@@ -9,7 +9,9 @@ use std::thread::{self, JoinHandle};
 
 use tokio::sync::watch;
 
+use crate::answer::Transport;
 use crate::clock::Clock;
+use crate::config::model::{Encrypted, Identity};
 use crate::metrics::Registry;
 use crate::querylog::Taps;
 use crate::snapshot::Shared;
@@ -17,12 +19,20 @@ use crate::snapshot::Shared;
 pub mod bind;
 #[cfg(target_os = "linux")]
 mod departure;
+mod doh;
+mod encrypted;
+mod hall;
+mod https;
 pub mod limit;
 #[cfg(any(test, not(target_os = "linux")))]
 mod portable;
+mod proxy;
+mod quic;
+mod stream;
 #[cfg(target_os = "linux")]
 mod sys;
 pub mod tcp;
+mod tls;
 pub mod udp;
 pub mod worker;
 
@@ -30,8 +40,10 @@ pub mod worker;
 mod tests;
 
 pub use bind::{BindError, BindFault};
+use encrypted::Fronts;
+pub use hall::Timeouts;
 pub use limit::{Caps, Notes, Shares};
-pub use tcp::Timeouts;
+use tls::Certificate;
 pub use worker::{NowMs, Worker};
 
 #[cfg(not(target_os = "linux"))]
@@ -54,12 +66,22 @@ pub struct Config {
     pub taps: Option<Taps>,
     /// The time of day, by which cookies are dated.
     pub clock: Clock,
+    /// The encrypted transports; none = none.
+    pub encrypted: Option<Encrypted>,
 }
 
 impl Config {
     /// The usual limits.
     pub fn new(listen: Vec<SocketAddr>, workers: usize) -> Config {
-        Config { listen, workers, connections: Caps::default(), timeouts: Timeouts::default(), taps: None, clock: Clock::system() }
+        Config {
+            listen,
+            workers,
+            connections: Caps::default(),
+            timeouts: Timeouts::default(),
+            taps: None,
+            clock: Clock::system(),
+            encrypted: None,
+        }
     }
 }
 
@@ -91,6 +113,7 @@ pub fn stand_back() -> io::Result<()> {
 pub struct Bound {
     config: Config,
     endpoints: Vec<bind::Endpoint>,
+    fronts: Option<Fronts>,
 }
 
 /// Binds all addresses of the configuration.
@@ -99,7 +122,9 @@ pub struct Bound {
 /// [`BindError`], with every address that was refused; nothing stays bound then.
 pub fn bind(config: Config) -> Result<Bound, BindError> {
     let endpoints = bind::bind(&config.listen, config.workers)?;
-    Ok(Bound { config, endpoints })
+    let fronts = config.encrypted.as_ref().map(|encrypted| Fronts::bind(encrypted, config.workers));
+    let fronts = fronts.transpose().map_err(BindError::Addresses)?;
+    Ok(Bound { config, endpoints, fronts })
 }
 
 /// Binds and serves: [`bind()`] and [`Bound::run`] in one.
@@ -143,6 +168,8 @@ impl Bound {
     pub fn run(self, shared: &Shared, registry: &Arc<Registry>, now: &NowMs) -> io::Result<Running> {
         let mut running = Running {
             addresses: self.addresses(),
+            encrypted: self.fronts.as_ref().map(Fronts::addresses).unwrap_or_default(),
+            certificate: None,
             stop_packets: Arc::new(AtomicBool::new(false)),
             stop_streams: watch::Sender::new(false),
             threads: Vec::new(),
@@ -160,13 +187,19 @@ impl Bound {
                 running.serve_packets(socket, endpoint.address, worker().with_shares(shares.clone()))?;
             }
             for (of_worker, listener) in listeners.iter_mut().zip(endpoint.tcp) {
-                of_worker.push(listener);
+                of_worker.push(tcp::Door::Stream(listener, tcp::Speech::Plain));
             }
         }
-        for of_worker in listeners {
+        let mut streams: Vec<_> = listeners.into_iter().map(|of_worker| ("dns-tcp", of_worker)).collect();
+        if let Some(fronts) = self.fronts {
+            let (certificate, doors) = fronts.into_doors(self.config.workers)?;
+            running.certificate = Some(certificate);
+            streams.extend(doors.into_iter().map(|of_worker| ("dns-tls", of_worker)));
+        }
+        for (name, of_worker) in streams {
             let service = tcp::Service::new(of_worker, gate.clone(), self.config.timeouts, running.stop_streams.subscribe())?;
             let worker = worker();
-            running.spawn("dns-tcp", move || service.run(worker))?;
+            running.spawn(name, move || service.run(worker))?;
         }
         Ok(running)
     }
@@ -176,6 +209,8 @@ impl Bound {
 #[derive(Debug)]
 pub struct Running {
     addresses: Vec<SocketAddr>,
+    encrypted: Vec<(Transport, SocketAddr)>,
+    certificate: Option<Arc<Certificate>>,
     stop_packets: Arc<AtomicBool>,
     stop_streams: watch::Sender<bool>,
     threads: Vec<JoinHandle<()>>,
@@ -185,6 +220,18 @@ impl Running {
     /// The addresses in the order of the configuration, with real ports.
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
+    }
+
+    /// The addresses of the encrypted transports, with real ports.
+    pub fn encrypted_addresses(&self) -> &[(Transport, SocketAddr)] {
+        &self.encrypted
+    }
+
+    /// Handshakes from now on show this certificate.
+    pub fn show(&self, identity: &Identity) {
+        if let Some(certificate) = &self.certificate {
+            certificate.replace(Arc::clone(&identity.key));
+        }
     }
 
     /// Stops and waits: queries that wait in UDP sockets are answered, connections get their drain time, all threads end.

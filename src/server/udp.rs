@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use socket2::{Domain, Protocol, Socket, Type};
 
+use super::proxy;
 use super::worker::Worker;
 use crate::answer::Transport;
 use crate::metrics::Metric;
@@ -158,9 +159,17 @@ pub(super) fn run(path: &mut impl PacketPath, worker: &mut Worker, stop: &Atomic
 fn serve(path: &mut impl PacketPath, worker: &mut Worker, count: usize) {
     begin(worker);
     let watch = worker.stopwatch();
-    let unread = if count >= READ_AHEAD_FROM { guarded(|| worker.read_ahead((0..count).map(|index| path.query(index)))) } else { 0 };
-    let panics =
-        unread + answer_all(path, count, |packet| worker.answer(packet.bytes, packet.peer, packet.local, Transport::Udp, packet.out));
+    let proxied = worker.has_proxies();
+    // What stands behind headers is not looked for twice.
+    let unread =
+        if count >= READ_AHEAD_FROM && !proxied { guarded(|| worker.read_ahead((0..count).map(|index| path.query(index)))) } else { 0 };
+    let answer = |packet: Packet<'_>| {
+        if proxied {
+            return answer_behind_proxies(worker, packet);
+        }
+        worker.answer(packet.bytes, packet.peer, packet.local, Transport::Udp, packet.out)
+    };
+    let panics = unread + answer_all(path, count, answer);
     if let Some(watch) = watch {
         worker.took(&watch, count);
         count_drops(path, worker);
@@ -180,6 +189,21 @@ fn count_drops(path: &mut impl PacketPath, worker: &Worker) {
     if drops > 0 {
         worker.counters().add(Metric::KernelDrops, drops);
     }
+}
+
+/// Answers for the client that a proxy names; who else sends a header sends garbage. The reply goes to whom the packet came from.
+#[cold]
+fn answer_behind_proxies(worker: &mut Worker, packet: Packet<'_>) -> usize {
+    let Packet { bytes, peer, local, out } = packet;
+    if !worker.is_proxy(peer.ip()) {
+        return worker.answer(bytes, peer, local, Transport::Udp, out);
+    }
+    let Ok((told, message)) = proxy::split(bytes) else {
+        worker.counters().add(Metric::ProxyFailures, 1);
+        return 0;
+    };
+    let (peer, local) = told.or(peer, local);
+    worker.answer(message, peer, local, Transport::Udp, out)
 }
 
 fn begin(worker: &mut Worker) {

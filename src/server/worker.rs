@@ -155,6 +155,17 @@ impl Worker {
         outcome.len
     }
 
+    /// Whether anybody is to put a header of the PROXY protocol in front.
+    #[inline]
+    pub(super) fn has_proxies(&self) -> bool {
+        !self.world.catalog.settings.proxy_from.is_empty()
+    }
+
+    /// Whether this peer is to do so.
+    pub(super) fn is_proxy(&self, peer: IpAddr) -> bool {
+        self.world.catalog.settings.is_proxy(peer)
+    }
+
     /// This worker's counters, for what happens around the answers.
     pub fn counters(&self) -> &Counters {
         &self.counters

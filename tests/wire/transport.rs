@@ -74,7 +74,7 @@ fn n9_udp_size_is_configured() {
         let server = format!("{}udp_size: {udp_size}\n", super::house::SERVER);
         let world = super::house::world_of(&server);
         let asked = query("big.big.example", "TXT").edns(65_535).octets();
-        let (outcome, octets) = world.ask_octets(super::common::world::PEER, meridian::answer::Transport::Udp, &asked);
+        let (outcome, octets) = world.ask_octets(super::common::world::PEER, Transport::Udp, &asked);
         assert!(octets.len() <= udp_size);
         assert_eq!(outcome.truncated, udp_size < 4096);
     }
@@ -210,7 +210,7 @@ fn every_kind_of_answer_is_the_same_over_every_transport() {
     }
     let replies = everywhere(&query("www.example.com", "A"));
     assert!(replies.iter().all(|(_, reply)| reply.addresses() == ["192.0.2.20".parse::<IpAddr>().unwrap()]));
-    assert!(HOUSE.registry.totals().queries(meridian::answer::Transport::Udp) > 0);
+    assert!(HOUSE.registry.totals().queries(Transport::Udp) > 0);
 }
 
 /// Options of RFC 7828 and RFC 7830.

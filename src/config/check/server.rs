@@ -22,7 +22,7 @@ use crate::wire::{MAX_UDP_OCTETS, MIN_UDP_OCTETS};
 use crate::zone::rrset::MAX_STRING_OCTETS;
 
 /// Every key of the server file.
-pub(in crate::config) const SERVER_KEYS: [&str; 31] = [
+pub(in crate::config) const SERVER_KEYS: [&str; 33] = [
     "version",
     "listen",
     "geodb",
@@ -35,6 +35,7 @@ pub(in crate::config) const SERVER_KEYS: [&str; 31] = [
     "udp_size",
     "ecs",
     "explain_from",
+    "proxy_from",
     "hash",
     "nsid",
     "version_text",
@@ -43,6 +44,7 @@ pub(in crate::config) const SERVER_KEYS: [&str; 31] = [
     "guard",
     "control",
     "api",
+    "encrypted",
     "log",
     "query_log",
     "tests",
@@ -100,6 +102,7 @@ pub(in crate::config) fn server(fields: &Fields<'_>, out: &mut Diagnostics) -> O
         .unwrap_or(DEFAULT_UDP_OCTETS);
     let ecs = fields.get("ecs").and_then(|field| ecs(&field, out)).unwrap_or(EcsPolicy { enabled: true, from: Vec::new() });
     let explain_from = fields.get("explain_from").map_or_else(loopback, |field| explain_from(&field, out));
+    let proxy_from = fields.get("proxy_from").map(|field| proxies(&field, out)).unwrap_or_default();
     let hash = fields.get("hash").and_then(|field| hash(&field, out)).unwrap_or_default();
     let nsid = fields.get("nsid").and_then(|field| bounded_text(&field, MAX_NSID_OCTETS, out)).map(|text| text.as_bytes().to_vec());
     let version_text = match fields.get("version_text") {
@@ -129,6 +132,7 @@ pub(in crate::config) fn server(fields: &Fields<'_>, out: &mut Diagnostics) -> O
         udp_size,
         ecs,
         explain_from,
+        proxy_from,
         hash,
         rate_limit,
         queries_from,
@@ -141,6 +145,8 @@ pub(in crate::config) fn server(fields: &Fields<'_>, out: &mut Diagnostics) -> O
         state_dir,
         control,
         api,
+        // Read by the load: whoever only looks for the control socket may not be allowed to read keys.
+        encrypted: None,
         log,
         query_log,
         resolvers,
@@ -237,10 +243,14 @@ fn version(fields: &Fields<'_>, out: &mut Diagnostics) {
 }
 
 fn listen(fields: &Fields<'_>, out: &mut Diagnostics) -> Option<Vec<SocketAddr>> {
-    let field = fields.need("listen", "[\"0.0.0.0:53\", \"[::]:53\"]", out)?;
+    sockets(&fields.need("listen", "[\"0.0.0.0:53\", \"[::]:53\"]", out)?, out)
+}
+
+/// Addresses to listen on, each once.
+pub(super) fn sockets(field: &Field<'_>, out: &mut Diagnostics) -> Option<Vec<SocketAddr>> {
     let list = field.filled_list("one or more addresses with ports", out);
     if list.len() > MAX_LISTEN {
-        out.error(field.mark(), format!("`listen` has {} addresses, at most {MAX_LISTEN} are allowed", list.len()));
+        out.error(field.mark(), format!("`{}` has {} addresses, at most {MAX_LISTEN} are allowed", field.key, list.len()));
         return None;
     }
     let mut addresses: Vec<SocketAddr> = Vec::new();
@@ -248,7 +258,7 @@ fn listen(fields: &Fields<'_>, out: &mut Diagnostics) -> Option<Vec<SocketAddr>>
         let Some(address) = socket(item, out) else { continue };
         // Port 0 asks the system for a free port, so two of them are two ports.
         if address.port() != 0 && addresses.contains(&address) {
-            out.error_hint(item.mark(), format!("`{address}` stands twice in `listen`"), "remove one of them");
+            out.error_hint(item.mark(), format!("`{address}` stands twice in `{}`", field.key), "remove one of them");
         } else {
             addresses.push(address);
         }
@@ -296,6 +306,15 @@ fn ecs(field: &Field<'_>, out: &mut Diagnostics) -> Option<EcsPolicy> {
 /// Networks, or `none`.
 fn explain_from(field: &Field<'_>, out: &mut Diagnostics) -> Vec<Prefix> {
     if field.scalar() == Some("none") { Vec::new() } else { networks(field, out) }
+}
+
+/// Peers whose word on who asks is taken: never everyone's.
+fn proxies(field: &Field<'_>, out: &mut Diagnostics) -> Vec<Prefix> {
+    let all = networks(field, out);
+    if all.iter().any(|prefix| prefix.length() == 0) {
+        out.error_hint(field.mark(), "everyone could claim to be anyone", "list the addresses of your proxies");
+    }
+    all
 }
 
 fn loopback() -> Vec<Prefix> {

@@ -1,6 +1,7 @@
 //! The server as its peers see it: over loopback sockets, with a world that has no zones.
 //! No test sleeps: what must happen is waited for on a socket.
 
+mod encrypted;
 mod packets;
 mod streams;
 

@@ -1,0 +1,128 @@
+//! DNS over HTTPS: HTTP/2, and HTTP/1.1 for clients that ask for it, on a connection inside TLS.
+//! What a request means, `doh` knows; here are the limits of a connection: its streams, heads, bodies and time.
+
+use std::cell::Cell;
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use hyper::body::{Bytes, Incoming};
+use hyper::rt::Executor;
+use hyper::server::conn::{http1, http2};
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, sleep_until, timeout};
+use tokio_rustls::server::TlsStream;
+
+use super::doh::{self, Asked, Refusal};
+use super::hall::Hall;
+use super::stream::Guest;
+use crate::answer::Transport;
+use crate::metrics::Metric;
+use crate::wire::MAX_MESSAGE_OCTETS;
+
+/// Requests of one connection under way at a time. Each may hold a message of 64 KiB: with the longest ones a connection holds 4 MiB.
+const MAX_STREAMS: u32 = 32;
+
+/// Largest head of a request: the longest address that is taken, and what browsers add.
+const MAX_HEAD_OCTETS: usize = 16 << 10;
+
+/// What a client may send ahead of what was read, by request and in all.
+const STREAM_WINDOW_OCTETS: u32 = 65_535;
+const CONNECTION_WINDOW_OCTETS: u32 = 2 * STREAM_WINDOW_OCTETS;
+
+/// Replies that wait to be taken, by request: the longest one.
+const SEND_OCTETS: usize = MAX_MESSAGE_OCTETS + 1;
+
+/// Serves a connection until the peer or a time limit ends it.
+pub(super) async fn serve(stream: TlsStream<TcpStream>, path: Arc<str>, guest: Guest, hall: Rc<Hall>) {
+    let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+    let visit = Rc::new(Visit { deadline: Cell::new(Instant::now() + hall.timeouts.first_message), path, guest, hall });
+    let answering = Rc::clone(&visit);
+    let service = service_fn(move |request| {
+        let visit = Rc::clone(&answering);
+        async move { Ok::<_, Infallible>(visit.respond(request).await.map(Full::new)) }
+    });
+    if is_http2 {
+        let mut http = http2::Builder::new(OnThisThread);
+        http.timer(TokioTimer::new())
+            .max_concurrent_streams(MAX_STREAMS)
+            .max_header_list_size(MAX_HEAD_OCTETS as u32)
+            .initial_stream_window_size(STREAM_WINDOW_OCTETS)
+            .initial_connection_window_size(CONNECTION_WINDOW_OCTETS)
+            .max_send_buf_size(SEND_OCTETS);
+        visit.attend(http.serve_connection(TokioIo::new(stream), service), |connection| connection.graceful_shutdown()).await;
+    } else {
+        let mut http = http1::Builder::new();
+        http.timer(TokioTimer::new()).header_read_timeout(visit.hall.timeouts.idle).max_buf_size(MAX_HEAD_OCTETS);
+        visit.attend(http.serve_connection(TokioIo::new(stream), service), |connection| connection.graceful_shutdown()).await;
+    }
+}
+
+/// One connection.
+struct Visit {
+    /// It ends then, unless a request comes.
+    deadline: Cell<Instant>,
+    path: Arc<str>,
+    guest: Guest,
+    hall: Rc<Hall>,
+}
+
+impl Visit {
+    async fn respond(&self, request: Request<Incoming>) -> Response<Bytes> {
+        // Whole heads and their replies prolong the visit; frames without a request do not.
+        self.deadline.set(Instant::now() + self.hall.timeouts.idle);
+        let method = request.method().clone();
+        let message = match doh::ask(&method, request.uri(), request.headers(), &self.path) {
+            Ok(Asked::Message(message)) => Ok(message),
+            Ok(Asked::Body) => self.body(request.into_body()).await,
+            Err(refusal) => Err(refusal),
+        };
+        match message {
+            Ok(message) => doh::response(&method, self.hall.answer(&message, self.guest.peer, self.guest.local, Transport::Https)),
+            Err(refusal) => refusal.response(),
+        }
+    }
+
+    async fn body(&self, body: Incoming) -> Result<Vec<u8>, Refusal> {
+        match timeout(self.hall.timeouts.first_message, Limited::new(body, MAX_MESSAGE_OCTETS).collect()).await {
+            Ok(Ok(body)) => Ok(body.to_bytes().into()),
+            Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Refusal::LONG),
+            Ok(Err(_)) => Err(Refusal::BROKEN),
+            Err(_elapsed) => Err(Refusal::SLOW),
+        }
+    }
+
+    /// Runs a connection to its end; `wind_down` has it take no more requests.
+    async fn attend<C: Future>(&self, connection: C, wind_down: impl FnOnce(Pin<&mut C>)) {
+        let mut connection = pin!(connection);
+        let mut stop = self.hall.stop.clone();
+        let grace = loop {
+            tokio::select! {
+                _ = connection.as_mut() => return,
+                _ = stop.wait_for(|stop| *stop) => break self.hall.timeouts.drain,
+                () = sleep_until(self.deadline.get()) => if Instant::now() >= self.deadline.get() {
+                    self.hall.count(Metric::ConnectionsTimedOut);
+                    break self.hall.timeouts.write;
+                },
+            }
+        };
+        wind_down(connection.as_mut());
+        let _ = timeout(grace, connection).await;
+    }
+}
+
+/// Streams of HTTP/2 run on the thread of their connection, like all that shares its answering place.
+#[derive(Clone)]
+struct OnThisThread;
+
+impl<F: Future + 'static> Executor<F> for OnThisThread {
+    fn execute(&self, work: F) {
+        tokio::task::spawn_local(async move { drop(work.await) });
+    }
+}

@@ -1,0 +1,321 @@
+//! QUIC: DNS over QUIC (RFC 9250) and DNS over HTTP/3 (RFC 8484, RFC 9114) on one socket, told apart by ALPN.
+//! Each handshake is a task of its own, and nobody takes a place before it has proved its address; 0-RTT, which could be replayed, is not offered.
+
+use std::net::{SocketAddr, UdpSocket};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::body::{Buf, Bytes};
+use quinn::crypto::rustls::{HandshakeData, QuicServerConfig};
+use quinn::{Connection, Endpoint, EndpointConfig, Incoming, RecvStream, SendStream, ServerConfig, TokioRuntime, TransportConfig, VarInt};
+use tokio::sync::mpsc;
+use tokio::time::{sleep, timeout};
+
+use super::doh::{self, Asked, Refusal};
+use super::hall::{Hall, IDLE_TIMEOUT};
+use super::stream::Guest;
+use super::tls::{self, Certificate};
+use crate::answer::Transport;
+use crate::metrics::Metric;
+use crate::wire::{HEADER_OCTETS, MAX_MESSAGE_OCTETS, query};
+
+/// The protocols of ALPN.
+pub(super) const DOQ: &[u8] = b"doq";
+pub(super) const HTTP3: &[u8] = b"h3";
+
+/// Queries of one connection under way at a time.
+const MAX_STREAMS: u32 = 32;
+
+/// Streams that a client of HTTP/3 opens for itself: control, and two of QPACK (RFC 9114 6.2). DNS over QUIC has none.
+const MAX_UNI_STREAMS: u32 = 3;
+
+/// What a client may send ahead of what was read, by stream and in all; the longest message takes some round trips more.
+const STREAM_WINDOW_OCTETS: u32 = 16 << 10;
+const WINDOW_OCTETS: u32 = 128 << 10;
+
+/// What a connection keeps until the client has confirmed it: two of the longest replies.
+const SEND_WINDOW_OCTETS: u64 = 128 << 10;
+
+/// Largest head of a request of HTTP/3.
+const MAX_HEAD_OCTETS: u64 = 16 << 10;
+
+/// Handshakes under way on a thread; each holds some ten kilobytes.
+const MAX_HANDSHAKES: usize = 512;
+
+/// With as many under way, newcomers must first prove their address by a Retry (RFC 9000 8.1.2), which costs them a round trip and us no memory.
+const RETRY_FROM: usize = 32;
+
+/// Packets of newcomers that wait for us: in number, by newcomer, and in all.
+const MAX_INCOMING: usize = 1_024;
+const INCOMING_OCTETS: u64 = 16 << 10;
+const ALL_INCOMING_OCTETS: u64 = 4 << 20;
+
+/// A Retry is answered within this time.
+const RETRY_LIFETIME: Duration = Duration::from_secs(5);
+
+/// Codes of RFC 9250 4.3.
+const NO_ERROR: VarInt = VarInt::from_u32(0);
+const INTERNAL_ERROR: VarInt = VarInt::from_u32(1);
+const PROTOCOL_ERROR: VarInt = VarInt::from_u32(2);
+const EXCESSIVE_LOAD: VarInt = VarInt::from_u32(4);
+
+/// H3_NO_ERROR (RFC 9114 8.1).
+const HTTP_NO_ERROR: VarInt = VarInt::from_u32(0x100);
+
+/// The longest message with its length, and one octet by which a longer one is seen.
+const LONGEST_OCTETS: usize = 2 + MAX_MESSAGE_OCTETS;
+
+/// A socket that is served by QUIC.
+pub(super) struct Quic {
+    pub(super) endpoint: Endpoint,
+    local: SocketAddr,
+    path: Arc<str>,
+}
+
+/// What a socket negotiates; all threads share one, so that a Retry of one is good at each.
+///
+/// # Errors
+/// The system has no random numbers.
+pub(super) fn config(certificate: &Arc<Certificate>, protocols: &[&[u8]]) -> Result<ServerConfig, rustls::Error> {
+    let crypto =
+        QuicServerConfig::try_from(tls::of_quic(certificate, protocols)?).map_err(|error| rustls::Error::General(error.to_string()))?;
+    let mut config = ServerConfig::with_crypto(Arc::new(crypto));
+    let mut transport = TransportConfig::default();
+    transport
+        .max_concurrent_bidi_streams(MAX_STREAMS.into())
+        .max_concurrent_uni_streams(if protocols.contains(&HTTP3) { MAX_UNI_STREAMS } else { 0 }.into())
+        .stream_receive_window(STREAM_WINDOW_OCTETS.into())
+        .receive_window(WINDOW_OCTETS.into())
+        .send_window(SEND_WINDOW_OCTETS)
+        .max_idle_timeout(IDLE_TIMEOUT.try_into().ok())
+        .datagram_receive_buffer_size(None);
+    // A client that moves would land on the socket of another thread.
+    config
+        .transport_config(Arc::new(transport))
+        .migration(false)
+        .retry_token_lifetime(RETRY_LIFETIME)
+        .max_incoming(MAX_INCOMING)
+        .incoming_buffer_size(INCOMING_OCTETS)
+        .incoming_buffer_size_total(ALL_INCOMING_OCTETS);
+    Ok(config)
+}
+
+impl Quic {
+    /// Takes over a bound socket; needs the runtime that will serve it.
+    pub(super) fn new(socket: UdpSocket, config: ServerConfig, path: Arc<str>) -> std::io::Result<Quic> {
+        let local = socket.local_addr()?;
+        let endpoint = Endpoint::new(EndpointConfig::default(), Some(config), socket, Arc::new(TokioRuntime))?;
+        Ok(Quic { endpoint, local, path })
+    }
+
+    /// Takes on newcomers until the stop.
+    pub(super) async fn accept_all(self, hall: Rc<Hall>, presence: mpsc::Sender<()>) {
+        let mut stop = hall.stop.clone();
+        // Held once more by each handshake.
+        let handshakes = Rc::new(());
+        loop {
+            let incoming = tokio::select! {
+                biased;
+                _ = stop.wait_for(|stop| *stop) => break,
+                incoming = self.endpoint.accept() => incoming,
+            };
+            let Some(incoming) = incoming else { break };
+            let under_way = Rc::strong_count(&handshakes) - 1;
+            if under_way >= MAX_HANDSHAKES {
+                hall.count(Metric::ConnectionsRefused);
+                incoming.ignore();
+            } else if under_way >= RETRY_FROM && !incoming.remote_address_validated() {
+                // It can only fail for those that have proved their address.
+                let _ = incoming.retry();
+            } else {
+                let (hall, path, presence) = (Rc::clone(&hall), Arc::clone(&self.path), presence.clone());
+                tokio::task::spawn_local(welcome(incoming, Rc::clone(&handshakes), self.local, path, hall, presence));
+            }
+        }
+        self.endpoint.close(NO_ERROR, b"");
+        // Clients are told, as far as there is time.
+        let _ = timeout(hall.timeouts.drain, self.endpoint.wait_idle()).await;
+    }
+}
+
+async fn welcome(incoming: Incoming, handshake: Rc<()>, mut local: SocketAddr, path: Arc<str>, hall: Rc<Hall>, presence: mpsc::Sender<()>) {
+    let Ok(connecting) = incoming.accept() else { return hall.count(Metric::HandshakeFailures) };
+    let Ok(Ok(connection)) = timeout(hall.timeouts.handshake, connecting).await else { return hall.count(Metric::HandshakeFailures) };
+    drop(handshake);
+    let peer = connection.remote_address();
+    let Ok(permit) = hall.gate.admit(peer.ip()) else {
+        connection.close(EXCESSIVE_LOAD, b"");
+        return hall.count(Metric::ConnectionsRefused);
+    };
+    local.set_ip(connection.local_ip().unwrap_or(local.ip()));
+    let guest = Guest { peer, local, _permit: permit, _presence: presence };
+    let protocol = connection.handshake_data().and_then(|data| data.downcast::<HandshakeData>().ok()).and_then(|data| data.protocol);
+    if protocol.as_deref() == Some(HTTP3) {
+        serve_http(connection, path, Rc::new(guest), hall).await;
+    } else {
+        serve_queries(connection, Rc::new(guest), hall).await;
+    }
+}
+
+/// DNS over QUIC: one query a stream, as many streams as the client likes within [`MAX_STREAMS`].
+async fn serve_queries(connection: Connection, guest: Rc<Guest>, hall: Rc<Hall>) {
+    loop {
+        tokio::select! {
+            stream = connection.accept_bi() => {
+                // The connection is over, by the client or by its idle time.
+                let Ok((send, receive)) = stream else { return };
+                tokio::task::spawn_local(exchange(connection.clone(), send, receive, Rc::clone(&guest), Rc::clone(&hall)));
+            }
+            // Such streams have no meaning (RFC 9250 4.2).
+            stream = connection.accept_uni() => {
+                if stream.is_ok() {
+                    connection.close(PROTOCOL_ERROR, b"a stream in one direction");
+                }
+                return;
+            }
+            // Packets that only keep the connection do not prolong it.
+            () = sleep(hall.timeouts.idle) => {
+                hall.count(Metric::ConnectionsTimedOut);
+                return connection.close(NO_ERROR, b"nothing was asked");
+            }
+        }
+    }
+}
+
+/// One query and its reply.
+async fn exchange(connection: Connection, mut send: SendStream, mut receive: RecvStream, guest: Rc<Guest>, hall: Rc<Hall>) {
+    let octets = match timeout(hall.timeouts.first_message, receive.read_to_end(LONGEST_OCTETS)).await {
+        Ok(Ok(octets)) => octets,
+        Ok(Err(quinn::ReadToEndError::TooLong)) => return connection.close(PROTOCOL_ERROR, b"more than one message"),
+        // Cancelled, or the connection is gone.
+        Ok(Err(quinn::ReadToEndError::Read(_))) => return,
+        Err(_elapsed) => {
+            hall.count(Metric::ConnectionsTimedOut);
+            return connection.close(EXCESSIVE_LOAD, b"the query did not come in time");
+        }
+    };
+    let message = match message(&octets) {
+        Ok(message) => message,
+        Err(fault) => return connection.close(PROTOCOL_ERROR, fault.as_bytes()),
+    };
+    let Some(reply) = hall.answer(message, guest.peer, guest.local, Transport::Quic) else {
+        let _ = send.reset(INTERNAL_ERROR);
+        return;
+    };
+    let framed = [&u16::try_from(reply.len()).unwrap_or(u16::MAX).to_be_bytes()[..], &reply].concat();
+    match timeout(hall.timeouts.write, send.write_all(&framed)).await {
+        // A client that has gone needs no end of the stream.
+        Ok(_) => _ = send.finish(),
+        Err(_elapsed) => {
+            hall.count(Metric::ConnectionsTimedOut);
+            connection.close(EXCESSIVE_LOAD, b"the reply was not taken in time");
+        }
+    }
+}
+
+/// The one message of a stream, or what is fatal about it (RFC 9250 4.2, 4.2.1, 4.3.3, 5.5.2).
+fn message(octets: &[u8]) -> Result<&[u8], &'static str> {
+    let (length, message) = octets.split_first_chunk::<2>().ok_or("no message")?;
+    if message.len() != usize::from(u16::from_be_bytes(*length)) {
+        return Err("the stream is not one message");
+    }
+    match message {
+        [0, 0, flags, ..] if message.len() >= HEADER_OCTETS && flags & 0x80 == 0 => {}
+        [_, _, flags, ..] if message.len() >= HEADER_OCTETS && flags & 0x80 == 0 => return Err("the message ID is not 0"),
+        _ => return Err("no query"),
+    }
+    let has_keepalive = query::parse(message).is_ok_and(|query| query.edns.is_some_and(|edns| edns.keepalive));
+    if has_keepalive { Err("edns-tcp-keepalive") } else { Ok(message) }
+}
+
+type Http = h3::server::Connection<h3_quinn::Connection, Bytes>;
+type HttpStream = h3::server::RequestStream<h3_quinn::BidiStream<Bytes>, Bytes>;
+type HttpRequest = h3::server::RequestResolver<h3_quinn::Connection, Bytes>;
+
+/// HTTP/3: one request a stream.
+async fn serve_http(connection: Connection, path: Arc<str>, guest: Rc<Guest>, hall: Rc<Hall>) {
+    let built = h3::server::builder().max_field_section_size(MAX_HEAD_OCTETS).build(h3_quinn::Connection::new(connection.clone())).await;
+    let Ok(mut http): Result<Http, _> = built else { return };
+    while let Ok(Ok(Some(request))) = timeout(hall.timeouts.idle, http.accept()).await {
+        let (path, guest, hall) = (Arc::clone(&path), Rc::clone(&guest), Rc::clone(&hall));
+        tokio::task::spawn_local(async move {
+            // Head, body and reply within their times, whatever the client does.
+            let limit = hall.timeouts.first_message + hall.timeouts.write;
+            if timeout(limit, respond(request, &path, &guest, &hall)).await.is_err() {
+                hall.count(Metric::ConnectionsTimedOut);
+            }
+        });
+    }
+    connection.close(HTTP_NO_ERROR, b"");
+}
+
+/// Errors are those of a stream that the client has broken off: nobody waits for more.
+async fn respond(request: HttpRequest, path: &str, guest: &Guest, hall: &Hall) -> Result<(), h3::error::StreamError> {
+    let (request, mut stream) = request.resolve_request().await?;
+    let message = match doh::ask(request.method(), request.uri(), request.headers(), path) {
+        Ok(Asked::Message(message)) => Ok(message),
+        Ok(Asked::Body) => match timeout(hall.timeouts.first_message, body(&mut stream)).await {
+            Ok(body) => body?,
+            Err(_elapsed) => Err(Refusal::SLOW),
+        },
+        Err(refusal) => Err(refusal),
+    };
+    let response = match message {
+        Ok(message) => doh::response(request.method(), hall.answer(&message, guest.peer, guest.local, Transport::Http3)),
+        Err(refusal) => refusal.response(),
+    };
+    let (head, body) = response.into_parts();
+    stream.send_response(hyper::Response::from_parts(head, ())).await?;
+    if !body.is_empty() {
+        stream.send_data(body).await?;
+    }
+    stream.finish().await
+}
+
+async fn body(stream: &mut HttpStream) -> Result<Result<Vec<u8>, Refusal>, h3::error::StreamError> {
+    let mut message = Vec::new();
+    while let Some(mut part) = stream.recv_data().await? {
+        if message.len() + part.remaining() > MAX_MESSAGE_OCTETS {
+            return Ok(Err(Refusal::LONG));
+        }
+        message.extend_from_slice(&part.copy_to_bytes(part.remaining()));
+    }
+    Ok(Ok(message))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stream_holds_one_query_with_id_0_and_without_keepalive() {
+        let query = |id: u8, opt: &[u8]| {
+            let mut query = vec![0, id, 0, 0, 0, 1, 0, 0, 0, 0, 0, u8::from(!opt.is_empty())];
+            query.extend(b"\x03www\x07example\0\0\x01\0\x01");
+            query.extend(opt);
+            query
+        };
+        let framed = |message: &[u8]| [&(message.len() as u16).to_be_bytes(), message].concat();
+        let good = query(0, &[]);
+        assert_eq!(message(&framed(&good)), Ok(&good[..]));
+        let reply = {
+            let mut reply = good.clone();
+            reply[2] = 0x80;
+            reply
+        };
+        for (octets, fault) in [
+            (vec![], "no message"),
+            (vec![0], "no message"),
+            (framed(&good)[..20].to_vec(), "the stream is not one message"),
+            ([framed(&good), framed(&good)].concat(), "the stream is not one message"),
+            (framed(&query(1, &[])), "the message ID is not 0"),
+            (framed(&[0; 11]), "no query"),
+            (framed(&reply), "no query"),
+            (framed(&query(0, &[0, 0, 41, 4, 208, 0, 0, 0, 0, 0, 4, 0, 11, 0, 0])), "edns-tcp-keepalive"),
+        ] {
+            assert_eq!(message(&octets), Err(fault));
+        }
+        assert!(message(&framed(&query(0, &[0, 0, 41, 4, 208, 0, 0, 0, 0, 0, 4, 0, 12, 0, 0]))).is_ok(), "padding is welcome");
+    }
+}
