@@ -1,6 +1,8 @@
 //! Wiring and order: load, first probes, bind, serve, reload, drain. Every room is started and stopped here and nowhere else.
 //! Nothing is decided here: what is answered, judged or refused is the business of the rooms.
 
+#[cfg(target_os = "linux")]
+mod confine;
 mod manager;
 mod wishes;
 
@@ -17,6 +19,8 @@ use crate::certificate::DAY_S;
 use crate::clock::Clock;
 use crate::config::compile::{Compiled, Earlier, compile};
 use crate::config::load;
+#[cfg(target_os = "linux")]
+use crate::config::load_server;
 use crate::config::model::{Encrypted, Server, Test};
 use crate::diag::{Diagnostics, Mark};
 use crate::health::{NodeId, TargetKey};
@@ -82,6 +86,11 @@ pub fn prepare(path: &Path, earlier: Option<&Earlier>) -> Result<Prepared, Diagn
 pub fn serve(path: &Path) -> Result<(), DaemonError> {
     if let Err(error) = server::raise_descriptor_limit() {
         tracing::warn!(%error, "the limit of open descriptors stays as it is");
+    }
+    // Before there is another thread: those that are started later have it from this one. Files that are refused are told of by the load.
+    #[cfg(target_os = "linux")]
+    if let Ok(settings) = load_server(path) {
+        confine::confine(&settings);
     }
     let runtime = Builder::new_multi_thread().worker_threads(RUNTIME_THREADS).enable_all().build().map_err(system("start the runtime"))?;
     let done = run(path, &runtime);
@@ -286,6 +295,9 @@ impl Daemon {
             ("encrypted", !is_bound_alike(old, new)),
             ("control", new.control_path() != old.control_path()),
             ("state_dir", new.state_dir != old.state_dir),
+            ("sandbox", new.sandbox != old.sandbox),
+            // Programs are given up for good.
+            ("exec_probes", new.exec_probes != old.exec_probes && old.sandbox),
         ];
         for (key, _) in changes.iter().filter(|(_, changed)| *changed) {
             tracing::warn!("a change of `{key}` takes a restart");

@@ -58,6 +58,7 @@ const CRATES: [(&str, &[&str]); 28] = [
     ("quinn", &["server/"]),
     ("getrandom", &[]),
     ("hickory_proto", &["api/explain.rs", "prober/dns.rs"]),
+    ("landlock", &["daemon/confine.rs"]),
     ("libc", &["server/", "prober/"]),
     ("maxminddb", &["geo/source/mmdb.rs"]),
     ("rand", &[]),

@@ -151,6 +151,8 @@ pub struct Server {
     pub hold_max_ms: u64,
     /// Whether monitors may run programs (`exec_probes`, default false).
     pub exec_probes: bool,
+    /// Whether the process gives up to write elsewhere and to run programs (`sandbox`, default true unless `exec_probes`).
+    pub sandbox: bool,
     /// How many regions of a service may go down by measurement (`guard`); none = all.
     pub guard: Option<Guard>,
 }

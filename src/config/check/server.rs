@@ -22,7 +22,7 @@ use crate::wire::{MAX_UDP_OCTETS, MIN_UDP_OCTETS};
 use crate::zone::rrset::MAX_STRING_OCTETS;
 
 /// Every key of the server file.
-pub(in crate::config) const SERVER_KEYS: [&str; 33] = [
+pub(in crate::config) const SERVER_KEYS: [&str; 34] = [
     "version",
     "listen",
     "geodb",
@@ -41,6 +41,7 @@ pub(in crate::config) const SERVER_KEYS: [&str; 33] = [
     "version_text",
     "state_dir",
     "exec_probes",
+    "sandbox",
     "guard",
     "control",
     "api",
@@ -122,6 +123,7 @@ pub(in crate::config) fn server(fields: &Fields<'_>, out: &mut Diagnostics) -> O
     let geo_max_age_s = fields.get("geo_max_age").and_then(|field| field.seconds(MIN_GEO_AGE_S..=MAX_GEO_AGE_S, out));
     let connections = fields.get("tcp").and_then(|field| limits::tcp(&field, out)).unwrap_or_default();
     let exec_probes = fields.get("exec_probes").and_then(|field| field.flag(out)).unwrap_or(false);
+    let sandbox = fields.get("sandbox").and_then(|field| field.flag(out)).unwrap_or(!exec_probes);
     let guard = fields.get("guard").and_then(|field| guard(&field, out));
     let resolvers = fields.get("resolvers").map(|field| resolvers(&field, out)).unwrap_or_default();
     let hold_max_s = fields.get("hold_max").and_then(|field| field.seconds(0..=MAX_HOLD_S, out));
@@ -152,6 +154,7 @@ pub(in crate::config) fn server(fields: &Fields<'_>, out: &mut Diagnostics) -> O
         resolvers,
         hold_max_ms,
         exec_probes,
+        sandbox,
         guard,
     };
     Some(server)
