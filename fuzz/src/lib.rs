@@ -1,28 +1,61 @@
-//! What the targets for files share: a folder of their own, and the load as `serve` does it.
+//! What every fuzz target does with its input, one file each; `fuzz_targets/` hands over what the fuzzer makes, and `tests/fuzz_seeds.rs` of
+//! the server hands over the seeds at every `cargo test`. Nothing here knows the fuzzer.
 
-use std::fs;
+pub mod api;
+pub mod files;
+pub mod framing;
+pub mod geo;
+pub mod options;
+pub mod query;
+
 use std::path::PathBuf;
 use std::sync::OnceLock;
 
-use meridian::daemon::prepare;
+/// What a target does with an input.
+pub type Target = fn(&[u8]);
 
-/// Loads and compiles these files, of which `meridian.yaml` is the first to be read, and prints what was found.
-pub fn load(files: &[(&str, &[u8])]) {
+/// Every target, by the name of its folder of seeds.
+pub const TARGETS: [(&str, Target); 8] = [
+    ("query", query::run),
+    ("options", options::run),
+    ("framing", framing::run),
+    ("yaml", files::yaml),
+    ("folder", files::folder),
+    ("master", files::master),
+    ("geo", geo::run),
+    ("api", api::run),
+];
+
+/// The folder of the fuzz targets, whichever package this is a part of.
+pub fn home() -> PathBuf {
+    let package = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    if package.join("fuzz").is_dir() { package.join("fuzz") } else { package }
+}
+
+/// A folder of this process's own, made at the first call.
+pub fn scratch() -> PathBuf {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
-    let folder = FOLDER.get_or_init(|| {
+    let make = || {
         let folder = std::env::temp_dir().join(format!("meridian-fuzz-{}", std::process::id()));
-        fs::create_dir_all(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+        std::fs::create_dir_all(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
         folder
-    });
-    for (name, text) in files {
-        fs::write(folder.join(name), text).unwrap_or_else(|error| panic!("{name}: {error}"));
-    }
-    let found = match prepare(&folder.join("meridian.yaml"), None) {
-        Ok(prepared) => prepared.warnings,
-        Err(errors) => {
-            assert!(errors.has_errors(), "refused without a reason");
-            errors
-        }
     };
-    assert!(found.to_string().len() < 16 << 20, "a small file must not get megabytes of messages");
+    FOLDER.get_or_init(make).clone()
+}
+
+/// Octets that are taken from the front; where there are none left, 0.
+pub struct Octets<'a>(pub &'a [u8]);
+
+impl<'a> Octets<'a> {
+    /// The next octet.
+    pub fn next(&mut self) -> u8 {
+        self.take(1).first().copied().unwrap_or(0)
+    }
+
+    /// The next so many octets, or as many as there are.
+    pub fn take(&mut self, octets: usize) -> &'a [u8] {
+        let (taken, rest) = self.0.split_at(octets.min(self.0.len()));
+        self.0 = rest;
+        taken
+    }
 }
