@@ -59,7 +59,11 @@ pub(crate) struct Tcp(TcpStream);
 
 impl Tcp {
     pub(crate) fn to(server: SocketAddr) -> Tcp {
-        let stream = TcpStream::connect(server).unwrap();
+        Tcp::of(TcpStream::connect(server).unwrap())
+    }
+
+    /// Over a connection that is there already.
+    pub(crate) fn of(stream: TcpStream) -> Tcp {
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_write_timeout(Some(PATIENCE)).unwrap();
         stream.set_nodelay(true).unwrap();

@@ -28,7 +28,7 @@ pub(crate) struct Recipe<'a> {
     pub(crate) arguments: &'a [&'a str],
     /// Its configuration, with `@ADDRESS@`, `@PORT@` and `@FOLDER@`, in which there is an empty folder `db`.
     pub(crate) config: &'a str,
-    /// Other files that it reads from its folder.
+    /// Other files that it reads from its folder, with the same.
     pub(crate) files: &'a [(&'a str, &'a str)],
     /// What its log says when it serves.
     pub(crate) ready: &'a str,
@@ -76,20 +76,26 @@ impl Daemon {
 
     /// `Err` with its log, if it ended by itself.
     fn launch(program: &Path, recipe: &Recipe<'_>) -> Result<Daemon, Vec<String>> {
-        let folder = Folder::with(recipe.program, recipe.files);
+        let folder = Folder::new(recipe.program);
         std::fs::create_dir(folder.join("db")).unwrap();
         let address = free_address();
         let path = folder.path().to_str().unwrap();
-        let config = recipe.config.replace("@ADDRESS@", &address.ip().to_string()).replace("@PORT@", &address.port().to_string());
-        folder.write("server.conf", &config.replace("@FOLDER@", path));
+        let (ip, port) = (address.ip().to_string(), address.port().to_string());
+        for (file, text) in recipe.files.iter().chain([&("server.conf", recipe.config)]) {
+            folder.write(file, &text.replace("@ADDRESS@", &ip).replace("@PORT@", &port).replace("@FOLDER@", path));
+        }
         let config_path = folder.join("server.conf");
         let config_path = config_path.to_str().unwrap();
         let arguments = recipe.arguments.iter().map(|argument| argument.replace("@CONFIG@", config_path).replace("@FOLDER@", path));
         let mut command = Command::new(program);
-        command.args(arguments).current_dir(folder.path()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
-        let mut child = command.spawn().unwrap();
+        // Some servers log on standard output.
+        let (output, input) = std::io::pipe().unwrap();
+        command.args(arguments).current_dir(folder.path()).stdin(Stdio::null()).stdout(input.try_clone().unwrap()).stderr(input);
+        let child = command.spawn().unwrap();
+        // With it go our own ends of the pipe.
+        drop(command);
         let (to, log) = channel();
-        let lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let lines = BufReader::new(output).lines();
         // It ends when the server does, as nobody else holds the other end.
         std::thread::spawn(move || lines.map_while(Result::ok).for_each(|line| _ = to.send(line)));
         let daemon = Daemon { child, address, log, _folder: folder };

@@ -7,6 +7,7 @@ pub(crate) mod backend;
 pub(crate) mod client;
 pub(crate) mod daemon;
 pub(crate) mod folder;
+pub(crate) mod gauge;
 pub(crate) mod message;
 pub(crate) mod random;
 pub(crate) mod readers;

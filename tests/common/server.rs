@@ -50,6 +50,16 @@ impl Server {
     pub(crate) fn launch_with(server_file: &Path, environment: &[(&str, &Path)]) -> Server {
         let mut command = Command::new(BINARY);
         command.envs(environment.iter().copied());
+        Server::spawn(command, server_file)
+    }
+
+    /// The same, by another program: it is given the path of the binary and its arguments, and must become it.
+    pub(crate) fn launch_by(mut command: Command, server_file: &Path) -> Server {
+        command.arg(BINARY);
+        Server::spawn(command, server_file)
+    }
+
+    fn spawn(mut command: Command, server_file: &Path) -> Server {
         command.arg("serve").arg("--config").arg(server_file).env("MERIDIAN_LOG", "info");
         // A proxy of the environment must not matter to probes (BEHAVIOUR H3); with this one they would all fail.
         command.env("http_proxy", "http://127.0.0.1:9").env("HTTP_PROXY", "http://127.0.0.1:9");
