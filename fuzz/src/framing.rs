@@ -25,7 +25,7 @@ pub fn run(input: &[u8]) {
     let stream = input.0;
     // Answers that take turns differ from call to call; their length and head do not.
     let expected: Vec<Vec<u8>> = messages(stream).into_iter().map(query::reply_over_tcp).filter(|reply| !reply.is_empty()).collect();
-    let replies = ask(stream, &cuts);
+    let replies = ask(server(), stream, &cuts);
     let replies = messages(&replies);
     assert_eq!(replies.len(), expected.len(), "replies to {}", stream.escape_ascii());
     for (reply, expected) in replies.iter().zip(&expected) {
@@ -35,7 +35,7 @@ pub fn run(input: &[u8]) {
 }
 
 /// The whole messages before the first empty one.
-fn messages(stream: &[u8]) -> Vec<&[u8]> {
+pub fn messages(stream: &[u8]) -> Vec<&[u8]> {
     let (mut rest, mut found) = (stream, Vec::new());
     while let Some((length, after)) = rest.split_first_chunk::<2>()
         && let Some((message, after)) = after.split_at_checked(usize::from(u16::from_be_bytes(*length)))
@@ -47,8 +47,9 @@ fn messages(stream: &[u8]) -> Vec<&[u8]> {
     found
 }
 
-fn ask(stream: &[u8], cuts: &[usize]) -> Vec<u8> {
-    let mut connection = TcpStream::connect(server()).unwrap_or_else(|error| panic!("{error}"));
+/// What comes back for a stream that is sent in segments of these lengths, the last of all that is left.
+pub fn ask(server: SocketAddr, stream: &[u8], cuts: &[usize]) -> Vec<u8> {
+    let mut connection = TcpStream::connect(server).unwrap_or_else(|error| panic!("{error}"));
     connection.set_read_timeout(Some(PATIENCE)).and_then(|()| connection.set_nodelay(true)).unwrap_or_else(|error| panic!("{error}"));
     let mut rest = Octets(stream);
     for octets in cuts.iter().copied().chain([stream.len()]) {
@@ -69,12 +70,13 @@ fn ask(stream: &[u8], cuts: &[usize]) -> Vec<u8> {
 
 fn server() -> SocketAddr {
     static SERVER: OnceLock<Running> = OnceLock::new();
-    let running = SERVER.get_or_init(|| {
-        let world = query::world();
-        let world = Snapshot { catalog: Arc::clone(&world.catalog), health: Arc::clone(&world.health), generation: 1 };
-        let now: NowMs = Arc::new(|| 1_000);
-        let config = Config::new(vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 0))], 1);
-        start(config, &Shared::new(world), &Registry::new(), &now).unwrap_or_else(|error| panic!("{error}"))
-    });
-    running.addresses()[0]
+    SERVER.get_or_init(|| serve(query::world())).addresses()[0]
+}
+
+/// A server of this world on a free port of loopback.
+pub fn serve(world: &Snapshot) -> Running {
+    let world = Snapshot { catalog: Arc::clone(&world.catalog), health: Arc::clone(&world.health), generation: 1 };
+    let now: NowMs = Arc::new(|| 1_000);
+    let config = Config::new(vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 0))], 1);
+    start(config, &Shared::new(world), &Registry::new(), &now).unwrap_or_else(|error| panic!("{error}"))
 }

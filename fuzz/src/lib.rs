@@ -6,6 +6,7 @@ pub mod files;
 pub mod framing;
 pub mod geo;
 pub mod options;
+pub mod proxy;
 pub mod query;
 
 use std::path::PathBuf;
@@ -15,10 +16,11 @@ use std::sync::OnceLock;
 pub type Target = fn(&[u8]);
 
 /// Every target, by the name of its folder of seeds.
-pub const TARGETS: [(&str, Target); 8] = [
+pub const TARGETS: [(&str, Target); 9] = [
     ("query", query::run),
     ("options", options::run),
     ("framing", framing::run),
+    ("proxy", proxy::run),
     ("yaml", files::yaml),
     ("folder", files::folder),
     ("master", files::master),

@@ -66,11 +66,14 @@ fn reply(message: &[u8], transport: Transport, octets: usize) -> Vec<u8> {
 /// The world that is asked, with everything up.
 pub fn world() -> &'static Snapshot {
     static WORLD: OnceLock<Snapshot> = OnceLock::new();
-    WORLD.get_or_init(|| {
-        let prepared = prepare(&home().join("world/meridian.yaml"), None).unwrap_or_else(|found| panic!("{found}"));
-        let health = Arc::new(HealthView::all_up(&prepared.compiled.layout));
-        Snapshot { catalog: prepared.compiled.catalog, health, generation: 1 }
-    })
+    WORLD.get_or_init(|| load("meridian.yaml"))
+}
+
+/// A world of the folder `world/`, with everything up.
+pub fn load(file: &str) -> Snapshot {
+    let prepared = prepare(&home().join("world").join(file), None).unwrap_or_else(|found| panic!("{found}"));
+    let health = Arc::new(HealthView::all_up(&prepared.compiled.layout));
+    Snapshot { catalog: prepared.compiled.catalog, health, generation: 1 }
 }
 
 /// A reply belongs to its query, and others can read it.
