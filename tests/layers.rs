@@ -68,7 +68,7 @@ const CRATES: [(&str, &[&str]); 29] = [
     ("hyper_util", &["api/", "prober/", "server/"]),
     ("http_body_util", &["api/", "prober/", "server/"]),
     ("rtrb", &["querylog.rs", "querylog/", "server/limit/"]),
-    ("rustls", &["api/", "config/check/encrypted.rs", "config/model.rs", "prober/", "server/"]),
+    ("rustls", &["api/", "config/check/encrypted.rs", "config/model/encrypted.rs", "prober/", "server/"]),
     ("siphasher", &["wire/cookie.rs"]),
     ("serde", &["config/", "steer/mod.rs", "steer/order/", "steer/balance/", "health/monitor/", "api/", "cluster/"]),
     ("serde_json", &["health/monitor/", "api/", "cluster/", "cli/", "querylog/json.rs"]),

@@ -1,12 +1,12 @@
 //! The Model: what an operator meant, checked, with defaults filled in and every reference resolved.
 //! It holds no places in files and no text that still has to be parsed; `compile` turns it into a Catalog.
 
+mod encrypted;
+
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
-
-use rustls::sign::CertifiedKey;
 
 use crate::answer::Class;
 use crate::diag::Mark;
@@ -26,6 +26,7 @@ use crate::steer::{Families, OnAllDown, ShareSpec, Weight};
 use crate::wire::Rcode;
 use crate::zone::Zone;
 use crate::zone::rrset::Rrset;
+pub use encrypted::{Encrypted, Identity};
 
 /// Addresses to listen on. Each has a thread per worker and transport, and a buffer of some 350 kB per UDP thread.
 pub const MAX_LISTEN: usize = 64;
@@ -155,41 +156,6 @@ pub struct Server {
     pub sandbox: bool,
     /// How many regions of a service may go down by measurement (`guard`); none = all.
     pub guard: Option<Guard>,
-}
-
-/// The encrypted transports (`encrypted:`).
-#[derive(Debug, Clone)]
-pub struct Encrypted {
-    /// Addresses of DNS over TLS.
-    pub tls: Vec<SocketAddr>,
-    /// Addresses of DNS over HTTPS, by HTTP/2 and HTTP/1.1.
-    pub https: Vec<SocketAddr>,
-    /// Addresses of DNS over HTTP/3.
-    pub http3: Vec<SocketAddr>,
-    /// Addresses of DNS over QUIC.
-    pub quic: Vec<SocketAddr>,
-    /// Where DNS is in HTTP.
-    pub path: String,
-    /// What is shown to clients.
-    pub identity: Identity,
-}
-
-impl Encrypted {
-    /// Whether another configuration is served by the same sockets; certificates may differ.
-    pub fn is_bound_as(&self, other: &Encrypted) -> bool {
-        (&self.tls, &self.https, &self.http3, &self.quic, &self.path) == (&other.tls, &other.https, &other.http3, &other.quic, &other.path)
-    }
-}
-
-/// A certificate with its key, as read from their files.
-#[derive(Debug, Clone)]
-pub struct Identity {
-    /// The file of the certificate.
-    pub path: PathBuf,
-    /// When the first of the chain's certificates ends, in seconds since 1970.
-    pub not_after_s: i64,
-    /// The chain and the key, which belong together.
-    pub key: Arc<CertifiedKey>,
 }
 
 /// The admin API on the network (`api:`); without `listen` it is on the control socket only.
