@@ -14,6 +14,7 @@ use hickory_proto::rr::rdata::opt::{ClientSubnet, EdnsOption};
 use hickory_proto::rr::{Name, RecordType};
 use meridian::answer::Transport;
 use meridian::daemon::prepare;
+use meridian::geo::Access;
 use meridian::health::HealthView;
 use meridian::metrics::Registry;
 use meridian::server::{Notes, NowMs, Shares, Worker};
@@ -65,7 +66,7 @@ fn worker(config: &Path, rate: Option<u32>) -> Worker {
         v4: 24,
         v6: 56,
         slip: 1,
-        allow: [].into_iter().collect(),
+        allow: Access::only([]),
         log_only: false,
         entries: 1 << 18,
     });

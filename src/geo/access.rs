@@ -31,6 +31,17 @@ impl Access {
         Access { v4: v4.collect(), v6: ranges(rules, Family::V6).into() }
     }
 
+    /// Nobody but these.
+    pub fn only(networks: impl IntoIterator<Item = Prefix>) -> Access {
+        Access::new(&networks.into_iter().map(|network| (network, Admission::Allow)).collect::<Vec<_>>())
+    }
+
+    /// Whether an address is allowed.
+    #[inline]
+    pub fn allows(&self, address: IpAddr) -> bool {
+        self.of(address) == Admission::Allow
+    }
+
     /// What holds for an address; IPv4 inside IPv6 counts as IPv6.
     #[inline]
     pub fn of(&self, address: IpAddr) -> Admission {

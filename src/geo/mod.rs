@@ -9,7 +9,6 @@ pub mod build;
 pub mod distance;
 mod intern;
 mod loom;
-pub mod networks;
 #[cfg(test)]
 mod oracle;
 pub mod place;
@@ -24,7 +23,6 @@ pub mod table;
 pub use access::{Access, Admission};
 pub use build::{BuildError, Inputs, Override, build, conflicting_overrides};
 pub use distance::distance_m;
-pub use networks::Networks;
 pub use place::{Code, Fields, Kind, Place, PlaceId, Point, RegionId, SourceId};
 pub use prefix::{Family, Prefix, PrefixError};
 pub use source::{GeoFile, Rows, read_file};

@@ -1,7 +1,7 @@
 //! How much a client network gets: the rates of responses, data only.
 //! It counts nothing; the worker that answers does.
 
-use crate::geo::Networks;
+use crate::geo::Access;
 use crate::wire::cookie::Secret;
 
 /// Answers that share a rate (`rate_limit: {responses: ...}`): what an attacker can ask for again and again.
@@ -69,7 +69,7 @@ pub struct RateLimit {
     /// Of so many responses over the limit one is sent, empty and truncated; 0 = none.
     pub slip: u32,
     /// Who is not limited.
-    pub allow: Networks,
+    pub allow: Access,
     /// Nothing is held back; it is counted and logged what would be.
     pub log_only: bool,
     /// Places in the tables of all workers together.

@@ -6,6 +6,7 @@ use crate::config::files;
 use crate::config::model::Caps;
 use crate::config::spec::Field;
 use crate::diag::Diagnostics;
+use crate::geo::Access;
 use crate::snapshot::{Cookies, Kind, RateLimit};
 use crate::wire::cookie::Secret;
 
@@ -58,7 +59,7 @@ pub(super) fn rate_limit(field: &Field<'_>, out: &mut Diagnostics) -> Option<Rat
         v4: DEFAULT_LENGTHS.0,
         v6: DEFAULT_LENGTHS.1,
         slip: DEFAULT_SLIP,
-        allow: [].into_iter().collect(),
+        allow: Access::only([]),
         log_only: false,
         entries: DEFAULT_ENTRIES,
     };
@@ -81,7 +82,7 @@ pub(super) fn rate_limit(field: &Field<'_>, out: &mut Diagnostics) -> Option<Rat
     if let Some(slip) = keys.get("slip").and_then(|field| field.whole(0..=MAX_SLIP, out)) {
         limit.slip = slip;
     }
-    limit.allow = keys.get("allow").map(|field| networks(&field, out)).unwrap_or_default().into_iter().collect();
+    limit.allow = Access::only(keys.get("allow").map(|field| networks(&field, out)).unwrap_or_default());
     limit.log_only = keys.get("log_only").and_then(|field| field.flag(out)).unwrap_or(false);
     if let Some(entries) = keys.get("entries").and_then(|field| field.whole(MIN_ENTRIES..=MAX_ENTRIES, out)) {
         limit.entries = entries;

@@ -134,7 +134,7 @@ impl Responses {
     /// What becomes of a response over a limit; counts it and notes it.
     #[cold]
     pub(in crate::server) fn judge(&mut self, over: Over, peer: SocketAddr, outcome: &Outcome, counters: &Counters) -> Verdict {
-        if self.settings.allow.contains(peer.ip()) {
+        if self.settings.allow.allows(peer.ip()) {
             return Verdict::Send;
         }
         let (kind, _) = subject(outcome);

@@ -1,6 +1,7 @@
 //! Which responses share a bucket, and that nobody pays for another; with a clock that the test sets.
 
 use super::*;
+use crate::geo::Access;
 use crate::metrics::Registry;
 use crate::wire::Rcode;
 use crate::zone::{SteeringId, ZoneId};
@@ -44,7 +45,7 @@ fn settings() -> RateLimit {
         v4: 24,
         v6: 56,
         slip: 2,
-        allow: ["203.0.113.0/24".parse().unwrap()].into_iter().collect(),
+        allow: Access::only(["203.0.113.0/24".parse().unwrap()]),
         log_only: false,
         entries: 4_096,
     }
