@@ -7,6 +7,7 @@ pub mod explain;
 mod outcome;
 mod slip;
 mod transport;
+mod usual;
 mod why;
 
 use std::net::SocketAddr;
@@ -59,10 +60,19 @@ pub struct Ask<'a> {
 
 /// Answers one query from one world into `out` (at least 512 octets; a reply is never longer than `out`).
 pub fn answer(world: &Snapshot, ask: &Ask<'_>, out: &mut [u8]) -> Outcome {
+    match usual::answer(world, ask, out) {
+        Some(outcome) => outcome,
+        None => long(world, ask, out),
+    }
+}
+
+/// Apart, so that the short way has its registers for itself.
+#[inline(never)]
+fn long(world: &Snapshot, ask: &Ask<'_>, out: &mut [u8]) -> Outcome {
     answer_traced(world, ask, out, &mut NoTrace)
 }
 
-/// As [`answer`], and tells how a steered name was decided.
+/// As [`answer`], the long way, and tells how a steered name was decided.
 pub fn answer_traced<T: Trace>(world: &Snapshot, ask: &Ask<'_>, out: &mut [u8], trace: &mut T) -> Outcome {
     let settings = &world.catalog.settings;
     let query = match query::parse(ask.bytes) {
@@ -74,25 +84,31 @@ pub fn answer_traced<T: Trace>(world: &Snapshot, ask: &Ask<'_>, out: &mut [u8], 
         Transport::Udp => query.udp_limit(settings.udp_size),
         _ => MAX_MESSAGE_OCTETS,
     };
+    let refusal = rtype::refusal(query.question.qtype);
+    // FORMERR and NOTIMP carry OPT without options (BEHAVIOUR E5).
+    let answers_options = !matches!(refusal, Some(Rcode::FORMERR | Rcode::NOTIMP));
     let mut opt = query.edns.as_ref().map(|edns| OptReply::to(edns, settings.udp_size, settings.nsid.as_deref()));
     if ask.transport != Transport::Udp {
         opt = opt.map(|opt| opt.of_stream(query.edns.as_ref(), ask.transport.has_keepalive(), ask.transport.is_encrypted()));
     }
-    let opt = if answers_options(&query) { opt } else { opt.map(OptReply::bare) };
+    let opt = if answers_options { opt } else { opt.map(OptReply::bare) };
     let shown = cookies::shown(settings, ask, query.edns.as_ref());
-    let given = shown.as_ref().map(|shown| &shown.given).filter(|_| answers_options(&query));
+    let given = shown.as_ref().map(|shown| &shown.given).filter(|_| answers_options);
     let opt = opt.map(|opt| OptReply { cookie: given, ..opt });
     let mut qname = QName::default();
     qname.read(&query.question);
-    let mut page = Page::new(world, ask, &query, Reply::new(out, limit, &query, opt), trace);
-    page.outcome.verified = shown.is_some_and(|shown| shown.is_good);
+    let mut reply = Reply::new(out, limit, &query, opt);
+    let mut outcome = Outcome::new(0, Class::Positive, Rcode::NOERROR);
+    outcome.verified = shown.is_some_and(|shown| shown.is_good);
+    let mut page = Page::new(world, ask, &query, &mut reply, &mut outcome, trace);
     if let Some(access) = &settings.queries_from
         && !page.admits(access)
     {
-        return page.finish();
+        page.finish();
+        return outcome;
     }
     // The order of judgement: class, meta types, zone (BEHAVIOUR N10); everything before it is in `query::parse`.
-    match (query.tsig, query.question.qclass, rtype::refusal(query.question.qtype)) {
+    match (query.tsig, query.question.qclass, refusal) {
         _ if shown.is_some_and(|shown| shown.is_refused) => page.refuse(Rcode::BADCOOKIE),
         (true, ..) => page.refuse(Rcode::NOTAUTH),
         (_, class::IN | class::CH, None) if query.question.qtype == rtype::TXT && why::is_asked(&qname) && page.why(&qname) => {}
@@ -104,7 +120,8 @@ pub fn answer_traced<T: Trace>(world: &Snapshot, ask: &Ask<'_>, out: &mut [u8], 
         (_, class::IN, Some(rcode)) => page.refuse(rcode),
         _ => page.refuse(Rcode::REFUSED),
     }
-    page.finish()
+    page.finish();
+    outcome
 }
 
 /// The reply to a message that is no query, unless it asks for a cookie only.
@@ -120,11 +137,6 @@ fn append(row: &mut [u8], octets: &mut usize, address: &[u8]) {
         place.copy_from_slice(address);
         *octets += address.len();
     }
-}
-
-/// FORMERR and NOTIMP carry OPT without options (BEHAVIOUR E5).
-fn answers_options(query: &Query<'_>) -> bool {
-    !matches!(rtype::refusal(query.question.qtype), Some(Rcode::FORMERR | Rcode::NOTIMP))
 }
 
 /// The DNAMEs that have renamed a name, the last one first.
@@ -149,8 +161,9 @@ struct Page<'a, 'o, T> {
     world: &'a Snapshot,
     ask: &'a Ask<'a>,
     query: &'a Query<'a>,
-    reply: Reply<'o>,
-    outcome: Outcome,
+    // Both are filled in where they stand: they are too large to be moved about.
+    reply: &'a mut Reply<'o>,
+    outcome: &'a mut Outcome,
     authoritative: bool,
     /// A steered alias was followed.
     followed_steered: bool,
@@ -159,21 +172,29 @@ struct Page<'a, 'o, T> {
 }
 
 impl<'a, 'o, T: Trace> Page<'a, 'o, T> {
-    fn new(world: &'a Snapshot, ask: &'a Ask<'a>, query: &'a Query<'a>, reply: Reply<'o>, trace: &'a mut T) -> Page<'a, 'o, T> {
-        let mut outcome = Outcome::new(0, Class::Positive, Rcode::NOERROR);
+    #[inline]
+    fn new(
+        world: &'a Snapshot,
+        ask: &'a Ask<'a>,
+        query: &'a Query<'a>,
+        reply: &'a mut Reply<'o>,
+        outcome: &'a mut Outcome,
+        trace: &'a mut T,
+    ) -> Page<'a, 'o, T> {
         outcome.qtype = query.question.qtype;
         outcome.ecs = query.edns.as_ref().is_some_and(|edns| edns.ecs.is_some());
         outcome.cookie = query.edns.as_ref().is_some_and(|edns| edns.cookie.is_some());
         Page { world, ask, query, reply, outcome, authoritative: false, followed_steered: false, scope: 0, trace }
     }
 
-    fn finish(mut self) -> Outcome {
+    #[inline]
+    fn finish(self) {
         if self.outcome.class == Class::Dropped {
-            return self.outcome;
+            return;
         }
         self.reply.set_scope(self.scope);
         let flags = Flags { aa: self.authoritative, tc: self.outcome.truncated };
-        Outcome { len: self.reply.finish(self.outcome.rcode, flags), ..self.outcome }
+        self.outcome.len = self.reply.finish(self.outcome.rcode, flags);
     }
 
     /// Outside our zones, or before there are any.

@@ -14,7 +14,7 @@ pub const MAX_LABEL_OCTETS: usize = 63;
 /// Most labels of a name, root not counted: 127 labels of one octet fill the 255 octets.
 pub const MAX_LABELS: usize = 127;
 
-/// The hash of the root name: the seed that the rightmost label is folded into (a digit string of pi, nothing up the sleeve).
+/// The hash of the root name, and the seed of each label's hash (a digit string of pi, nothing up the sleeve).
 pub const ROOT_HASH: u64 = 0x243f_6a88_85a3_08d3;
 
 /// Odd multiplier of the octets of a label, with evenly spread bits (the golden ratio).
@@ -23,10 +23,35 @@ const HASH_MULTIPLIER: u64 = 0x9e37_79b9_7f4a_7c15;
 /// Odd multiplier that finishes each label: with one multiplication alone, names that differ in a digit fill buckets unevenly (measured).
 const HASH_FINISHER: u64 = 0xe703_7ed1_a0b4_28db;
 
-/// Folds one label into the hash of the name to its right.
+/// What the hash of a name counts in the hash of a name below it: odd, so that it can be undone, with evenly spread bits (Stafford, Evensen),
+/// and 3 more than a multiple of 4, so that names of the same labels in another order differ in all bits but the lowest.
+pub const HASH_STEP: u64 = 0xd6e8_feb8_6659_fd93;
+
+/// The other way: `HASH_STEP * HASH_STEP_BACK == 1` in 64 bits.
+pub const HASH_STEP_BACK: u64 = inverse(HASH_STEP);
+
+/// The inverse of an odd number in 64 bits, by Newton's method: each turn doubles the bits that are right, of which a number has three in itself.
+const fn inverse(odd: u64) -> u64 {
+    let mut inverse = odd;
+    let mut turn = 0;
+    while turn < 5 {
+        inverse = inverse.wrapping_mul(2_u64.wrapping_sub(odd.wrapping_mul(inverse)));
+        turn += 1;
+    }
+    inverse
+}
+
+/// The hash of the name that has one more label than the name of hash `parent`: the label's own hash and a step of the parent's.
 ///
-/// `label` is lower-case and begins with its length octet, so that equal octets split differently give different hashes.
-/// The hash of a name is this fold from the root leftwards: one pass over a name from the right gives the hash of each of its ancestors.
+/// So one pass from the left gives the hash of a name, and the hash of its parent follows from it and the label.
+#[inline]
+fn hash_below(parent: u64, label: &[u8]) -> u64 {
+    label_hash(ROOT_HASH, label).wrapping_add(parent.wrapping_mul(HASH_STEP))
+}
+
+/// The hash of some octets, from a seed.
+///
+/// A label is lower-case and begins with its length octet, so that equal octets split differently give different hashes.
 #[inline]
 pub fn label_hash(seed: u64, label: &[u8]) -> u64 {
     let mut hash = seed;
@@ -268,7 +293,7 @@ impl Name {
         }
     }
 
-    /// The hash of the name, letter case ignored: [`label_hash`] folded from the root leftwards.
+    /// The hash of the name, letter case ignored: each label's [`label_hash`], [`HASH_STEP`] times that of the name to its right added.
     pub fn hash64(&self) -> u64 {
         let mut lower = [0; 1 + MAX_LABEL_OCTETS];
         self.labels().rev().fold(ROOT_HASH, |hash, label| {
@@ -276,7 +301,7 @@ impl Name {
             lower[0] = label.len() as u8;
             lower[1..].copy_from_slice(label);
             lower.make_ascii_lowercase();
-            label_hash(hash, lower)
+            hash_below(hash, lower)
         })
     }
 }

@@ -35,12 +35,12 @@ impl<T: Trace> Page<'_, '_, T> {
             return false;
         }
         let Some(found) = zones.find(qname, rtype::TXT) else { return false };
-        let is_real = found.owner_hash == qname.suffix_hash(0) || matches!(found.matched, Match::Referral(_));
+        let is_real = found.owner_hash == qname.hash() || matches!(found.matched, Match::Referral(_));
         // Class CH has no zones of its own: there nothing is in the way.
         if is_real && self.query.question.qclass == class::IN {
             return false;
         }
-        let Ok(name) = Name::from_wire(qname.suffix(1)) else { return false };
+        let Ok(name) = Name::from_wire(qname.parent()) else { return false };
         let subnet = self.query.edns.as_ref().and_then(|edns| edns.ecs);
         let lines = lines(world, self.ask, &name, subnet);
         let rdatas: Vec<u8> = lines.iter().filter_map(|line| rdata(line)).flatten().collect();

@@ -222,6 +222,13 @@ impl HealthView {
         *self.pools.get(id.0 as usize).unwrap_or(&PoolHealth::AVAILABLE)
     }
 
+    /// Whether a pool takes all its clients and no change is foreseen, as usual.
+    #[inline]
+    pub fn is_in_order(&self, id: PoolId) -> bool {
+        let health = self.pools.get(id.0 as usize).unwrap_or(&PoolHealth::AVAILABLE);
+        health.state == PoolState::Available && health.admit >= ADMIT_ALL && health.may_change_at_ms == SETTLED
+    }
+
     /// Shows a pool as it was before, until it is judged again.
     pub(super) fn show(&mut self, id: PoolId, health: PoolHealth) {
         if let Some(pool) = self.pools.get_mut(id.0 as usize) {

@@ -36,11 +36,26 @@ pub(super) struct Shape {
     /// Region ids, ascending within a service. Only pairs that exist have a cell: a full grid of 1,024 regions and as
     /// many services would be 8 MiB a worker.
     offered: Box<[u16]>,
+    /// The same for looking up: of each service the stretch of regions between its first and its last one.
+    rows: Box<[Row]>,
+    /// The cells of these stretches, [`NO_CELL`] for regions between that do not offer the service.
+    cells: Box<[u32]>,
     /// Apexes of zones, by id; the last stands for all further ones where there are any.
     zones: Box<[Box<str>]>,
     /// Steered names, likewise.
     names: Box<[Box<str>]>,
 }
+
+/// Where the cells of a service stand: of so many regions from a first one on.
+#[derive(Debug, Clone, Copy)]
+struct Row {
+    start: u32,
+    first_region: u16,
+    regions: u16,
+}
+
+/// A cell that is nowhere.
+const NO_CELL: u32 = u32::MAX;
 
 impl Shape {
     /// The shape of a catalog.
@@ -63,20 +78,17 @@ impl Shape {
         }
         let zones = named(catalog.zones.zones().iter().map(|zone| zone.apex.to_string()));
         let names = named(catalog.steerings.iter().map(|steering| steering.owner.to_string()));
-        Shape { services, regions, steering_service, first: first.into(), offered: offered.into(), zones, names }
-    }
-
-    /// Service and region of a steered answer.
-    fn pair_of(&self, outcome: &Outcome) -> Option<(usize, u16)> {
-        let service = *self.steering_service.get(outcome.steering?.0 as usize)?;
-        Some((usize::from(service), outcome.region?.0))
+        let (rows, cells) = rows(&first, &offered);
+        Shape { services, regions, steering_service, first: first.into(), offered: offered.into(), rows, cells, zones, names }
     }
 
     #[inline]
     fn pair_cell(&self, outcome: &Outcome) -> Option<usize> {
-        let (service, region) = self.pair_of(outcome)?;
-        let (from, to) = self.span(service)?;
-        Some(from + self.offered.get(from..to)?.binary_search(&region).ok()?)
+        let service = *self.steering_service.get(outcome.steering?.0 as usize)?;
+        let row = self.rows.get(usize::from(service))?;
+        let within = outcome.region?.0.wrapping_sub(row.first_region);
+        let cell = self.cells.get(row.start as usize + usize::from(within)).filter(|_| within < row.regions)?;
+        Some(*cell as usize)
     }
 
     fn span(&self, service: usize) -> Option<(usize, usize)> {
@@ -91,6 +103,22 @@ impl Shape {
             regions.iter().map(move |&region| (&**name, self.regions.get(usize::from(region)).map_or("", |text| text)))
         })
     }
+}
+
+/// The cells of regions by service, from the regions of each one, ascending, and where they begin.
+fn rows(first: &[u32], offered: &[u16]) -> (Box<[Row]>, Box<[u32]>) {
+    let mut cells = Vec::new();
+    let rows = first.windows(2).map(|span| {
+        let start = cells.len();
+        let regions = &offered[span[0] as usize..span[1] as usize];
+        let (Some(least), Some(last)) = (regions.first(), regions.last()) else { return Row { start: 0, first_region: 0, regions: 0 } };
+        cells.resize(start + usize::from(last - least) + 1, NO_CELL);
+        for (cell, region) in (span[0]..).zip(regions) {
+            cells[start + usize::from(region - least)] = cell;
+        }
+        Row { start: start as u32, first_region: *least, regions: last - least + 1 }
+    });
+    (rows.collect(), cells.into())
 }
 
 /// Names of cells: as many as may have their own, then one for the others.

@@ -146,18 +146,24 @@ fn canonical_order_is_that_of_rfc_4034() {
 }
 
 #[test]
-fn hash_of_a_name_is_the_fold_of_its_labels_from_the_right() {
+fn hash_of_a_name_is_that_of_its_label_and_a_step_of_its_parent() {
     assert_eq!(Name::root().hash64(), ROOT_HASH);
-    let com = label_hash(ROOT_HASH, b"\x03com");
+    let below = |label: &[u8], parent: u64| label_hash(ROOT_HASH, label).wrapping_add(parent.wrapping_mul(HASH_STEP));
+    let com = below(b"\x03com", ROOT_HASH);
     assert_eq!(name("COM").hash64(), com);
-    assert_eq!(name("Example.com").hash64(), label_hash(com, b"\x07example"));
+    assert_eq!(name("Example.com").hash64(), below(b"\x07example", com));
+    assert_eq!(HASH_STEP.wrapping_mul(HASH_STEP_BACK), 1);
 }
 
 #[test]
 fn hashes_spread_over_low_and_high_bits() {
     // 64 Ki names in 64 Ki buckets: a good hash leaves 1/e of them empty, for the low and for the high bits, short and long labels.
-    for form in ["h{}", "some-long-host-name-{}", "{}.a.very.deep.place"] {
-        let hashes: Vec<u64> = (0..65_536u32).map(|i| name(&form.replace("{}", &i.to_string())).hash64()).collect();
+    for form in
+        ["h{}", "some-long-host-name-{}", "{}.a.very.deep.place", "a.very.deep.place.{}", "{low}.{high}.in-addr.arpa", "{high}.{low}"]
+    {
+        let filled_in =
+            |i: u32| form.replace("{}", &i.to_string()).replace("{low}", &(i % 256).to_string()).replace("{high}", &(i / 256).to_string());
+        let hashes: Vec<u64> = (0..65_536u32).map(|i| name(&filled_in(i)).hash64()).collect();
         assert_eq!(hashes.iter().collect::<HashSet<_>>().len(), hashes.len());
         for shift in [0, 24, 48] {
             let filled = hashes.iter().map(|hash| (hash >> shift) as u16).collect::<HashSet<_>>().len();

@@ -3,6 +3,7 @@
 
 mod choice;
 mod overflow;
+mod plain;
 mod reason;
 mod rest;
 
@@ -10,6 +11,7 @@ use std::net::IpAddr;
 
 use choice::{Choice, Next, PassedOver};
 pub use overflow::Full;
+pub use plain::{Plain, plain};
 pub use reason::Reason;
 
 use super::balance::{Pick, Positions, Turns};
@@ -363,16 +365,13 @@ fn ttl(question: &Question<'_>, standard: Standard, may_change_at_ms: u64) -> u3
 }
 
 fn reason(choice: &Choice, why: Why, standard: Standard) -> Reason {
-    match (standard, choice.passed_over, choice.offered > 1, why) {
+    match (standard, choice.passed_over, choice.offered > 1) {
         (Standard::AnyUp | Standard::Allowed, ..) => Reason::FailOpen,
         (Standard::LastGood, ..) => Reason::LastGood,
         (_, PassedOver::Full, ..) => Reason::Overflow,
         (_, PassedOver::Out, ..) => Reason::Failover,
-        (_, _, true, _) => Reason::Shared,
-        (_, _, _, Why::Pinned) => Reason::Pinned,
-        (_, _, _, Why::Preferred(_) | Why::Inside(_) | Why::Outside(_)) => Reason::Rule,
-        (_, _, _, Why::Listed) => Reason::Listed,
-        (_, _, _, Why::Order | Why::Standby) => Reason::Order,
+        (_, _, true) => Reason::Shared,
+        _ => Reason::of(why),
     }
 }
 
@@ -413,7 +412,7 @@ fn floor_length(hash_floor: HashFloor, address: IpAddr, leaf: Leaf) -> u8 {
 fn client_hash(question: &Question<'_>, (address, leaf): (IpAddr, Leaf)) -> u64 {
     let length = u32::from(floor_length(question.hash_floor, address, leaf));
     match address {
-        IpAddr::V4(v4) => mix(u64::from(u32::from(v4) & u32::MAX.checked_shl(32 - length).unwrap_or(0)), 4),
+        IpAddr::V4(v4) => plain::network_hash(v4.to_bits(), question.hash_floor),
         IpAddr::V6(v6) => {
             let network = u128::from(v6) & u128::MAX.checked_shl(128 - length).unwrap_or(0);
             mix(mix((network >> 64) as u64, 6), network as u64)

@@ -266,16 +266,19 @@ impl<'a> OptReply<'a> {
     /// there is one; `extended_rcode` is the rcode without its low 4 bits.
     #[inline]
     pub(super) fn write(&self, out: &mut [u8], extended_rcode: u8, scope: u8, extended: Option<&Extended>) {
-        let udp_size = self.udp_size.max(MIN_UDP_OCTETS as u16).to_be_bytes();
-        let flags = if self.dnssec_ok { DO_BIT } else { 0 }.to_be_bytes();
-        let data_octets = ((out.len() - OPT_OCTETS) as u16).to_be_bytes();
-        let head: [[u8; 2]; 5] = [[0, rtype::OPT as u8], udp_size, [extended_rcode, 0], flags, data_octets];
+        let udp_size = u64::from(self.udp_size.max(MIN_UDP_OCTETS as u16));
+        let data_octets = (out.len() - OPT_OCTETS) as u16;
+        // In whole words: the owner, type, size, extended rcode, version 0, and the DO bit as the highest of the flags.
+        let head = u64::from(rtype::OPT) << 40 | udp_size << 24 | u64::from(extended_rcode) << 16 | u64::from(self.dnssec_ok) << 7;
+        let [length_high, length_low] = data_octets.to_be_bytes();
         let mut rest = out;
-        put(&mut rest, &[0]);
-        put(&mut rest, head.as_flattened());
-        if let Some(Ecs { fixed: [family_high, family_low, source, _], address }) = self.ecs {
-            let data_octets = (ECS_FIXED_OCTETS + address.len()) as u8;
-            put(&mut rest, &[0, option::ECS as u8, 0, data_octets, *family_high, *family_low, *source, scope]);
+        put(&mut rest, &head.to_be_bytes());
+        put(&mut rest, &[0, length_high, length_low]);
+        if let Some(Ecs { fixed, address }) = self.ecs {
+            let data_octets = (ECS_FIXED_OCTETS + address.len()) as u64;
+            // The scope is the last of the fixed octets, and 0 in a query.
+            let echoed = u64::from(u32::from_be_bytes(*fixed) | u32::from(scope));
+            put(&mut rest, &(u64::from(option::ECS) << 48 | data_octets << 32 | echoed).to_be_bytes());
             match <&[u8; 3]>::try_from(address) {
                 // Of known size, as nearly all are.
                 Ok(address) => put(&mut rest, address),

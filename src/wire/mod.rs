@@ -1,4 +1,4 @@
-//! The DNS wire format: what a query says (`query`, `qname`, `edns`) and how a reply is written (`reply`, `ready`, `compress`), with the numbers of both.
+//! The DNS wire format: what a query says (`query`, `qname`, `edns`) and how a reply is written (`reply`, `ready`, `compress`), both once more for usual questions (`usual`), with the numbers of all.
 //! This room never decides what to answer and knows nothing of zones, places or health.
 
 pub mod ask;
@@ -15,6 +15,7 @@ pub mod reply;
 pub mod rtype;
 #[cfg(test)]
 mod tests;
+pub mod usual;
 
 use std::fmt;
 

@@ -1,45 +1,36 @@
-//! The name of the question as lookups want it: lower-cased, with the offset of every label and the hash of every suffix, on the stack.
+//! The name of the question as lookups want it: lower-cased, with its hash and those of its suffixes, on the stack.
 //! This room never allocates and never reads a name that was not checked.
 
 use super::query::Question;
+use super::usual::{MAX_USUAL_OCTETS, UsualName};
 use super::{HEADER_OCTETS, QUESTION_FIXED_OCTETS};
-use crate::name::{HASH_READ_OCTETS, MAX_LABELS, MAX_NAME_OCTETS, ROOT_HASH, label_hash_within, name_octets};
-
-/// Suffixes of up to this many labels have their hash stored: more than real names have.
-const DIRECT: usize = 16;
-
-/// Beyond [`DIRECT`], the hash of each suffix whose label count is a multiple of this is stored, and the rest is folded on demand:
-/// a hostile name of 127 labels costs at most seven folds a suffix, and usual names do not pay for an array that only it fills.
-const STRIDE: usize = 8;
-
-/// Hashes stored: none to `DIRECT` labels, then every `STRIDE` labels up to the longest name.
-const STORED: usize = 1 + DIRECT + (MAX_LABELS - DIRECT) / STRIDE;
+use crate::name::{HASH_READ_OCTETS, HASH_STEP, HASH_STEP_BACK, MAX_NAME_OCTETS, ROOT_HASH, label_hash_within, name_octets};
 
 /// Octets that are lower-cased in one step.
 const BLOCK: usize = 16;
 
 /// The longest question in whole blocks, which is also what the hash may read behind the longest name.
-const WIRE_OCTETS: usize = (MAX_NAME_OCTETS + HASH_READ_OCTETS).next_multiple_of(BLOCK);
+pub(super) const WIRE_OCTETS: usize = (MAX_NAME_OCTETS + HASH_READ_OCTETS).next_multiple_of(BLOCK);
 const _: () = assert!(WIRE_OCTETS >= MAX_NAME_OCTETS + QUESTION_FIXED_OCTETS);
 
-/// A lower-cased name with the offset of every label and the hash of every suffix (see [`label_hash`](crate::name::label_hash)).
+/// A lower-cased name with its hash, from which those of its suffixes follow.
+///
+/// It has room for `N` octets: for every name, if not said otherwise.
 #[derive(Clone)]
-pub struct QName {
+pub struct QName<const N: usize = WIRE_OCTETS> {
     octets: u8,
     labels: u8,
-    /// Offset of each label.
-    offsets: [u8; MAX_LABELS + 1],
+    /// Equal to `Name::hash64` of the name.
+    hash: u64,
     /// The question, then anything.
-    wire: [u8; WIRE_OCTETS],
-    /// By label count of the suffix, see [`DIRECT`] and [`STRIDE`].
-    hashes: [u64; STORED],
+    wire: [u8; N],
 }
 
-impl Default for QName {
+impl<const N: usize> Default for QName<N> {
     /// No name yet: [`QName::read`] makes it one.
     #[inline]
-    fn default() -> QName {
-        QName { octets: 1, labels: 0, offsets: [0; _], wire: [0; _], hashes: [0; _] }
+    fn default() -> QName<N> {
+        QName { octets: 1, labels: 0, hash: ROOT_HASH, wire: [0; _] }
     }
 }
 
@@ -55,16 +46,47 @@ impl QName {
     pub fn read_raw(&mut self, question: &[u8]) {
         self.octets = (question.len() - QUESTION_FIXED_OCTETS) as u8;
         self.copy_lowercase(question);
-        self.split();
+        self.hash_labels();
     }
 
     /// Reads the name in a message that was not judged yet, and returns its hash; `None` where there is none.
     pub fn read_early(&mut self, message: &[u8]) -> Option<u64> {
         let body = message.get(HEADER_OCTETS..)?;
         self.read_raw(body.get(..name_octets(body).ok()? + QUESTION_FIXED_OCTETS)?);
-        Some(self.suffix_hash(0))
+        Some(self.hash)
     }
+}
 
+impl UsualName {
+    /// Reads the name that a message has behind its header, and returns its octets; `None` if it is no name, or a longer one than is usual,
+    /// or the message ends before type and class.
+    #[inline(always)]
+    pub fn read_usual(&mut self, body: &[u8]) -> Option<usize> {
+        self.copy_lowercase(&body[..body.len().min(MAX_USUAL_OCTETS + QUESTION_FIXED_OCTETS)]);
+        let (mut at, mut labels, mut hash, mut weight) = (0_usize, 0, 0_u64, 1_u64);
+        loop {
+            let length = usize::from(self.wire[at]);
+            if length == 0 {
+                break;
+            }
+            let octets = 1 + length;
+            // A length of more than 63 is too long as well.
+            if at + octets >= MAX_USUAL_OCTETS {
+                return None;
+            }
+            hash = hash.wrapping_add(label_hash_within(ROOT_HASH, &self.wire, at, octets).wrapping_mul(weight));
+            weight = weight.wrapping_mul(HASH_STEP);
+            labels += 1;
+            at += octets;
+        }
+        // Behind a message that ends early there are zeros, which are no root of its own.
+        let octets = at + 1;
+        (self.octets, self.labels, self.hash) = (octets as u8, labels, hash.wrapping_add(ROOT_HASH.wrapping_mul(weight)));
+        (octets + QUESTION_FIXED_OCTETS <= body.len()).then_some(octets)
+    }
+}
+
+impl<const N: usize> QName<N> {
     /// The lower-cased wire form, root label included.
     #[inline]
     pub fn as_wire(&self) -> &[u8] {
@@ -77,19 +99,29 @@ impl QName {
         usize::from(self.labels)
     }
 
-    /// The lower-cased wire form without the leftmost `skip_labels` labels; the root if there are not so many.
+    /// The hash of the name, equal to `Name::hash64`.
     #[inline]
-    pub fn suffix(&self, skip_labels: usize) -> &[u8] {
-        let octets = usize::from(self.octets);
-        let start = if skip_labels < self.label_count() { usize::from(self.offsets[skip_labels]) } else { octets - 1 };
-        &self.wire[start..octets]
+    pub fn hash(&self) -> u64 {
+        self.hash
     }
 
-    /// The hash of [`QName::suffix`], equal to `Name::hash64` of that name.
+    /// The name and each of its ancestors up to the root, as [`QName::as_wire`] and [`QName::hash`] give them.
     #[inline]
-    pub fn suffix_hash(&self, skip_labels: usize) -> u64 {
-        let labels = self.label_count().saturating_sub(skip_labels);
-        if labels <= DIRECT { self.hashes[labels] } else { self.deep_hash(labels) }
+    pub fn suffixes(&self) -> impl Iterator<Item = (&[u8], u64)> {
+        let (mut at, mut hash, mut left) = (0, self.hash, self.label_count() + 1);
+        std::iter::from_fn(move || {
+            left = left.checked_sub(1)?;
+            let suffix = (self.wire.get(usize::from(at)..usize::from(self.octets))?, hash);
+            hash = hash.wrapping_sub(self.label_hash(at)).wrapping_mul(HASH_STEP_BACK);
+            at = self.next_label(at);
+            Some(suffix)
+        })
+    }
+
+    /// The lower-cased wire form without its leftmost label; the root for the root.
+    pub fn parent(&self) -> &[u8] {
+        let start = usize::from(if self.labels == 0 { 0 } else { self.next_label(0) });
+        &self.as_wire()[start..]
     }
 
     /// Copies whole blocks: a copy of constant size is a few instructions. Length octets are at most 63, below every letter.
@@ -110,66 +142,38 @@ impl QName {
         }
     }
 
-    /// Finds the labels from the left, then hashes them from the right.
+    /// Goes over the labels from the left; each counts by a step more than the one before it, and the root by as many as there are labels.
     #[inline]
-    fn split(&mut self) {
-        // An offset in an octet needs no check against the 272 octets.
-        let (mut at, mut labels) = (0_u8, 0_u8);
+    fn hash_labels(&mut self) {
+        let (mut at, mut labels, mut hash, mut weight) = (0, 0, 0_u64, 1_u64);
         let end = self.octets - 1;
         while at < end {
-            self.offsets[usize::from(labels) % (MAX_LABELS + 1)] = at;
+            hash = hash.wrapping_add(self.label_hash(at).wrapping_mul(weight));
+            weight = weight.wrapping_mul(HASH_STEP);
             labels += 1;
-            at = at.wrapping_add(1 + self.wire[usize::from(at)]);
+            at = self.next_label(at);
         }
         self.labels = labels;
-        let mut hash = ROOT_HASH;
-        self.hashes[0] = hash;
-        let direct = self.label_count().min(DIRECT);
-        for (stored, label) in (0..self.label_count()).rev().take(direct).enumerate() {
-            hash = self.fold_label(hash, label);
-            self.hashes[stored + 1] = hash;
-        }
-        if self.label_count() > DIRECT {
-            self.store_deep_hashes(hash);
-        }
+        self.hash = hash.wrapping_add(ROOT_HASH.wrapping_mul(weight));
     }
 
-    /// Goes on from the hash of the suffix of [`DIRECT`] labels.
-    #[cold]
-    fn store_deep_hashes(&mut self, mut hash: u64) {
-        for suffix_labels in DIRECT + 1..=self.label_count() {
-            hash = self.fold_label(hash, self.label_count() - suffix_labels);
-            if suffix_labels % STRIDE == 0 {
-                self.hashes[stored_at(suffix_labels)] = hash;
-            }
-        }
-    }
-
-    /// The hash of the suffix that begins with this label, from that of the suffix after it.
+    /// The hash of the label at an offset; an offset in an octet needs no check against the 272 octets.
     #[inline]
-    fn fold_label(&self, hash: u64, label: usize) -> u64 {
-        let at = usize::from(self.offsets[label % (MAX_LABELS + 1)]);
-        label_hash_within(hash, &self.wire, at, 1 + usize::from(self.wire[at]))
+    fn label_hash(&self, at: u8) -> u64 {
+        label_hash_within(ROOT_HASH, &self.wire, usize::from(at), 1 + usize::from(self.wire[usize::from(at)]))
     }
 
-    #[cold]
-    fn deep_hash(&self, labels: usize) -> u64 {
-        let stored = labels / STRIDE * STRIDE;
-        let first = self.label_count() - labels;
-        let between = first..self.label_count() - stored;
-        between.rev().fold(self.hashes[stored_at(stored)], |hash, label| self.fold_label(hash, label))
+    /// The offset behind the label at another. The name was checked: nothing wraps.
+    #[inline]
+    fn next_label(&self, at: u8) -> u8 {
+        at.wrapping_add(1 + self.wire[usize::from(at)])
     }
-}
-
-/// Where the hash of a suffix of `labels` labels stands: a multiple of [`STRIDE`], [`DIRECT`] or more.
-fn stored_at(labels: usize) -> usize {
-    DIRECT + (labels - DIRECT) / STRIDE
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::name::Name;
+    use crate::name::{MAX_LABELS, Name};
     use proptest::prelude::*;
 
     fn qname(question: &[u8]) -> QName {
@@ -186,11 +190,10 @@ mod tests {
         let name = qname(message);
         assert_eq!(name.as_wire(), b"\x03www\x07example\x03com\x00");
         assert_eq!(name.label_count(), 3);
-        assert_eq!(name.suffix(1), b"\x07example\x03com\x00");
-        assert_eq!(name.suffix(3), b"\x00");
-        assert_eq!(name.suffix(200), b"\x00");
-        assert_eq!(name.suffix_hash(200), ROOT_HASH);
-        assert_eq!(qname(b"\x00\x00\x01\x00\x01").as_wire(), b"\x00");
+        assert_eq!(name.parent(), b"\x07example\x03com\x00");
+        assert_eq!(name.suffixes().last(), Some((&b"\x00"[..], ROOT_HASH)));
+        let root = qname(b"\x00\x00\x01\x00\x01");
+        assert_eq!((root.as_wire(), root.parent(), root.suffixes().count()), (&b"\x00"[..], &b"\x00"[..], 1));
     }
 
     #[test]
@@ -214,13 +217,14 @@ mod tests {
             let qname = qname(&message);
             prop_assert_eq!(qname.label_count(), name.label_count());
             let mut ancestor = Some(name);
-            for skip in 0..=qname.label_count() {
+            for (suffix, hash) in qname.suffixes() {
                 let name = ancestor.unwrap();
                 let lower = name.to_lowercase();
-                prop_assert_eq!(qname.suffix(skip), lower.as_wire());
-                prop_assert_eq!(qname.suffix_hash(skip), name.hash64());
+                prop_assert_eq!(suffix, lower.as_wire());
+                prop_assert_eq!(hash, name.hash64());
                 ancestor = name.parent();
             }
+            prop_assert!(ancestor.is_none());
         }
 
         #[test]
@@ -228,11 +232,12 @@ mod tests {
             let name = (0..depth).fold(Name::root(), |name, _| name.prepend(b"X").unwrap());
             let qname = qname(&[name.as_wire(), &[0, 1, 0, 1]].concat());
             let mut ancestor = Some(name);
-            for skip in 0..=depth {
+            for (_, hash) in qname.suffixes() {
                 let name = ancestor.unwrap();
-                prop_assert_eq!(qname.suffix_hash(skip), name.hash64());
+                prop_assert_eq!(hash, name.hash64());
                 ancestor = name.parent();
             }
+            prop_assert!(ancestor.is_none());
         }
     }
 }

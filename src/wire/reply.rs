@@ -65,7 +65,8 @@ pub struct Reply<'o> {
     /// Records end here at the latest: after it is the room of OPT.
     room: usize,
     question_end: usize,
-    suffixes: Suffixes,
+    /// Only once a name is compressed: most answers have none, and it is too large to be made for nothing.
+    suffixes: Option<Suffixes>,
     /// Records in the answer, authority and additional section, without OPT.
     counts: [u16; 3],
     last_section: Section,
@@ -103,7 +104,7 @@ impl<'o> Reply<'o> {
             at: question_end,
             room,
             question_end,
-            suffixes: Suffixes::new(),
+            suffixes: None,
             counts: [0; 3],
             last_section: Section::Answer,
             id,
@@ -209,12 +210,15 @@ impl<'o> Reply<'o> {
             opt.write(&mut self.out[self.at..end], (rcode.0 >> 4) as u8, self.scope, extended);
             additionals += 1;
         }
-        let questions = u16::from(self.question_end > HEADER_OCTETS);
+        let questions = u64::from(self.question_end > HEADER_OCTETS);
         let bits = 0x80 | u8::from(flags.aa) << 2 | u8::from(flags.tc) << 1 | u8::from(self.rd);
-        let [id, questions, answers, authorities, additionals] =
-            [self.id, questions, answers, authorities, additionals].map(u16::to_be_bytes);
-        let header = [id, [bits, (rcode.0 & 0x0f) as u8], questions, answers, authorities, additionals];
-        self.out[..HEADER_OCTETS].copy_from_slice(header.as_flattened());
+        let codes = u64::from(bits) << 40 | u64::from(rcode.0 & 0x0f) << 32;
+        let first = u64::from(self.id) << 48 | codes | questions << 16 | u64::from(answers);
+        let last = u32::from(authorities) << 16 | u32::from(additionals);
+        // In whole words.
+        let (to_first, rest) = self.out.split_at_mut(8);
+        to_first.copy_from_slice(&first.to_be_bytes());
+        rest[..4].copy_from_slice(&last.to_be_bytes());
         end
     }
 
@@ -227,7 +231,9 @@ impl<'o> Reply<'o> {
 
     fn cut(&mut self, end: usize) {
         self.at = end;
-        self.suffixes.cut(end);
+        if let Some(suffixes) = &mut self.suffixes {
+            suffixes.cut(end);
+        }
     }
 
     /// The addresses of an RRset; all have the same size.
@@ -318,16 +324,15 @@ impl<'o> Reply<'o> {
     /// A name, as short as possible; returns a pointer to it, if one can reach it and is not longer than the name.
     fn put_name(&mut self, name: &[u8]) -> Result<Option<[u8; 2]>, Full> {
         let start = self.at;
-        let pointer = match self.suffixes.find(&self.out[..start], name) {
-            None => {
-                self.put(name)?;
-                self.suffixes.enter(start, name, name.len())
-            }
-            Some(found) => {
-                self.put(&name[..found.keep])?;
-                self.put(&found.pointer.to_be_bytes())?;
-                if found.keep == 0 { Some(found.pointer) } else { self.suffixes.enter(start, name, found.keep) }
-            }
+        let found = self.suffixes.get_or_insert_with(Suffixes::new).find(&self.out[..start], name);
+        let keep = found.as_ref().map_or(name.len(), |found| found.keep);
+        self.put(&name[..keep])?;
+        if let Some(found) = &found {
+            self.put(&found.pointer.to_be_bytes())?;
+        }
+        let pointer = match found {
+            Some(found) if keep == 0 => Some(found.pointer),
+            _ => self.suffixes.as_mut().and_then(|suffixes| suffixes.enter(start, name, keep)),
         };
         Ok(pointer.map(u16::to_be_bytes))
     }

@@ -56,7 +56,9 @@ pub fn is_meta(rtype: u16) -> bool {
 /// The answer to a query type that is never looked up in a zone; `None` for all that are, ANY included.
 #[inline]
 pub fn refusal(qtype: u16) -> Option<Rcode> {
+    // Nearly all that is asked for has a number below these.
     match qtype {
+        1..OPT => None,
         // OPT and TSIG belong into the additional section; NXNAME is never asked for (RFC 9824).
         OPT | TSIG | NXNAME => Some(Rcode::FORMERR),
         TKEY | MAILB | MAILA => Some(Rcode::NOTIMP),

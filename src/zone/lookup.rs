@@ -100,26 +100,21 @@ impl Zones {
     }
 
     /// What the zones say of a question; `None` outside all of them.
-    pub fn find(&self, qname: &QName, qtype: u16) -> Option<Found<'_>> {
-        let labels = qname.label_count();
-        let mut skip = labels.saturating_sub(self.deepest);
-        let slot = loop {
-            match self.probe(qname, skip) {
-                Some(slot) => break slot,
-                None if skip == labels => return None,
-                None => skip += 1,
-            }
-        };
-        let zone = &self.zones[slot.zone as usize];
-        let node = &zone.nodes[slot.node as usize];
-        if skip == 0
-            && slot.node == APEX
-            && qtype == rtype::DS
-            && let Some((parent, above)) = self.parents[slot.zone as usize]
-        {
-            return Some(self.delegation_signer(parent, above, zone));
+    #[inline]
+    pub fn find<const N: usize>(&self, qname: &QName<N>, qtype: u16) -> Option<Found<'_>> {
+        // Most ask for names that are there.
+        match self.probe((qname.as_wire(), qname.hash())) {
+            Some((APEX, zone, _)) if qtype == rtype::DS => Some(self.apex_signer(zone)),
+            Some((_, zone, node)) => Some(self.found(zone, node, false, qtype)),
+            None => self.find_above(qname, qtype),
         }
-        Some(self.found(slot.zone, node, skip > 0, qtype))
+    }
+
+    /// The same for a name that is not there itself.
+    fn find_above<const N: usize>(&self, qname: &QName<N>, qtype: u16) -> Option<Found<'_>> {
+        let too_deep = qname.label_count().saturating_sub(self.deepest);
+        let (_, zone, node) = qname.suffixes().skip(too_deep.max(1)).find_map(|suffix| self.probe(suffix))?;
+        Some(self.found(zone, node, true, qtype))
     }
 
     /// What one zone says of a name that it has led to itself; of a zone below it, it says only where that is delegated.
@@ -136,7 +131,18 @@ impl Zones {
         Some(Found { zone, zone_id, owner_hash: node.hash, matched: Match::Referral(node) })
     }
 
+    /// DS of an apex.
+    #[cold]
+    fn apex_signer(&self, zone_index: u32) -> Found<'_> {
+        let zone = &self.zones[zone_index as usize];
+        match self.parents[zone_index as usize] {
+            Some((parent, above)) => self.delegation_signer(parent, above, zone),
+            None => self.found(zone_index, &zone.nodes[APEX as usize], false, rtype::DS),
+        }
+    }
+
     /// What a node of a zone answers: for its own name, or (`below`) for a name under it that does not exist.
+    #[inline]
     fn found<'z>(&'z self, zone_index: u32, node: &'z Node, below: bool, qtype: u16) -> Found<'z> {
         let zone = &self.zones[zone_index as usize];
         let at = |node: u32| &zone.nodes[node as usize];
@@ -165,8 +171,9 @@ impl Zones {
         Found { zone, zone_id: ZoneId(parent), owner_hash: owner.hash, matched }
     }
 
-    fn probe(&self, qname: &QName, skip: usize) -> Option<Slot> {
-        let hash = qname.suffix_hash(skip);
+    /// A name with its hash: its place in its zone, the zone, and the node.
+    #[inline]
+    fn probe(&self, (name, hash): (&[u8], u64)) -> Option<(u32, u32, &Node)> {
         let mask = self.slots.len() - 1;
         let mut at = hash as usize & mask;
         loop {
@@ -174,8 +181,11 @@ impl Zones {
             if slot.node == FREE {
                 return None;
             }
-            if slot.hash == hash && self.zones[slot.zone as usize].nodes[slot.node as usize].owner.as_wire() == qname.suffix(skip) {
-                return Some(slot);
+            if slot.hash == hash {
+                let node = &self.zones[slot.zone as usize].nodes[slot.node as usize];
+                if node.owner.as_wire() == name {
+                    return Some((slot.node, slot.zone, node));
+                }
             }
             at = (at + 1) & mask;
         }
@@ -194,18 +204,25 @@ impl Zone {
     }
 
     /// What a node that is not delegated holds for a type.
+    #[inline]
     pub fn matched<'z>(&'z self, node: &'z Node, qtype: u16) -> Match<'z> {
         if let Some((steering, Steered { families: [v4, v6], .. })) = node.steering
             && (qtype == rtype::A && v4 || qtype == rtype::AAAA && v6)
         {
             return Match::Steered(steering);
         }
-        if let Some(rrset) = node.rrset(qtype) {
-            return match (node.steering, qtype) {
-                (Some((steering, _)), rtype::SVCB | rtype::HTTPS) => Match::Hinted(rrset, steering),
-                _ => Match::Rrset(rrset),
-            };
+        match node.rrset(qtype) {
+            Some(rrset) if matches!(qtype, rtype::SVCB | rtype::HTTPS) => match node.steering {
+                Some((steering, _)) => Match::Hinted(rrset, steering),
+                None => Match::Rrset(rrset),
+            },
+            Some(rrset) => Match::Rrset(rrset),
+            None => self.matched_otherwise(node, qtype),
         }
+    }
+
+    /// The same where no records of the type are.
+    fn matched_otherwise<'z>(&'z self, node: &'z Node, qtype: u16) -> Match<'z> {
         let exists = node.steering.is_some() || !node.rrsets.is_empty();
         match (qtype, &node.alias, node.rrset(rtype::CNAME)) {
             (rtype::RRSIG | rtype::NSEC, ..) => Match::NoData,

@@ -5,11 +5,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use meridian::answer::{Ask, Outcome, Transport, Turns, answer};
+use meridian::answer::{Ask, Outcome, Transport, Turns, answer, answer_traced};
 use meridian::config::compile::Compiled;
 use meridian::daemon::prepare;
 use meridian::health::{HealthView, Measured};
 use meridian::snapshot::Snapshot;
+use meridian::steer::decide::NoTrace;
 use meridian::wire::cookie::Secret;
 
 use super::folder::Folder;
@@ -101,21 +102,27 @@ impl World {
         (outcome, Reply::read(&octets))
     }
 
-    /// Any octets over any transport; each call has another seed.
+    /// Any octets over any transport; each call has another seed. Whatever is asked is asked the short way and the long way, which must agree.
     pub(crate) fn ask_octets(&self, peer: IpAddr, transport: Transport, octets: &[u8]) -> (Outcome, Vec<u8>) {
-        let mut out = vec![0; 65_535];
-        let outcome = self.answer_into(peer, transport, octets, &mut out);
+        let (mut out, mut long_out) = (vec![0; 65_535], vec![0; 65_535]);
+        let (ask, turns) = (self.question(peer, transport, octets), self.turns.clone());
+        let outcome = answer(&self.snapshot, &ask, &mut out);
+        let long = answer_traced(&self.snapshot, &Ask { turns: &turns, ..ask }, &mut long_out, &mut NoTrace);
+        assert_eq!(format!("{outcome:?}"), format!("{long:?}"), "{octets:?} from {peer}");
+        assert_eq!(out[..outcome.len], long_out[..long.len], "{octets:?} from {peer}");
         out.truncate(outcome.len);
         (outcome, out)
     }
 
     /// The call itself, into a buffer of the caller.
     pub(crate) fn answer_into(&self, peer: IpAddr, transport: Transport, octets: &[u8], out: &mut [u8]) -> Outcome {
+        answer(&self.snapshot, &self.question(peer, transport, octets), out)
+    }
+
+    fn question<'a>(&'a self, peer: IpAddr, transport: Transport, octets: &'a [u8]) -> Ask<'a> {
         let seed = self.seed.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed);
         let (peer, local) = (SocketAddr::new(peer, 53_000), SocketAddr::new(PEER, 53));
-        let ask =
-            Ask { bytes: octets, peer, local, transport, now_ms: self.now_ms, wall_s: WALL_S, secret: &SECRET, seed, turns: &self.turns };
-        answer(&self.snapshot, &ask, out)
+        Ask { bytes: octets, peer, local, transport, now_ms: self.now_ms, wall_s: WALL_S, secret: &SECRET, seed, turns: &self.turns }
     }
 }
 

@@ -87,6 +87,13 @@ impl Positions {
 #[derive(Debug, Default)]
 pub struct Turns(Box<[AtomicU32]>);
 
+impl Clone for Turns {
+    /// As they stand: for whoever asks a question twice and wants one answer.
+    fn clone(&self) -> Turns {
+        Turns(self.0.iter().map(|turns| AtomicU32::new(turns.load(Ordering::Relaxed))).collect())
+    }
+}
+
 impl Turns {
     /// Counters at zero for a catalog's number of slots.
     pub fn new(slots: usize) -> Turns {

@@ -1,6 +1,8 @@
 //! Why an answer is what it is, as metrics and `explain` tell it.
 //! It decides nothing; `decide` says which reason applies.
 
+use crate::steer::plan::Why;
+
 /// Why an answer is what it is: the strongest reason that applies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
@@ -56,6 +58,17 @@ impl Reason {
         Reason::ServFail,
         Reason::Refused,
     ];
+
+    /// Where a region stands first for this.
+    #[inline]
+    pub(super) fn of(why: Why) -> Reason {
+        match why {
+            Why::Pinned => Reason::Pinned,
+            Why::Preferred(_) | Why::Inside(_) | Why::Outside(_) => Reason::Rule,
+            Why::Listed => Reason::Listed,
+            Why::Order | Why::Standby => Reason::Order,
+        }
+    }
 
     /// As metrics and `explain` name it.
     pub fn name(self) -> &'static str {

@@ -1,0 +1,86 @@
+//! The short way through the corridor, which nine of ten questions take: a usual question for addresses that are there, or for what is not there,
+//! while all is in order. It says what the long way would, whatever is not usual is left to that, and nothing has happened by then.
+
+use std::net::{IpAddr, SocketAddr};
+
+use super::{Ask, Class, Outcome};
+use crate::geo::Family;
+use crate::snapshot::Snapshot;
+use crate::steer::decide::plain;
+use crate::wire::usual::{Usual, UsualName, UsualReply};
+use crate::wire::{Rcode, rtype};
+use crate::zone::SteeringId;
+use crate::zone::lookup::Match;
+use crate::zone::rrset::Rrset;
+
+/// Answers a usual question into `out`.
+#[inline(always)]
+pub(super) fn answer(world: &Snapshot, ask: &Ask<'_>, out: &mut [u8]) -> Option<Outcome> {
+    let catalog = &*world.catalog;
+    let mut name = UsualName::default();
+    let question = Usual::read(ask.bytes, &mut name)?;
+    let found = catalog.zones.find(&name, question.qtype)?;
+    if catalog.settings.queries_from.is_some() || found.zone.queries_from.is_some() {
+        return None;
+    }
+    let mut reply = UsualReply::new(&question, out)?;
+    let mut outcome = Outcome::new(0, Class::Positive, Rcode::NOERROR);
+    let mut scope = 0;
+    match found.matched {
+        Match::Rrset(rrset) => addresses(&mut reply, rrset)?,
+        Match::Steered(steering) => scope = steered(world, ask, &question, steering, &mut reply, &mut outcome)?,
+        Match::NoData | Match::NameError => {
+            reply.negative(&found.zone.negative, found.zone.negative_soa.ttl_s())?;
+            let does_exist = matches!(found.matched, Match::NoData);
+            (outcome.class, outcome.rcode) = if does_exist { (Class::NoData, Rcode::NOERROR) } else { (Class::NameError, Rcode::NXDOMAIN) };
+        }
+        _ => return None,
+    }
+    outcome.qtype = question.qtype;
+    outcome.ecs = question.subnet.is_some();
+    outcome.zone = Some(found.zone_id);
+    outcome.owner_hash = found.owner_hash;
+    outcome.len = reply.finish(outcome.rcode, catalog.settings.udp_size, scope)?;
+    Some(outcome)
+}
+
+/// The addresses of an RRset.
+#[inline(always)]
+fn addresses(reply: &mut UsualReply<'_, '_>, rrset: &Rrset) -> Option<()> {
+    match rrset.rtype() {
+        rtype::A => rrset.rdatas().as_chunks::<6>().0.iter().try_for_each(|[_, _, octets @ ..]| reply.v4(rrset.ttl_s(), *octets)),
+        rtype::AAAA => rrset.rdatas().as_chunks::<18>().0.iter().try_for_each(|[_, _, octets @ ..]| reply.v6(rrset.ttl_s(), *octets)),
+        _ => None,
+    }
+}
+
+/// The address of a steered name, and the scope of the answer.
+#[inline(always)]
+fn steered(
+    world: &Snapshot,
+    ask: &Ask<'_>,
+    question: &Usual<'_>,
+    id: SteeringId,
+    reply: &mut UsualReply<'_, '_>,
+    outcome: &mut Outcome,
+) -> Option<u8> {
+    let catalog = &*world.catalog;
+    let steering = &catalog.steerings[id.0 as usize];
+    let family = steering.family(if question.qtype == rtype::A { Family::V4 } else { Family::V6 })?;
+    let SocketAddr::V4(peer) = ask.peer else { return None };
+    // That is told with the answer.
+    if ask.wall_s > catalog.settings.geo_good_until_s {
+        return None;
+    }
+    let (client, is_told) = match question.subnet {
+        Some(subnet) if steering.ecs && catalog.settings.believes(ask.peer.ip()) => (subnet.network, true),
+        _ => (peer.ip().to_bits(), false),
+    };
+    let decision = plain((steering, family), (&catalog.table, catalog.settings.hash_floor), &world.health, client, ask.seed)?;
+    match decision.address {
+        IpAddr::V4(address) => reply.v4(steering.ttl_s, address.octets())?,
+        IpAddr::V6(address) => reply.v6(steering.ttl_s, address.octets())?,
+    }
+    (outcome.steering, outcome.region, outcome.reason) = (Some(id), Some(decision.region), decision.reason);
+    Some(if is_told { decision.scope } else { 0 })
+}

@@ -1,0 +1,68 @@
+//! The decision while all is in order: the regions of the first band take all their clients, no change of them is foreseen, and the one that is
+//! chosen has one endpoint. It says what [`decide`](super::decide()) would, in a third of the time, and leaves everything else to it.
+
+use std::net::IpAddr;
+
+use super::{HashFloor, Reason, scope};
+use crate::geo::{Kind, PlaceTable, RegionId};
+use crate::health::HealthView;
+use crate::steer::hash::{Rendezvous, mix};
+use crate::steer::{FamilySteering, ShareSpec, Steering};
+
+/// A decision of this kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Plain {
+    /// The region.
+    pub region: RegionId,
+    /// Its address.
+    pub address: IpAddr,
+    /// ECS scope prefix length; 0 where nothing depends on the client.
+    pub scope: u8,
+    /// Why this region.
+    pub reason: Reason,
+}
+
+/// Decides for an IPv4 client; its TTL is the one of the name. `seed` as in [`Question`](super::Question).
+#[inline(always)]
+pub fn plain(
+    (steering, family): (&Steering, &FamilySteering),
+    (table, hash_floor): (&PlaceTable, HashFloor),
+    health: &HealthView,
+    client: u32,
+    seed: u64,
+) -> Option<Plain> {
+    let plan = &*family.plan;
+    let leaf = table.locate_v4(client);
+    if table.kind(leaf.place) == Kind::UsePeer || steering.trickle > 0 || plan.harms().is_some() {
+        return None;
+    }
+    let (first, others) = plan.ranking(leaf.place).head().split_first()?;
+    let candidate = |candidate: u16| {
+        let candidate = family.candidates.get(usize::from(candidate))?;
+        health.is_in_order(candidate.pool).then_some(candidate)
+    };
+    let mut chosen = candidate(first.candidate)?;
+    let mut reason = Reason::of(first.why);
+    if others.first().is_some_and(|second| second.band == first.band) {
+        let sharer = if steering.share == ShareSpec::Random { seed } else { network_hash(client, hash_floor) };
+        let mut band = Rendezvous::new(sharer);
+        band.offer(chosen.identity, chosen.share, chosen);
+        for entry in others.iter().take_while(|entry| entry.band == first.band) {
+            let candidate = candidate(entry.candidate)?;
+            band.offer(candidate.identity, candidate.share, candidate);
+        }
+        (chosen, reason) = (band.best()?, Reason::Shared);
+    }
+    let [endpoint] = &*chosen.endpoints else { return None };
+    if !health.endpoint_up(endpoint.id) || health.seat(endpoint.id).is_some() {
+        return None;
+    }
+    let scope = scope(family, hash_floor, IpAddr::V4(client.into()), leaf);
+    Some(Plain { region: chosen.region, address: endpoint.address, scope, reason })
+}
+
+/// Hash of an IPv4 client's network.
+#[inline]
+pub(super) fn network_hash(client: u32, hash_floor: HashFloor) -> u64 {
+    mix(u64::from(client & u32::MAX.checked_shl(32 - u32::from(hash_floor.v4)).unwrap_or(0)), 4)
+}
