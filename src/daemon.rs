@@ -11,10 +11,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tokio::runtime::{Builder, Runtime};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::AbortHandle;
 
-use crate::api::{Api, App, Doors, Guard, Journal, LoadOutcome, Phase, Refused, Reload};
+use crate::api::{Api, App, Doors, Guard, InForce, Journal, LoadOutcome, Phase, Refused, Reload};
 use crate::certificate::DAY_S;
 use crate::clock::Clock;
 use crate::config::compile::{Compiled, Earlier, compile};
@@ -22,6 +22,7 @@ use crate::config::load;
 #[cfg(target_os = "linux")]
 use crate::config::load_server;
 use crate::config::model::{Encrypted, Server, Test};
+use crate::config::settings::Settings;
 use crate::diag::{Diagnostics, Mark};
 use crate::health::{NodeId, TargetKey};
 use crate::keeper::{Ended, Keeper};
@@ -57,6 +58,8 @@ pub struct Prepared {
     pub compiled: Compiled,
     /// What some clients shall be answered; nobody has asked yet, see [`rehearse`].
     pub tests: Vec<Test>,
+    /// Every setting in force, with where it comes from.
+    pub settings: Arc<Settings>,
     /// Warnings.
     pub warnings: Diagnostics,
 }
@@ -72,12 +75,13 @@ pub fn rehearse(path: &Path, earlier: Option<&Earlier>) -> Result<Prepared, Diag
 pub fn prepare(path: &Path, earlier: Option<&Earlier>) -> Result<Prepared, Diagnostics> {
     let loaded = load(path);
     let mut diagnostics = loaded.diagnostics;
-    let Some(model) = loaded.model else { return Err(diagnostics) };
+    let Some(mut model) = loaded.model else { return Err(diagnostics) };
+    let settings = Arc::new(std::mem::take(&mut model.settings));
     let server = model.server.clone();
     let tests = model.tests.clone();
     warn_of_expiry(&server, &mut diagnostics);
     match compile(model, earlier, &mut diagnostics) {
-        Some(compiled) if !diagnostics.has_errors() => Ok(Prepared { server, compiled, tests, warnings: diagnostics }),
+        Some(compiled) if !diagnostics.has_errors() => Ok(Prepared { server, compiled, tests, settings, warnings: diagnostics }),
         _ => Err(diagnostics),
     }
 }
@@ -104,8 +108,7 @@ fn run(path: &Path, runtime: &Runtime) -> Result<(), DaemonError> {
     let clock = Clock::system();
     let journal = Journal::new(clock.wall_s());
     let Some(prepared) = wishes.prepare(runtime, path, None)? else { return Ok(()) };
-    let warnings = prepared.warnings.to_string();
-    journal.done(clock.wall_s(), clock.now_ms(), prepared.compiled.geo_sources.clone(), warnings);
+    journal.done(clock.wall_s(), clock.now_ms(), in_force(&prepared));
     let told = Told { clock, phase: Arc::default(), journal: Arc::new(journal), reload };
     let Some(mut daemon) = Daemon::start(path, prepared, runtime, &mut wishes, keeper_ended, told)? else { return Ok(()) };
     let manager = Manager::of_environment();
@@ -225,10 +228,10 @@ impl Daemon {
         let start_ms = self.told.clock.now_ms();
         let refused = match wishes.prepare(runtime, &self.path, Some(Arc::clone(&self.earlier))) {
             Ok(Some(prepared)) => {
-                let (geo, warnings) = (prepared.compiled.geo_sources.clone(), prepared.warnings.to_string());
+                let in_force = in_force(&prepared);
                 match self.install(prepared) {
                     Ok(generation) => {
-                        self.told.journal.done(self.told.clock.wall_s(), self.told.clock.now_ms() - start_ms, geo, warnings);
+                        self.told.journal.done(self.told.clock.wall_s(), self.told.clock.now_ms() - start_ms, in_force);
                         return Some(Ok(generation));
                     }
                     Err(ended) => Refused::Machine(ended.to_string()),
@@ -331,6 +334,8 @@ fn open_api(told: &Told, server: &Server, keeper: &Keeper, registry: &Arc<Regist
         reload: told.reload.clone(),
         phase: Arc::clone(&told.phase),
         guard: Guard::new(server.api.clone()),
+        simulation: Arc::new(Semaphore::new(1)),
+        stand_back: server::stand_back,
     };
     let doors = Doors { socket: server.control_path(), network: server.api.clone() };
     let api = Api::start(&doors, Arc::new(app)).map_err(system("open the API"))?;
@@ -371,6 +376,12 @@ fn warn_of_expiry(server: &Server, warnings: &mut Diagnostics) {
         _ => return,
     };
     warnings.warning_hint(Mark::path(&identity.path), text, "renew it; a reload takes the new one without a restart");
+}
+
+/// What the API tells of a configuration.
+fn in_force(prepared: &Prepared) -> InForce {
+    let (geo, settings) = (prepared.compiled.geo_sources.clone(), Arc::clone(&prepared.settings));
+    InForce { geo, settings, warnings: prepared.warnings.to_string() }
 }
 
 fn log_warnings(warnings: &Diagnostics) {

@@ -1,7 +1,7 @@
 //! Counters of everything that is answered, one set of cells per worker, and the one table of their names.
 //! While a query is answered it never locks, allocates or formats, and it never asks the time.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
@@ -10,6 +10,7 @@ use crate::snapshot::{Catalog, Kind};
 
 mod counters;
 mod grid;
+mod series;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -17,7 +18,8 @@ pub mod text;
 
 pub use counters::{Counters, Histogram, LATENCY_BOUNDS_NS};
 pub use grid::{Grid, OTHER};
-use grid::{MAX_KEPT, Shape, Sums};
+use grid::{MAX_KEPT, Pair, Shape, Sums};
+use series::{Series, Shown};
 use table::{CELLS, FIRST, label, rcode_cell};
 pub use table::{Metric, Row, TABLE};
 
@@ -28,16 +30,21 @@ pub const MAX_SERIES: usize = 1_000;
 #[derive(Debug, Default)]
 pub struct Registry {
     state: Mutex<State>,
+    /// Which names have a series of their own: zones, steered names. Held while sums are made, and by no answering thread.
+    series: Mutex<[Series; 2]>,
 }
+
+/// Grids that were given back and wait to be added up by whoever asks for sums; of more the answering thread that gives one back adds them up.
+const MAX_RETIRED: usize = 256;
 
 #[derive(Debug, Default)]
 struct State {
     workers: Vec<Arc<Counters>>,
     grids: Vec<Arc<Grid>>,
-    /// Counts of grids that were given back at a reload.
-    kept: Sums,
-    /// Zones and names that have a series of their own: once they have one they keep it, so that no series ever runs backwards.
-    series: [Arc<BTreeSet<Box<str>>>; 2],
+    /// Grids that were given back at a reload, and are not in `kept` yet.
+    retired: Vec<Arc<Grid>>,
+    /// Counts of those that were given back before.
+    kept: Arc<Sums>,
     /// The last shape, so that the workers share it. The weak pointer keeps the catalog's address from being reused.
     shape: Option<(Weak<Catalog>, Arc<Shape>)>,
 }
@@ -69,27 +76,48 @@ impl Registry {
         grid
     }
 
-    /// The sums over all workers, past and present, and over all reloads.
+    /// The sums over all workers, past and present, and over all reloads. Answering threads are not kept from taking new cells meanwhile.
     pub fn totals(&self) -> Totals {
-        let state = &mut *self.lock();
-        let (mut cells, mut latency, mut sums) = ([0; CELLS], Histogram::new(&LATENCY_BOUNDS_NS), state.kept.clone());
-        state.workers.iter().for_each(|worker| worker.add_to(&mut cells, &mut latency));
-        state.grids.iter().for_each(|grid| grid.add_to(&mut sums, usize::MAX));
-        for (series, sums) in state.series.iter_mut().zip([&sums.zones, &sums.names]) {
-            let new: Vec<_> = sums.keys().filter(|name| !series.contains(*name)).take(MAX_SERIES.saturating_sub(series.len())).collect();
-            if !new.is_empty() {
-                Arc::make_mut(series).extend(new.into_iter().cloned());
-            }
-        }
-        Totals { cells, latency, sums, series: state.series.clone() }
+        let mut series = self.series.lock().unwrap_or_else(PoisonError::into_inner);
+        let held = self.hold();
+        let kept = held.added_up();
+        self.keep(&held, &kept);
+        let (mut cells, mut latency, mut sums) = ([0; CELLS], Histogram::new(&LATENCY_BOUNDS_NS), (*kept).clone());
+        held.workers.iter().for_each(|worker| worker.add_to(&mut cells, &mut latency));
+        held.grids.iter().for_each(|grid| grid.add_to(&mut sums, usize::MAX));
+        let [zones, names] = &mut *series;
+        let shapes = held.shapes();
+        let shown = [
+            zones.show(&sums.zones, |name| shapes.iter().any(|shape| shape.has_zone(name))),
+            names.show(&sums.names, |name| shapes.iter().any(|shape| shape.has_name(name))),
+        ];
+        let is_gone = |pair: &&Pair| !shapes.is_empty() && !shapes.iter().any(|shape| shape.has_pair(pair));
+        let gone = sums.pairs.keys().filter(is_gone).cloned().collect();
+        Totals { cells, latency, sums, shown, gone }
     }
 
     /// Steered answers by service and region alone: what a keeper asks for again and again.
     pub fn region_totals(&self) -> RegionTotals {
-        let state = self.lock();
-        let mut sums = Sums { pairs: state.kept.pairs.clone(), ..Sums::default() };
-        state.grids.iter().for_each(|grid| grid.add_pairs_to(&mut sums, usize::MAX));
+        let held = self.hold();
+        let mut sums = Sums { pairs: held.kept.pairs.clone(), ..Sums::default() };
+        held.retired.iter().for_each(|grid| grid.add_pairs_to(&mut sums, MAX_KEPT));
+        held.grids.iter().for_each(|grid| grid.add_pairs_to(&mut sums, usize::MAX));
         RegionTotals(sums)
+    }
+
+    fn hold(&self) -> Held {
+        let State { workers, grids, retired, kept, .. } = &*self.lock();
+        Held { workers: workers.clone(), grids: grids.clone(), retired: retired.clone(), kept: Arc::clone(kept) }
+    }
+
+    /// Puts what was added up in place of what it was made of, unless somebody else has done so.
+    fn keep(&self, held: &Held, kept: &Arc<Sums>) {
+        let mut state = self.lock();
+        // New ones come at the end only, and whoever takes some out makes other sums.
+        if Arc::ptr_eq(&state.kept, &held.kept) {
+            state.retired.drain(..held.retired.len());
+            state.kept = Arc::clone(kept);
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -103,7 +131,11 @@ impl State {
         let known = self.grids.len();
         self.grids.retain(|grid| !Arc::ptr_eq(grid, old));
         if self.grids.len() < known {
-            old.add_to(&mut self.kept, MAX_KEPT);
+            self.retired.push(Arc::clone(old));
+        }
+        if self.retired.len() > MAX_RETIRED {
+            let kept = Arc::make_mut(&mut self.kept);
+            self.retired.drain(..).for_each(|grid| grid.add_to(kept, MAX_KEPT));
         }
     }
 
@@ -119,13 +151,43 @@ impl State {
     }
 }
 
+/// What sums are made of, at one moment.
+struct Held {
+    workers: Vec<Arc<Counters>>,
+    grids: Vec<Arc<Grid>>,
+    retired: Vec<Arc<Grid>>,
+    kept: Arc<Sums>,
+}
+
+impl Held {
+    /// The counts of all grids that were given back.
+    fn added_up(&self) -> Arc<Sums> {
+        let mut kept = Arc::clone(&self.kept);
+        if !self.retired.is_empty() {
+            let sums = Arc::make_mut(&mut kept);
+            self.retired.iter().for_each(|grid| grid.add_to(sums, MAX_KEPT));
+        }
+        kept
+    }
+
+    /// What the configurations in force have: one, or two while a reload is on its way to the workers.
+    fn shapes(&self) -> Vec<&Shape> {
+        let mut shapes: Vec<&Shape> = self.grids.iter().map(|grid| grid.shape()).collect();
+        shapes.dedup_by_key(|shape| std::ptr::from_ref(*shape));
+        shapes
+    }
+}
+
 /// Sums over all workers at one moment. `Display` is one line for a log: what is not zero, by short name.
 #[derive(Debug, Clone)]
 pub struct Totals {
     cells: [u64; CELLS],
     latency: Histogram,
     sums: Sums,
-    series: [Arc<BTreeSet<Box<str>>>; 2],
+    /// Zones and names, as monitoring is told of them.
+    shown: [Shown; 2],
+    /// Pairs of service and region that no configuration in force has.
+    gone: BTreeSet<Pair>,
 }
 
 /// Steered answers by service and region, over all workers and reloads.
@@ -212,16 +274,19 @@ impl Totals {
     /// The numbers of one line of [`TABLE`], zeroes included.
     pub fn samples(&self, row: &Row) -> Vec<Sample<'_>> {
         match row.metric {
-            Metric::RegionAnswers => {
-                self.sums.pairs.iter().map(|((service, region), &value)| Sample { labels: [service, region], value }).collect()
-            }
-            Metric::ZoneAnswers => capped(&self.sums.zones, &self.series[0]),
-            Metric::NameAnswers => capped(&self.sums.names, &self.series[1]),
+            Metric::RegionAnswers => self.pairs(|pair| !self.gone.contains(pair)),
+            Metric::ZoneAnswers => samples(&self.shown[0]),
+            Metric::NameAnswers => samples(&self.shown[1]),
             _ => {
                 let sample = |index| Sample { labels: [label(row.metric, index), ""], value: self.at(row.metric, index) };
                 (0..row.cells).map(sample).collect()
             }
         }
+    }
+
+    fn pairs(&self, is_wanted: impl Fn(&Pair) -> bool) -> Vec<Sample<'_>> {
+        let wanted = self.sums.pairs.iter().filter(|(pair, _)| is_wanted(pair));
+        wanted.map(|((service, region), &value)| Sample { labels: [service, region], value }).collect()
     }
 
     fn at(&self, metric: Metric, index: usize) -> u64 {
@@ -237,17 +302,9 @@ fn top<K: Ord>(counts: impl Iterator<Item = (K, u64)>, limit: usize) -> Vec<(K, 
 }
 
 /// Those with a series of their own, and the sum of the others where there are any.
-fn capped<'t>(sums: &'t BTreeMap<Box<str>, u64>, series: &BTreeSet<Box<str>>) -> Vec<Sample<'t>> {
-    let (mut samples, mut others) = (Vec::new(), None);
-    for (name, &value) in sums {
-        if &**name != OTHER && series.contains(name) {
-            samples.push(Sample { labels: [name, ""], value });
-        } else {
-            others = Some(others.unwrap_or(0u64).wrapping_add(value));
-        }
-    }
-    samples.extend(others.map(|value| Sample { labels: [OTHER, ""], value }));
-    samples
+fn samples(shown: &Shown) -> Vec<Sample<'_>> {
+    let own = shown.own.iter().map(|(name, value)| Sample { labels: [&**name, ""], value: *value });
+    own.chain(shown.others.map(|value| Sample { labels: [OTHER, ""], value })).collect()
 }
 
 impl fmt::Display for Totals {
@@ -258,7 +315,9 @@ impl fmt::Display for Totals {
             if matches!(row.metric, Metric::ZoneAnswers | Metric::NameAnswers) {
                 continue;
             }
-            let samples: Vec<_> = self.samples(row).into_iter().filter(|sample| sample.value > 0).collect();
+            // The line tells of everything since the start, whatever has become of the configuration.
+            let samples = if row.metric == Metric::RegionAnswers { self.pairs(|_| true) } else { self.samples(row) };
+            let samples: Vec<_> = samples.into_iter().filter(|sample| sample.value > 0).collect();
             if samples.is_empty() {
                 continue;
             }

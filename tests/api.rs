@@ -10,6 +10,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
+use common::api::{by_socket, get, request};
 use common::client::udp;
 use common::folder::Folder;
 use common::message::query;
@@ -27,41 +28,6 @@ const ZONE: &str = "zone: example.com\nsoa: {mname: ns1, rname: hostmaster}\nns:
 /// The sample with more in its server file.
 fn folder(name: &str, more: &str) -> Folder {
     Folder::with(name, &[("meridian.yaml", &format!("{SERVER}{more}")), ("regions.yaml", REGIONS), ("z.zone.yaml", ZONE)])
-}
-
-/// A reply of the API.
-struct Reply {
-    status: u16,
-    head: String,
-    body: String,
-}
-
-impl Reply {
-    fn json(&self) -> Value {
-        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.body))
-    }
-}
-
-/// One request on a connection of its own.
-fn request(mut stream: impl Read + Write, method: &str, path: &str, headers: &str, body: &str) -> Reply {
-    let length = body.len();
-    let text = format!("{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {length}\r\n{headers}\r\n{body}");
-    stream.write_all(text.as_bytes()).unwrap();
-    let mut reply = String::new();
-    stream.read_to_string(&mut reply).unwrap();
-    let (head, body) = reply.split_once("\r\n\r\n").unwrap();
-    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-    Reply { status, head: head.to_ascii_lowercase(), body: body.to_owned() }
-}
-
-fn by_socket(folder: &Folder, method: &str, path: &str, body: &Value) -> Reply {
-    let stream = UnixStream::connect(folder.join("state/control.sock")).unwrap();
-    let (headers, body) = if body.is_null() { ("", String::new()) } else { ("Content-Type: application/json\r\n", body.to_string()) };
-    request(stream, method, path, headers, &body)
-}
-
-fn get(folder: &Folder, path: &str) -> Reply {
-    by_socket(folder, "GET", path, &Value::Null)
 }
 
 /// Where the API listens.
@@ -189,8 +155,10 @@ fn overrides_are_forced_listed_and_cleared_and_the_audit_log_says_by_whom() {
 fn a_reload_answers_with_what_became_of_it() {
     let folder = folder("api-reload", "");
     let path = folder.join("meridian.yaml");
-    let _server = Server::start(&path);
+    let server = Server::start(&path);
     let done = by_socket(&folder, "POST", "/v1/reload", &Value::Null);
+    server.wait_for_all(0, &["asked by the API", "reload", "begun"]);
+    server.wait_for_all(0, &["asked by the API", "reload", "generation"]);
     assert!(done.status == 200 && done.json()["generation"].as_u64() > Some(1), "{}", done.body);
     folder.write("z.zone.yaml", &ZONE.replace("web}", "wob}"));
     let refused = by_socket(&folder, "POST", "/v1/reload", &Value::Null);
@@ -378,6 +346,8 @@ fn a_certificate_of_the_authority_opens_all_doors_and_no_certificate_none() {
         let address = api_address(&server);
         // Nothing is forced, so whoever may clear is told that.
         assert_eq!(ask(address, Some((&own, &own_key))), Ok(404));
+        // The library that makes it names it so.
+        server.wait_for_all(0, &["asked by the API", "clear", "certificate rcgen self signed cert"]);
         assert_eq!(ask(address, None), Ok(401));
         assert!(ask(address, Some((&strange, &strange_key))).is_err());
     }

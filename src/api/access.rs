@@ -10,7 +10,7 @@ use crate::config::model::{Api, Role, Token};
 /// Who asks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {
-    /// For the audit log: `control socket`, the name of a token, `certificate`, `loopback`.
+    /// For the audit log: `control socket`, the name of a token, `certificate NAME`, `loopback`.
     pub name: String,
     /// Whether the caller said who it is by itself; whoever uses the control socket may name a person.
     pub may_name_others: bool,
@@ -23,9 +23,14 @@ impl Caller {
         Caller { name: "control socket".into(), may_name_others: true, role: Some(Role::Write) }
     }
 
-    /// Someone who has shown a certificate that the configured authority has signed.
-    pub(super) fn of_certificate() -> Caller {
-        Caller { name: "certificate".into(), may_name_others: true, role: Some(Role::Write) }
+    /// Someone who has shown a certificate that the configured authority has signed; `name` says which.
+    pub(super) fn of_certificate(name: String) -> Caller {
+        Caller { name, may_name_others: true, role: Some(Role::Write) }
+    }
+
+    /// Whether it may change everything, what others said included.
+    pub(super) fn may_change(&self) -> bool {
+        self.role == Some(Role::Write)
     }
 
     /// Someone on an address of the network.
@@ -51,6 +56,7 @@ impl Guard {
             Access::Open => true,
             Access::Metrics if self.0.open_metrics => true,
             Access::Metrics | Access::Read => caller.role.is_some(),
+            Access::Tell => matches!(caller.role, Some(Role::Tell | Role::Write)),
             Access::Write => caller.role == Some(Role::Write),
         };
         match (allowed, caller.role) {
@@ -61,7 +67,7 @@ impl Guard {
             (false, Some(_)) if self.0.tokens.is_empty() => {
                 Err(Problem::new(StatusCode::FORBIDDEN, "without `tokens` only the control socket takes changes"))
             }
-            (false, Some(_)) => Err(Problem::new(StatusCode::FORBIDDEN, "this token may read and change nothing")),
+            (false, Some(_)) => Err(Problem::new(StatusCode::FORBIDDEN, "this token may not do this")),
         }
     }
 
@@ -114,7 +120,7 @@ mod tests {
         let files = |clients| ApiTls { certificate: "cert".into(), key: "key".into(), clients };
         let of_certificates = Guard::new(Api { tls: Some(files(Some("clients".into()))), ..Api::default() });
         assert_eq!(wanted.map(|wanted| status(&of_certificates, wanted, None)), [200, 401, 401, 401], "whoever shows no certificate");
-        assert!(of_certificates.admit(&Caller::of_certificate(), Access::Write, &HeaderMap::new()).is_ok());
+        assert!(of_certificates.admit(&Caller::of_certificate("certificate x".into()), Access::Write, &HeaderMap::new()).is_ok());
         let encrypted = Guard::new(Api { tls: Some(files(None)), ..Api::default() });
         assert_eq!(wanted.map(|wanted| status(&encrypted, wanted, None)), [200, 200, 200, 403]);
         assert!(guard.admit(&Caller::of_socket(), Access::Write, &HeaderMap::new()).is_ok());
@@ -122,15 +128,21 @@ mod tests {
 
     #[test]
     fn a_token_has_its_role_and_without_one_only_open_doors_open() {
-        let guard = guard(&[("ops", Role::Write, "aaaaaaaaaaaaaaaa"), ("graphs", Role::Read, "bbbbbbbbbbbbbbbb")], false);
-        let wanted = [Access::Open, Access::Metrics, Access::Read, Access::Write];
+        let tokens = [
+            ("ops", Role::Write, "aaaaaaaaaaaaaaaa"),
+            ("graphs", Role::Read, "bbbbbbbbbbbbbbbb"),
+            ("watch", Role::Tell, "cccccccccccccccc"),
+        ];
+        let guard = guard(&tokens, false);
+        let wanted = [Access::Open, Access::Metrics, Access::Read, Access::Tell, Access::Write];
         for (authorization, expected) in [
-            (None, [200, 401, 401, 401]),
-            (Some("Bearer bbbbbbbbbbbbbbbb"), [200, 200, 200, 403]),
-            (Some("Bearer aaaaaaaaaaaaaaaa"), [200; 4]),
-            (Some("Bearer aaaaaaaaaaaaaaab"), [401; 4]),
-            (Some("Basic YTpi"), [401; 4]),
-            (Some("Bearer "), [401; 4]),
+            (None, [200, 401, 401, 401, 401]),
+            (Some("Bearer bbbbbbbbbbbbbbbb"), [200, 200, 200, 403, 403]),
+            (Some("Bearer cccccccccccccccc"), [200, 200, 200, 200, 403]),
+            (Some("Bearer aaaaaaaaaaaaaaaa"), [200; 5]),
+            (Some("Bearer aaaaaaaaaaaaaaab"), [401; 5]),
+            (Some("Basic YTpi"), [401; 5]),
+            (Some("Bearer "), [401; 5]),
         ] {
             assert_eq!(wanted.map(|wanted| status(&guard, wanted, authorization)), expected, "{authorization:?}");
         }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 
 use axum::http::StatusCode;
+use tokio::sync::Semaphore;
 
 use super::access::{Caller, Guard};
 use super::journal::Journal;
@@ -37,6 +38,10 @@ pub struct App {
     pub phase: Arc<Phase>,
     /// Who may do what.
     pub guard: Guard,
+    /// One simulation at a time: each may take a core for some seconds.
+    pub simulation: Arc<Semaphore>,
+    /// Has a thread stand back behind those that answer; the room of sockets has it, which this one must not know.
+    pub stand_back: fn() -> std::io::Result<()>,
 }
 
 impl App {

@@ -36,7 +36,7 @@ impl Which {
                     && self.service.is_none()
                     && self.target.as_ref().is_none_or(|wanted| target.contains(wanted.as_str()))
             }
-            Subject::Override(_) => self.region.is_none() && self.service.is_none() && self.target.is_none(),
+            Subject::Override(_) | Subject::Told(_) => self.region.is_none() && self.service.is_none() && self.target.is_none(),
         }
     }
 }
@@ -63,6 +63,7 @@ fn row(event: &Event, at_s: u64) -> Value {
         Subject::Target(target) => ("target", target.clone()),
         Subject::Region { service, region, family } => ("region", format!("{region}/{service} {family}")),
         Subject::Override(selector) => ("override", selector.clone()),
+        Subject::Told(selector) => ("told", selector.clone()),
     };
     json!({ "at": at_s, "kind": kind, "name": name, "from": event.from, "to": event.to, "evidence": event.evidence })
 }

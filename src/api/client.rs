@@ -101,12 +101,14 @@ async fn exchange(socket: &Path, question: &Question<'_>) -> Result<(StatusCode,
     Ok((status, class, String::from_utf8_lossy(&octets).into_owned()))
 }
 
-/// A path with a query string: everything but letters, digits and a few marks is written in hexadecimal (RFC 3986 2.1).
-fn with_query(path: &str, query: &[(&str, &str)]) -> String {
+/// A text as a part of a path or a query: everything but letters, digits and a few marks is written in hexadecimal (RFC 3986 2.1).
+pub fn escape(text: &str) -> String {
     let plain = |octet: u8| octet.is_ascii_alphanumeric() || b"-._~".contains(&octet);
-    let escape = |text: &str| {
-        text.bytes().map(|octet| if plain(octet) { char::from(octet).to_string() } else { format!("%{octet:02X}") }).collect::<String>()
-    };
+    text.bytes().map(|octet| if plain(octet) { char::from(octet).to_string() } else { format!("%{octet:02X}") }).collect()
+}
+
+/// A path with a query string.
+fn with_query(path: &str, query: &[(&str, &str)]) -> String {
     let pairs: Vec<String> = query.iter().map(|(key, value)| format!("{key}={}", escape(value))).collect();
     if pairs.is_empty() { path.to_owned() } else { format!("{path}?{}", pairs.join("&")) }
 }

@@ -175,8 +175,8 @@ async fn visit(visitor: Visitor, router: Router, stopped: watch::Receiver<bool>)
         Visitor::Tls(stream, tls) => match tokio::time::timeout(HANDSHAKE_PATIENCE, tls.accept(stream)).await {
             Ok(Ok(stream)) => {
                 // The handshake has refused every certificate that the authority of the configuration has not signed.
-                let has_certificate = stream.get_ref().1.peer_certificates().is_some();
-                let caller = if has_certificate { Caller::of_certificate() } else { Caller::of_network() };
+                let shown = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
+                let caller = shown.map_or_else(Caller::of_network, |shown| Caller::of_certificate(tls::name_of(shown)));
                 converse(stream, caller, router, stopped).await;
             }
             Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake with the API failed"),

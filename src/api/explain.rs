@@ -42,11 +42,7 @@ pub(super) async fn get(State(app): State<Arc<App>>, wanted: Result<Query<Wanted
     let name = Name::parse(&wanted.name, None).map_err(|error| Problem::bad(format!("`name`: {error}")))?;
     let client = wanted.client.parse::<IpAddr>().map(Prefix::host);
     let client = client.or_else(|_| wanted.client.parse::<Prefix>()).map_err(|error| Problem::bad(format!("`client`: {error}")))?;
-    let family = match wanted.rtype.to_ascii_uppercase().as_str() {
-        "" | "A" => Family::V4,
-        "AAAA" => Family::V6,
-        _ => return Err(Problem::bad("`type` is not `A` or `AAAA`")),
-    };
+    let family = family_of(&wanted.rtype)?;
     let as_json = match wanted.format.as_str() {
         "" | "json" => true,
         "text" => false,
@@ -61,6 +57,15 @@ pub(super) async fn get(State(app): State<Arc<App>>, wanted: Result<Query<Wanted
     let Told { class, text } = told.await?;
     let kind = if as_json { "application/json" } else { "text/plain; charset=utf-8" };
     Ok(([(header::CONTENT_TYPE.as_str(), kind), (CLASS_HEADER, class)], text).into_response())
+}
+
+/// The family of a `type=`; IPv4 where it is left out.
+pub(super) fn family_of(rtype: &str) -> Result<Family, Problem> {
+    match rtype.to_ascii_uppercase().as_str() {
+        "" | "A" => Ok(Family::V4),
+        "AAAA" => Ok(Family::V6),
+        _ => Err(Problem::bad("`type` is not `A` or `AAAA`")),
+    }
 }
 
 /// An explanation in words or as JSON.

@@ -2,10 +2,11 @@
 //! It loads nothing.
 
 use std::path::PathBuf;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::config::compile::GeoSource;
 use crate::config::model::Identity;
+use crate::config::settings::Settings;
 
 /// How a load ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,10 +48,23 @@ pub struct Loads {
     pub geo: Vec<GeoSource>,
     /// The certificate of the encrypted transports, and when it ends, in seconds since 1970.
     pub certificate: Option<(PathBuf, i64)>,
+    /// Its settings.
+    pub settings: Arc<Settings>,
     /// Warnings of the configuration in force, and why the last load was refused, for people.
     pub text: String,
     /// When the process started, in seconds since 1970.
     pub started_s: u64,
+}
+
+/// What is told of the configuration in force.
+#[derive(Debug)]
+pub struct InForce {
+    /// The geo files that it was made of.
+    pub geo: Vec<GeoSource>,
+    /// Its settings.
+    pub settings: Arc<Settings>,
+    /// Its warnings, for people.
+    pub warnings: String,
 }
 
 /// Where the daemon writes what became of loads.
@@ -64,10 +78,11 @@ impl Journal {
     }
 
     /// A load is in force.
-    pub fn done(&self, now_s: u64, took_ms: u64, geo: Vec<GeoSource>, warnings: String) {
+    pub fn done(&self, now_s: u64, took_ms: u64, in_force: InForce) {
+        let InForce { geo, settings, warnings } = in_force;
         let mut loads = self.lock();
         loads.note(LoadOutcome::Done, now_s, warnings);
-        (loads.loaded_s, loads.took_ms, loads.geo) = (now_s, took_ms, geo);
+        (loads.loaded_s, loads.took_ms, loads.geo, loads.settings) = (now_s, took_ms, geo, settings);
     }
 
     /// The certificate that is shown from now on.

@@ -3,13 +3,14 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::State;
 use axum::extract::rejection::JsonRejection;
 use axum::http::StatusCode;
+use axum::{Extension, Json};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::access::Caller;
 use super::app::App;
 use super::problem::Problem;
 use crate::health::CapacityKey;
@@ -35,9 +36,10 @@ pub(super) async fn list(State(app): State<Arc<App>>) -> Result<Json<Value>, Pro
     app.wait_for(|app| Ok(Json(json!({ "capacities": rows(&app.health.status()?.capacities) })))).await
 }
 
-/// `POST /v1/loads`. It comes again and again, so it is no line of the audit log.
+/// `POST /v1/loads`. It comes again and again, so its line of the audit log is one of level DEBUG.
 pub(super) async fn tell(
     State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
     told: Result<Json<Told>, JsonRejection>,
 ) -> Result<(StatusCode, Json<Value>), Problem> {
     let Json(told) = told.map_err(|error| Problem::new(error.status(), error.body_text()))?;
@@ -46,10 +48,14 @@ pub(super) async fn tell(
         return Err(Problem::bad(format!("`expires_s` must be from 1 to {MAX_EXPIRES_S}")));
     }
     app.wait_for(move |app| {
+        let whom = told.of.clone();
         let (region, service) = told.of.split_once('/').map_or((told.of.as_str(), None), |(region, service)| (region, Some(service)));
         let key = CapacityKey { region: region.into(), service: service.map(Into::into) };
         let told = ToldLoad { key, load: told.load, holds_ms: expires_s * 1000 };
-        app.health.load(told).map_err(|why| Problem::new(StatusCode::CONFLICT, why))?;
+        let did = app.health.load(told).map_err(|why| Problem::new(StatusCode::CONFLICT, why));
+        let outcome = did.as_ref().map_or_else(Problem::detail, |()| "taken");
+        tracing::debug!(target: "meridian::audit", caller = caller.name, action = "tell load", whom, outcome, "asked by the API");
+        did?;
         Ok((StatusCode::ACCEPTED, Json(json!({ "expires_s": expires_s }))))
     })
     .await

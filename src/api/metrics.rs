@@ -11,6 +11,7 @@ use super::journal::{LoadOutcome, Loads};
 use super::problem::Problem;
 use super::process::Process;
 use crate::certificate::DAY_S;
+use crate::health::told;
 use crate::keeper::{PROBE_KINDS, PROBE_OUTCOMES, Status, Tally};
 use crate::metrics::TABLE;
 use crate::metrics::text::{Format, Page};
@@ -81,8 +82,11 @@ fn regions(status: &Status, page: &mut Page) {
             series.with(&[("service", &pool.service), ("region", &pool.region), ("family", &pool.family)], value(pool));
         }
     };
-    all("meridian_region_up", "1 where a region serves a service, 0 where it does not, be it for some names only", &|pool| {
-        f64::from(u8::from(pool.is("available") || pool.is("HELD")))
+    all("meridian_region_up", "1 where a region serves a service, if only for some names; 0 where it serves none", &|pool| {
+        f64::from(u8::from(pool.is("available") || pool.is("HELD") || pool.is_partial()))
+    });
+    all("meridian_region_partial", "1 where a region is not what it should be for some names only", &|pool| {
+        f64::from(u8::from(pool.is_partial()))
     });
     all("meridian_region_drained", "1 where a region is forced down by hand", &|pool| f64::from(u8::from(pool.is("forced down"))));
     all("meridian_region_held", "1 where a region is measured down and served because the guard allows no further losses", &|pool| {
@@ -170,6 +174,10 @@ fn tally(tally: &Tally, page: &mut Page) {
 
 fn hosts(status: &Status, page: &mut Page) {
     page.gauge("meridian_overrides", "Overrides in force").is(status.overrides.len());
+    let mut series = page.gauge("meridian_told", "What others tell of health and has not expired, by what they say");
+    for state in told::State::ALL {
+        series.with(&[("state", state.name())], status.told.iter().filter(|told| told.state == state).count());
+    }
     let mut series = page.gauge("meridian_host_addresses", "Addresses of a host name of an endpoint");
     for host in status.hosts.iter().take(MAX_ROWS) {
         series.with(&[("host", &host.host)], host.addresses.len());

@@ -103,6 +103,6 @@ pub(super) fn rows(overrides: &[Forced]) -> Vec<Value> {
 }
 
 /// One line of bounded length: it goes to logs and tables.
-fn text(text: &str) -> String {
+pub(super) fn text(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MAX_TEXT).collect()
 }

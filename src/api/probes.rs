@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use axum::extract::State;
 use axum::http::StatusCode;
+use tokio::sync::oneshot;
 
 use super::app::App;
 use super::problem::Problem;
@@ -31,8 +32,11 @@ pub(super) async fn readyz(State(app): State<Arc<App>>) -> Result<&'static str, 
 }
 
 async fn pulse(app: &Arc<App>) -> Result<crate::keeper::Pulse, Problem> {
-    let asked = app.wait_for(|app| Ok(app.health.pulse()?));
-    tokio::time::timeout(KEEPER_PATIENCE, asked).await.unwrap_or_else(|_elapsed| Err(unavailable("the keeper of health does not answer")))
+    // No thread waits meanwhile: heavy requests may hold all of them.
+    let (tell, told) = oneshot::channel();
+    app.health.pulse(move |pulse| _ = tell.send(pulse));
+    let told = tokio::time::timeout(KEEPER_PATIENCE, told).await.ok().and_then(Result::ok);
+    told.ok_or_else(|| unavailable("the keeper of health does not answer"))
 }
 
 fn unavailable(why: &str) -> Problem {

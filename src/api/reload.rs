@@ -45,6 +45,8 @@ pub fn reloads() -> (Reload, Reloads) {
 /// `POST /v1/reload`.
 pub(super) async fn post(State(app): State<Arc<App>>, Extension(caller): Extension<Caller>) -> Result<Response<Body>, Problem> {
     let (done, told) = oneshot::channel();
+    // Whoever asked may not live to see what came of it.
+    app.audit(&caller, "reload", "", "begun");
     app.reload.try_send(done).map_err(|_| Problem::new(StatusCode::SERVICE_UNAVAILABLE, "other reloads wait already; ask again later"))?;
     let outcome = told.await.map_err(|_| Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the process ends"))?;
     app.audit(

@@ -15,7 +15,7 @@ use axum::{Extension, Router};
 use super::access::Caller;
 use super::app::App;
 use super::problem::Problem;
-use super::{changes, explain, loads, metrics, overrides, probes, reload, statistics, status, zones};
+use super::{changes, configuration, explain, loads, metrics, overrides, plans, probes, reload, simulate, statistics, status, told, zones};
 
 /// Largest body of a request: the largest sensible one has a selector and two texts.
 const MAX_BODY_OCTETS: usize = 64 << 10;
@@ -35,6 +35,8 @@ pub enum Access {
     Metrics,
     /// To read.
     Read,
+    /// To tell health and loads.
+    Tell,
     /// To change.
     Write,
 }
@@ -63,7 +65,14 @@ fn routes() -> Vec<Route> {
         (Method::POST, "/v1/overrides", Access::Write, post(overrides::force)),
         (Method::DELETE, "/v1/overrides", Access::Write, delete(overrides::clear)),
         (Method::GET, "/v1/loads", Access::Read, get(loads::list)),
-        (Method::POST, "/v1/loads", Access::Write, post(loads::tell)),
+        (Method::POST, "/v1/loads", Access::Tell, post(loads::tell)),
+        (Method::GET, "/v1/health", Access::Read, get(told::list)),
+        (Method::POST, "/v1/health", Access::Tell, post(told::tell)),
+        (Method::DELETE, "/v1/health", Access::Tell, delete(told::take_back)),
+        (Method::GET, "/v1/simulate", Access::Read, get(simulate::get)),
+        (Method::GET, "/v1/names/{name}", Access::Read, get(zones::name)),
+        (Method::GET, "/v1/configuration", Access::Read, get(configuration::get)),
+        (Method::GET, "/v1/plans", Access::Read, get(plans::get)),
         (Method::POST, "/v1/reload", Access::Write, post(reload::post)),
     ]
 }

@@ -9,13 +9,13 @@ use serde_json::{Value, json};
 
 use super::app::App;
 use super::problem::Problem;
-use super::{loads, overrides};
+use super::{loads, overrides, told};
 use crate::keeper::{HostRow, PoolRow, Status, TargetRow};
 
 /// `GET /v1/status`.
 pub(super) async fn get(State(app): State<Arc<App>>) -> Result<Json<Value>, Problem> {
     app.wait_for(|app| {
-        let Status { generation, pools, targets, capacities, hosts, overrides, tally } = app.health.status()?;
+        let Status { generation, pools, targets, capacities, hosts, overrides, told, tally } = app.health.status()?;
         let since_start = json!({
             "target_changes": tally.target_changes, "region_changes": tally.region_changes, "holds": tally.holds,
             "suppressions": tally.suppressions, "shed_changes": tally.shed_changes, "forced": tally.forced,
@@ -28,6 +28,7 @@ pub(super) async fn get(State(app): State<Arc<App>>) -> Result<Json<Value>, Prob
             "targets": targets.iter().map(target).collect::<Vec<_>>(),
             "hosts": hosts.iter().map(host).collect::<Vec<_>>(),
             "overrides": overrides::rows(&overrides),
+            "told": told::rows(&told),
             "since_start": since_start,
         })))
     })

@@ -11,8 +11,11 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig};
 use tokio_rustls::TlsAcceptor;
+use x509_parser::extensions::GeneralName;
+use x509_parser::prelude::{FromDer, X509Certificate};
 
 use crate::config::model::ApiTls;
+use crate::health::overrides::MAX_TEXT;
 
 /// Reads the files of the configuration.
 pub(super) fn acceptor(files: &ApiTls) -> io::Result<TlsAcceptor> {
@@ -35,6 +38,24 @@ pub(super) fn acceptor(files: &ApiTls) -> io::Result<TlsAcceptor> {
         builder.with_single_cert(certificates(&files.certificate)?, key).map_err(|error| of_file(&files.certificate, error))?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(TlsAcceptor::from(Arc::new(config)))
+}
+
+/// Who a certificate says that its holder is: the common name, else the first alternative name; for the audit log.
+pub(super) fn name_of(certificate: &CertificateDer<'_>) -> String {
+    let Ok((_, parsed)) = X509Certificate::from_der(certificate) else { return "certificate".into() };
+    let common = parsed.subject().iter_common_name().find_map(|name| name.as_str().ok());
+    let alternatives = parsed.subject_alternative_name().ok().flatten();
+    let alternative = alternatives.and_then(|names| {
+        names.value.general_names.iter().find_map(|name| match name {
+            GeneralName::DNSName(text) | GeneralName::RFC822Name(text) | GeneralName::URI(text) => Some(*text),
+            _ => None,
+        })
+    });
+    let serial = || format!("serial {}", parsed.raw_serial_as_string());
+    let name = common.or(alternative).map_or_else(serial, str::to_owned);
+    // It goes to logs and tables.
+    let name: String = name.chars().filter(|c| !c.is_control()).take(MAX_TEXT).collect();
+    format!("certificate {name}")
 }
 
 fn certificates(path: &Path) -> io::Result<Vec<CertificateDer<'static>>> {

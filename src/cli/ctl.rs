@@ -2,6 +2,7 @@
 //! Both speak HTTP over the control socket; nothing is decided here.
 
 mod live;
+mod told;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -12,6 +13,7 @@ use serde_json::{Value, json};
 use super::args::Format;
 use super::{ConfigArg, Failure};
 use crate::api::client::{self, Question};
+use crate::clock::Clock;
 use crate::config::load_server;
 use crate::health::age_text as age;
 use crate::number;
@@ -64,12 +66,26 @@ pub(super) enum Ctl {
     Up(Force),
     /// Tell the load of a region or REGION/SERVICE with `capacity: {load: pushed}`
     Load(Load),
+    /// Tell whether endpoints are well, as a monitor elsewhere sees it, for some time
+    Tell(told::Tell),
     /// End overrides, and let regions that wait (`failback: manual`) take clients again
     Clear(Clear),
     /// Say what changed last, when and why
     History(live::History),
     /// Show query rate, regions and their shares, and changes, again and again
     Top(live::Top),
+    /// Say who would go where if more were down than is now
+    Simulate(told::Simulate),
+    /// List steered names, or show one with its candidates and plans
+    Names(told::List),
+    /// List zones
+    Zones(told::List),
+    /// List the plans that names were compiled to
+    Plans(told::Told),
+    /// Say what was asked for most since the start
+    Statistics(told::Told),
+    /// Show every setting in force, and where it comes from
+    Config(told::Config),
     /// Read the configuration anew, all or nothing, and say what became of it
     Reload(SocketArg),
     /// Exit code 0 if queries are answered from health that is not stale, else 1; for check scripts
@@ -121,6 +137,13 @@ impl Ctl {
             Ctl::Clear(clear) => clear.run(out),
             Ctl::History(history) => history.run(out),
             Ctl::Top(top) => top.run(out),
+            Ctl::Tell(tell) => tell.run(out),
+            Ctl::Simulate(simulate) => simulate.run(out),
+            Ctl::Names(list) => list.names(out),
+            Ctl::Zones(list) => list.zones(out),
+            Ctl::Plans(told) => told.plans(out),
+            Ctl::Statistics(told) => told.statistics(out),
+            Ctl::Config(config) => config.run(out),
             Ctl::Reload(socket) => {
                 let reply = client::ask(&socket.path()?, &Question::post("/v1/reload", &Value::Null));
                 // That the server is away or busy says nothing about the files.
@@ -140,7 +163,7 @@ impl Ctl {
 impl Force {
     fn run(&self, state: &str, out: &mut impl Write) -> Result<(), Failure> {
         let expires_s = self.expires.as_deref().map(duration_ms).transpose()?.map(|ms| ms / 1000);
-        let author = std::env::var("SUDO_USER").or_else(|_| std::env::var("USER")).unwrap_or_default();
+        let author = author();
         let body = json!({ "selector": self.selector, "state": state, "reason": self.reason, "author": author, "expires_s": expires_s });
         let reply = self.socket.json(&Question::post("/v1/overrides", &body))?;
         Ok(writeln!(out, "{} endpoints", reply["endpoints"])?)
@@ -161,6 +184,11 @@ impl Load {
         self.socket.json(&Question::post("/v1/loads", &body))?;
         Ok(writeln!(out, "taken")?)
     }
+}
+
+/// Who is at the terminal.
+fn author() -> String {
+    std::env::var("SUDO_USER").or_else(|_| std::env::var("USER")).unwrap_or_default()
 }
 
 fn duration_ms(text: &str) -> Result<u64, Failure> {
@@ -231,10 +259,22 @@ fn print(status: &Value, out: &mut impl Write) -> Result<(), Failure> {
     }
     if !rows(status, "overrides").is_empty() {
         let forced = rows(status, "overrides").iter();
-        let forced = forced.map(|row| vec![text(row, "selector"), text(row, "state"), text(row, "author"), text(row, "reason")]);
-        print_table(&["FORCED", "STATE", "BY", "REASON"], forced, out)?;
+        let forced =
+            forced.map(|row| vec![text(row, "selector"), text(row, "state"), text(row, "author"), text(row, "reason"), until(row)]);
+        print_table(&["FORCED", "STATE", "BY", "REASON", "EXPIRES IN"], forced, out)?;
+    }
+    if !rows(status, "told").is_empty() {
+        let told = rows(status, "told").iter();
+        let told = told.map(|row| vec![text(row, "of"), text(row, "state"), text(row, "author"), text(row, "reason"), until(row)]);
+        print_table(&["TOLD OF", "STATE", "BY", "REASON", "EXPIRES IN"], told, out)?;
     }
     Ok(())
+}
+
+/// How long something holds, from its `until`.
+fn until(row: &Value) -> String {
+    let left = |until_s: u64| age(until_s.saturating_sub(Clock::system().wall_s()));
+    row["until"].as_u64().map_or_else(|| "never".to_owned(), left)
 }
 
 fn text(row: &Value, key: &str) -> String {

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use super::check::{self, Known, Regions, Zones};
 use super::files;
 use super::model::{GeoData, Model, Server};
+use super::settings::{Settings, Typed};
 use super::spec::{Field, Fields, Node};
 use crate::diag::{Diagnostics, Mark};
 
@@ -49,13 +50,18 @@ fn server_fields<'n>(node: &'n Node, out: &mut Diagnostics) -> Option<Fields<'n>
 fn read(path: &Path, out: &mut Diagnostics) -> Option<Model> {
     let node = files::read_yaml(path, &Mark::path(path), out)?;
     let fields = server_fields(&node, out)?;
+    let mut typed = Typed::default();
+    typed.add_server(&node);
     let mut server = check::server(&fields, out);
     if let Some(server) = &mut server {
         server.encrypted = check::encrypted(&fields, &server.listen, out);
     }
     let files = check::geo_files(&fields, out);
     let mut regions = Regions::default();
-    let complete = each_file(&fields, "regions", "regions.yaml", out, |node, out| regions.add_file(node, out));
+    let complete = each_file(&fields, "regions", "regions.yaml", out, |node, out| {
+        typed.add_regions(node);
+        regions.add_file(node, out);
+    });
     regions.finish(complete, out);
     if server.as_ref().is_some_and(|server| !server.exec_probes) {
         regions.refuse_programs(out);
@@ -65,10 +71,17 @@ fn read(path: &Path, out: &mut Diagnostics) -> Option<Model> {
     let latencies = check::latencies(&fields, &regions, out);
     let areas = check::areas(&fields, out);
     let mut zones = Zones::new(Known { regions: &regions, areas: &areas, has_latencies: fields.get("latencies").is_some() });
-    each_file(&fields, "zones", "\"*.zone.yaml\"", out, |node, out| zones.add_file(node, out));
+    each_file(&fields, "zones", "\"*.zone.yaml\"", out, |node, out| {
+        typed.add_zone(node);
+        zones.add_file(node, out);
+    });
     let (zones, steerings) = zones.finish(out);
     let (regions, services) = regions.into_parts();
-    Some(Model { server: server?, geo: GeoData { files, overrides, latencies }, regions: regions?, services, steerings, zones, tests })
+    let geo = GeoData { files, overrides, latencies };
+    let settings = Settings::default();
+    let mut model = Model { server: server?, geo, regions: regions?, services, steerings, zones, tests, settings };
+    model.settings = typed.finish(&model);
+    Some(model)
 }
 
 /// Reads the files of a key that must be there, one after the other; false if any of them could not be read.

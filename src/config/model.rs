@@ -8,6 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::settings::Settings;
 use crate::answer::Class;
 use crate::diag::Mark;
 use crate::geo::{Access, Family, GeoFile, Override, Point, Prefix, RegionId};
@@ -63,6 +64,8 @@ pub struct Model {
     pub zones: Vec<Zone>,
     /// What some clients shall be answered.
     pub tests: Vec<Test>,
+    /// Every setting in force, with where it comes from.
+    pub settings: Settings,
 }
 
 /// One of `tests:`.
@@ -250,6 +253,8 @@ pub enum QueryLogTo {
 pub enum Role {
     /// Ask for everything.
     Read,
+    /// Tell health and loads, too.
+    Tell,
     /// Change things, too.
     Write,
 }

@@ -270,6 +270,14 @@ impl HealthBook {
         self.view.clone()
     }
 
+    /// The same if the endpoints that `is_down` names were measured down besides.
+    pub fn with_down(&self, is_down: impl Fn(EndpointId) -> bool) -> HealthView {
+        let mut view = self.view.clone();
+        let measured = |id| if is_down(id) { Measured::DOWN } else { self.measured(id) };
+        view.judge(&self.layout, (0..self.layout.pools.len() as u32).map(PoolId), &measured, &self.notes);
+        view
+    }
+
     /// Grows whenever [`HealthBook::view`] may differ from before: a state, or only a TTL cap. An unchanged number needs no publishing.
     pub fn revision(&self) -> u64 {
         self.revision
@@ -452,7 +460,7 @@ fn family_of(target: &TargetKey) -> usize {
     usize::from(target.socket.is_ipv6())
 }
 
-/// What the monitors of an endpoint say together.
+/// What the monitors of an endpoint and others say together.
 fn measured(entries: &[Entry], probes: &[Probes], layout: &Layout, id: EndpointId) -> Measured {
     let at = id.0 as usize;
     let (Some(probes), Some(endpoint)) = (probes.get(at), layout.endpoints.get(at)) else { return Measured::UP };
@@ -462,9 +470,9 @@ fn measured(entries: &[Entry], probes: &[Probes], layout: &Layout, id: EndpointI
     let mut verdicts: Vec<Verdict> = own().map(|measured| measured.verdict).collect();
     let worst_required = required().map(|measured| measured.verdict).min().unwrap_or(Verdict::Up);
     Measured {
-        verdict: endpoint.checks.combine.judge(&mut verdicts).min(worst_required),
+        verdict: endpoint.checks.combine.judge(&mut verdicts).min(worst_required).min(endpoint.told.unwrap_or(Verdict::Up)),
         may_change_at_ms: voting().map(|measured| measured.may_change_at_ms).min().unwrap_or(SETTLED),
-        unmeasurable: voting().count() > 0 && voting().all(|measured| measured.unmeasurable),
+        unmeasurable: endpoint.told.is_none() && voting().count() > 0 && voting().all(|measured| measured.unmeasurable),
         scores: voting().fold(Scores::NONE, |scores, measured| scores.worse(measured.scores)),
     }
 }

@@ -1,4 +1,4 @@
-//! Health: what is probed (`monitor`), what a probe found (`report`), what follows from it (`book`), what keeps it quiet (`damp`, `network`), which addresses host names have (`hosts`), what regions can bear (`capacity`, `overflow`) and what the hot path reads (`view`).
+//! Health: what is probed (`monitor`), what a probe found (`report`), what follows from it (`book`), what others tell (`told`), what keeps it quiet (`damp`, `network`), which addresses host names have (`hosts`), what regions can bear (`capacity`, `overflow`) and what the hot path reads (`view`).
 //! All of it is data and pure functions; nothing here opens a socket, asks the time or draws a random number.
 
 pub mod book;
@@ -13,6 +13,7 @@ pub mod overrides;
 pub mod report;
 pub mod score;
 mod story;
+pub mod told;
 pub mod view;
 pub mod vote;
 

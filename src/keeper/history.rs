@@ -42,6 +42,8 @@ pub enum Subject {
     },
     /// What is forced by hand, by its selector.
     Override(String),
+    /// What others tell, by its selector.
+    Told(String),
 }
 
 /// The last changes, oldest first.
@@ -49,9 +51,9 @@ pub enum Subject {
 pub(super) struct History(VecDeque<Event>);
 
 impl History {
-    /// Hears what changed: a target's change comes right before those of its pools.
-    pub(super) fn hear(&mut self, changes: &[Change], book: &HealthBook) {
-        let mut seen = String::new();
+    /// Hears what changed: a target's change comes right before those of its pools; `why` is what led to those that no target led to.
+    pub(super) fn hear(&mut self, changes: &[Change], why: &str, book: &HealthBook) {
+        let mut seen = why.to_owned();
         let pool_of = |pool: PoolId| book.layout().pools.get(pool.0 as usize).map(|pool| region(&pool.key));
         for change in changes {
             let event = match change {

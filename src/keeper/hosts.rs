@@ -8,6 +8,7 @@ use super::state::State;
 use crate::config::compile::{Compiled, identity_of};
 use crate::health::hosts::HostName;
 use crate::health::overrides::Overrides;
+use crate::health::told::AllTold;
 use crate::health::{Hosts, Layout, Resolution, TargetKey};
 
 /// Hears what is to be probed, at once and after each change; must not block.
@@ -39,10 +40,13 @@ pub(super) fn place(places: &[Place], id: u32) -> &str {
     places.get(id as usize).map_or("", |place| &place.name)
 }
 
-/// The layout of the files with what is known and said beside them: the addresses of hosts, and overrides.
-pub(super) fn in_force(layout: &Layout, places: &[Place], hosts: &Hosts, overrides: &Overrides) -> Layout {
+/// The layout of the files with what is known and said beside them: the addresses of hosts, overrides, and what others tell.
+pub(super) fn in_force(layout: &Layout, places: &[Place], hosts: &Hosts, overrides: &Overrides, told: &AllTold) -> Layout {
     let fixed = |id: u32| places.get(id as usize)?.address;
-    overrides.applied(&layout.seated(hosts, fixed, identity_of), |id| place(places, id).to_owned())
+    let address = |id| place(places, id).to_owned();
+    let mut layout = overrides.applied(&layout.seated(hosts, fixed, identity_of), address);
+    told.apply(&mut layout, address);
+    layout
 }
 
 impl State {

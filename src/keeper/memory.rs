@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use crate::health::hosts::HostName;
 use crate::health::overrides::{Forced, Overrides, Selector};
+use crate::health::told::{AllTold, State, Told};
 use crate::health::{Override, TargetKey, Verdict};
 
 /// Name of the file in `state_dir`.
@@ -27,6 +28,7 @@ const FRESH_S: u64 = 120;
 pub(super) struct Memory {
     pub(super) saved_s: u64,
     pub(super) overrides: Overrides,
+    pub(super) told: AllTold,
     /// Verdicts by [`key`].
     pub(super) verdicts: Vec<(u64, Verdict)>,
     /// The last good addresses of host names.
@@ -71,6 +73,11 @@ impl Memory {
             let (state, selector) = (forced.state, forced.selector.as_str());
             let (author, reason) = (flat(&forced.author), flat(&forced.reason));
             text.push_str(&format!("force\t{state}\t{selector}\t{}\t{until}\t{author}\t{reason}\n", forced.since_s));
+        }
+        for told in self.told.iter() {
+            let (state, selector, since_s, until_s) = (told.state.name(), told.selector.as_str(), told.since_s, told.until_s);
+            let (author, reason) = (flat(&told.author), flat(&told.reason));
+            text.push_str(&format!("told\t{state}\t{selector}\t{since_s}\t{until_s}\t{author}\t{reason}\n"));
         }
         self.verdicts.iter().for_each(|(key, verdict)| text.push_str(&format!("target {key:016x} {verdict}\n")));
         for (host, addresses) in &self.hosts {
@@ -125,6 +132,13 @@ fn take_line(memory: &mut Memory, line: &str) -> Option<()> {
         let mut words = host.split_whitespace();
         let name = HostName::from(words.next()?);
         memory.hosts.push((name, words.map(|word| word.parse().ok()).collect::<Option<_>>()?));
+    } else if let Some(told) = line.strip_prefix("told\t") {
+        let fields: Vec<&str> = told.splitn(6, '\t').collect();
+        let [state, selector, since, until, author, reason] = fields[..] else { return None };
+        let state = State::ALL.into_iter().find(|known| known.name() == state)?;
+        let selector = Selector::parse(selector).ok()?;
+        let (author, reason) = (author.to_owned(), reason.to_owned());
+        memory.told.take(Told { selector, state, reason, author, since_s: since.parse().ok()?, until_s: until.parse().ok()? }).ok()?;
     } else {
         let fields: Vec<&str> = line.strip_prefix("force\t")?.splitn(6, '\t').collect();
         let [state, selector, since, until, author, reason] = fields[..] else { return None };
@@ -169,6 +183,9 @@ mod tests {
         };
         memory.overrides.force(forced("eu-*/web", Some(5000))).unwrap();
         memory.overrides.force(forced("us-east", None)).unwrap();
+        let selector = Selector::parse("eu-west").unwrap();
+        let (reason, author) = ("three of five\tsay so".to_owned(), "nagios".to_owned());
+        memory.told.take(Told { selector, state: State::Down, reason, author, since_s: 950, until_s: 1050 }).unwrap();
         memory.hosts.push(("lb.example.net".into(), vec![[192, 0, 2, 1].into(), "2001:db8::1".parse().unwrap()]));
         memory.hosts.push(("unknown.example.net".into(), vec![]));
         memory
@@ -182,6 +199,8 @@ mod tests {
         memory().write(&folder).unwrap();
         let read = Memory::read(&folder).unwrap();
         assert_eq!((&read.verdicts, &read.hosts), (&memory().verdicts, &memory().hosts));
+        let told: Vec<(&str, &str, u64)> = read.told.iter().map(|told| (&*told.author, &*told.reason, told.until_s)).collect();
+        assert_eq!(told, [("nagios", "three of five say so", 1050)]);
         let reasons: Vec<&str> = read.overrides.iter().map(|forced| forced.reason.as_str()).collect();
         assert_eq!(reasons, ["disk change in rack 7"; 2]);
         assert_eq!(fs::read_dir(&folder).unwrap().count(), 1, "nothing is left beside it");

@@ -6,10 +6,12 @@ mod hosts;
 mod loads;
 mod log;
 mod memory;
+mod rehearse;
 mod state;
 mod status;
 mod stories;
 mod tally;
+mod told;
 mod writer;
 
 use std::fmt;
@@ -23,14 +25,17 @@ use crate::clock::Clock;
 use crate::config::compile::Compiled;
 use crate::health::hosts::HostName;
 use crate::health::overrides::{Forced, Selector};
+use crate::health::told::Told;
 use crate::health::{NodeId, Report, Resolution, TargetKey};
 use crate::metrics::Registry;
 use crate::snapshot::Shared;
 pub use history::{Event, Subject};
 pub use loads::ToldLoad;
+pub use rehearse::Rehearsed;
 use state::State;
 pub use status::{CapacityRow, HostRow, PoolRow, Pulse, Status, TargetRow};
 pub use tally::{PROBE_KINDS, PROBE_OUTCOMES, Tally};
+pub use told::Heard;
 
 /// Messages that may wait for the keeper: several reports for every endpoint of a large configuration. When they do not
 /// fit, the keeper is not running; a lost report is made good by the next.
@@ -54,7 +59,10 @@ enum Message {
     Load { told: ToldLoad, done: SyncSender<Result<(), String>> },
     Status { done: SyncSender<Status> },
     History { limit: usize, is_wanted: Wanted, done: SyncSender<Vec<Event>> },
-    Pulse { done: SyncSender<Pulse> },
+    Pulse { tell: Box<dyn FnOnce(Pulse) + Send> },
+    Tell { told: Told, done: SyncSender<Result<Heard, String>> },
+    TakeBack { selector: Selector, author: Option<String>, done: SyncSender<usize> },
+    Rehearse { down: Vec<Selector>, done: SyncSender<Result<Rehearsed, String>> },
     Clear { selector: Selector, done: SyncSender<(usize, usize)> },
     Stop,
 }
@@ -94,9 +102,26 @@ impl HealthHandle {
         ask(&self.0, |done| Message::History { limit, is_wanted: Box::new(is_wanted), done })
     }
 
-    /// Whether probes still report; quick, for whoever asks every second.
-    pub fn pulse(&self) -> Result<Pulse, Ended> {
-        ask(&self.0, |done| Message::Pulse { done })
+    /// Has `tell` hear whether probes still report; quick, for whoever asks every second. Never blocks, and `tell` must not either; where the
+    /// keeper has ended or is far behind it is dropped unheard.
+    pub fn pulse(&self, tell: impl FnOnce(Pulse) + Send + 'static) {
+        _ = self.0.try_send(Message::Pulse { tell: Box::new(tell) });
+    }
+
+    /// Takes what others tell of endpoints; the book judges it. Gives back whom it concerns, or why it cannot be taken. Waits until it is
+    /// in force.
+    pub fn tell(&self, told: Told) -> Result<Heard, String> {
+        ask(&self.0, |done| Message::Tell { told, done })?
+    }
+
+    /// Takes back what one author, or all, told of a selector; gives back how many reports there were.
+    pub fn take_back(&self, selector: Selector, author: Option<String>) -> Result<usize, Ended> {
+        ask(&self.0, |done| Message::TakeBack { selector, author, done })
+    }
+
+    /// The world as it is, and as it would be if the endpoints of these selectors were down, too.
+    pub fn rehearse(&self, down: Vec<Selector>) -> Result<Rehearsed, String> {
+        ask(&self.0, |done| Message::Rehearse { down, done })?
     }
 
     /// Takes overrides out of force, and lets regions that wait for an operator (`failback: manual`) take clients again;
@@ -266,7 +291,18 @@ fn run(mut state: State, inbox: &Receiver<Message>, clock: &Clock) {
                 Message::Load { told, done } => _ = done.send(state.told_load(&told, clock.now_ms())),
                 Message::Status { done } => _ = done.send(state.status(clock.now_ms())),
                 Message::History { limit, is_wanted, done } => _ = done.send(state.history.last(limit, is_wanted)),
-                Message::Pulse { done } => _ = done.send(state.pulse(clock.now_ms())),
+                Message::Pulse { tell } => tell(state.pulse(clock.now_ms())),
+                Message::Tell { told, done } => {
+                    let heard = state.tell(told, clock.now_ms());
+                    state.publish_if_due(clock.now_ms(), true);
+                    _ = done.send(heard);
+                }
+                Message::TakeBack { selector, author, done } => {
+                    let count = state.take_back(&selector, author.as_deref(), clock.now_ms());
+                    state.publish_if_due(clock.now_ms(), true);
+                    _ = done.send(count);
+                }
+                Message::Rehearse { down, done } => _ = done.send(state.rehearse(&down)),
                 Message::Clear { selector, done } => {
                     let cleared = state.clear(&selector, clock.now_ms());
                     state.publish_if_due(clock.now_ms(), true);

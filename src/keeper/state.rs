@@ -15,7 +15,8 @@ use super::writer::{Save, Writer};
 use crate::config::compile::{Compiled, PoolName};
 use crate::health::book::{Change, HealthBook};
 use crate::health::overrides::{Forced, Overrides, Selector};
-use crate::health::{HealthView, Hosts, Layout, NodeId, PoolId, PoolLayout, Report, TargetKey, Verdict};
+use crate::health::told::AllTold;
+use crate::health::{HealthView, Hosts, Layout, NodeId, PoolId, Report, TargetKey, Verdict};
 use crate::snapshot::{Catalog, Shared, Snapshot};
 
 /// The first change is published at once, the next not before this: at most ten a second, however many probes report.
@@ -33,7 +34,7 @@ pub(super) struct State {
     /// What the files say; the book has it with the overrides.
     pub(super) layout: Arc<Layout>,
     /// What each endpoint is called, and its address where it has one of its own.
-    places: Vec<Place>,
+    pub(super) places: Vec<Place>,
     /// Which addresses host names have.
     pub(super) hosts: Hosts,
     /// They have changed, and the book has not heard of it.
@@ -43,6 +44,8 @@ pub(super) struct State {
     pub(super) tally: Tally,
     pub(super) started_ms: u64,
     overrides: Overrides,
+    /// What others tell.
+    pub(super) told: AllTold,
     /// Keeps overrides, verdicts and addresses; none = only in memory.
     writer: Option<Writer>,
     /// Changed since it was saved, and when that was.
@@ -73,11 +76,13 @@ impl State {
         let verdicts: BTreeMap<u64, Verdict> = memory.fresh(now_s).iter().copied().collect();
         let mut overrides = memory.overrides;
         overrides.expire(now_s);
+        let mut told = memory.told;
+        told.expire(now_s);
         let places = places(&first);
         let mut hosts = Hosts::default();
         memory.hosts.iter().for_each(|(host, addresses)| hosts.restore(host, addresses));
         hosts.retain_of(&first.layout);
-        let mut book = HealthBook::new(Arc::new(in_force(&first.layout, &places, &hosts, &overrides)), now_ms);
+        let mut book = HealthBook::new(Arc::new(in_force(&first.layout, &places, &hosts, &overrides, &told)), now_ms);
         book.hold_at_most(first.hold_max_ms);
         let known: Vec<(TargetKey, Verdict)> =
             book.targets().filter_map(|target| Some((target.clone(), *verdicts.get(&memory::key(target))?))).collect();
@@ -96,6 +101,7 @@ impl State {
             tally: Tally::default(),
             started_ms: now_ms,
             overrides,
+            told,
             writer: folder.and_then(start_writer),
             unsaved: false,
             saved_at_ms: now_ms,
@@ -241,6 +247,7 @@ impl State {
 
     /// Takes out of force what has expired.
     pub(super) fn expire(&mut self, now_ms: u64, now_s: u64) {
+        self.expire_told(now_ms, now_s);
         if self.overrides.next_expiry_s().is_none_or(|due_s| due_s > now_s) {
             return;
         }
@@ -261,7 +268,7 @@ impl State {
         let verdict = |target: &TargetKey| Some((target.clone(), self.book.target(target)?.verdict));
         let verdicts = self.book.targets().filter_map(verdict).filter(|(_, verdict)| *verdict != Verdict::Unknown).collect();
         let hosts = self.hosts.iter().map(|(name, host)| (Arc::clone(name), host.addresses().collect())).collect();
-        let save = Save { saved_s: now_s, overrides: self.overrides.clone(), verdicts, hosts };
+        let save = Save { saved_s: now_s, overrides: self.overrides.clone(), told: self.told.clone(), verdicts, hosts };
         if at_once {
             writer.write(save);
         } else if !writer.offer(save) {
@@ -272,16 +279,12 @@ impl State {
         (self.unsaved, self.saved_at_ms) = (false, now_ms);
     }
 
-    fn concerned(&self, selector: &Selector) -> usize {
-        let of_pool = |pool: &PoolLayout| {
-            let named = |id: &u32| selector.matches(&pool.key.region, &pool.key.service, place(&self.places, *id));
-            pool.endpoints.clone().filter(named).count()
-        };
-        self.layout.pools.iter().map(of_pool).sum()
-    }
-
     fn note_override(&mut self, at_ms: u64, selector: String, to: &str, evidence: String) {
         self.history.push(Event { at_ms, subject: Subject::Override(selector), from: String::new(), to: to.to_owned(), evidence });
+    }
+
+    pub(super) fn note_told(&mut self, at_ms: u64, selector: String, to: &str, evidence: String) {
+        self.history.push(Event { at_ms, subject: Subject::Told(selector), from: String::new(), to: to.to_owned(), evidence });
     }
 
     fn took_overrides(&mut self, now_ms: u64) {
@@ -292,7 +295,7 @@ impl State {
 
     /// The layout of the files with addresses and overrides, into the book; whoever probes is told what.
     pub(super) fn reapply(&mut self, now_ms: u64) -> Vec<Change> {
-        let layout = in_force(&self.layout, &self.places, &self.hosts, &self.overrides);
+        let layout = in_force(&self.layout, &self.places, &self.hosts, &self.overrides, &self.told);
         self.moved = false;
         let changes = self.book.reconcile(Arc::new(layout), now_ms);
         self.loads.reconcile(self.book.layout(), now_ms);
@@ -301,12 +304,17 @@ impl State {
     }
 
     pub(super) fn take(&mut self, changes: &[Change]) {
+        self.take_because(changes, "");
+    }
+
+    /// `why` is what led to those changes of pools that no probe led to.
+    pub(super) fn take_because(&mut self, changes: &[Change], why: &str) {
         for change in changes {
             self.tally.count(change);
             self.log(change);
         }
-        self.stories.hear(changes, &self.book);
-        self.history.hear(changes, &self.book);
+        self.stories.hear(changes, why, &self.book);
+        self.history.hear(changes, why, &self.book);
     }
 }
 

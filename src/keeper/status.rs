@@ -9,6 +9,7 @@ use super::tally::Tally;
 use crate::health::hosts::Host;
 use crate::health::overflow::Standing;
 use crate::health::overrides::Forced;
+use crate::health::told::Told;
 use crate::health::view::ADMIT_ALL;
 use crate::health::{EndpointId, PoolId, PoolState, Report, TargetKey};
 
@@ -27,6 +28,8 @@ pub struct Status {
     pub hosts: Vec<HostRow>,
     /// In force by hand.
     pub overrides: Vec<Forced>,
+    /// Told by others.
+    pub told: Vec<Told>,
     /// Counts since the start.
     pub tally: Tally,
 }
@@ -196,6 +199,7 @@ impl State {
             hosts: self.hosts.iter().map(|(name, host)| host_row(name, host, now_ms)).collect(),
             tally: self.tally.clone(),
             overrides: self.overrides().iter().cloned().collect(),
+            told: self.told.iter().cloned().collect(),
         }
     }
 }
@@ -227,6 +231,11 @@ fn merged(pools: impl Iterator<Item = (PoolState, PoolRow)>) -> Vec<PoolRow> {
 const FOR_SOME: &str = " for some names";
 
 impl PoolRow {
+    /// Whether its state is that of some names only, and better for others.
+    pub fn is_partial(&self) -> bool {
+        self.state.ends_with(FOR_SOME)
+    }
+
     /// Whether this is its state, if only for some names.
     pub fn is(&self, state: &str) -> bool {
         self.state.strip_suffix(FOR_SOME).unwrap_or(&self.state) == state

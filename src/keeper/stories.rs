@@ -15,9 +15,9 @@ pub(super) struct Stories {
 }
 
 impl Stories {
-    /// Hears what changed: a target's change comes right before those of its pools.
-    pub(super) fn hear(&mut self, changes: &[Change], book: &HealthBook) {
-        let mut seen: Arc<str> = Arc::default();
+    /// Hears what changed: a target's change comes right before those of its pools; `why` is what led to those that no target led to.
+    pub(super) fn hear(&mut self, changes: &[Change], why: &str, book: &HealthBook) {
+        let mut seen: Arc<str> = why.into();
         for change in changes {
             match change {
                 Change::Target { report, .. } => seen = report.to_string().into(),

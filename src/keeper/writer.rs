@@ -9,6 +9,7 @@ use std::thread::{Builder, JoinHandle};
 use super::memory::{self, Memory};
 use crate::health::hosts::HostName;
 use crate::health::overrides::Overrides;
+use crate::health::told::AllTold;
 use crate::health::{TargetKey, Verdict};
 
 /// What is to be saved, as it was at one moment; cheap to make, so that the keeper is not held up.
@@ -16,6 +17,7 @@ use crate::health::{TargetKey, Verdict};
 pub(super) struct Save {
     pub(super) saved_s: u64,
     pub(super) overrides: Overrides,
+    pub(super) told: AllTold,
     pub(super) verdicts: Vec<(TargetKey, Verdict)>,
     pub(super) hosts: Vec<(HostName, Vec<std::net::IpAddr>)>,
 }
@@ -62,10 +64,10 @@ impl Drop for Writer {
 
 fn write_all(inbox: &Receiver<(Save, Option<SyncSender<()>>)>, folder: &std::path::Path) {
     for (save, done) in inbox {
-        let Save { saved_s, overrides, verdicts, hosts } = save;
+        let Save { saved_s, overrides, told, verdicts, hosts } = save;
         // Keys are hashes over whole monitors: worked out here, off the keeper's thread.
         let verdicts = verdicts.iter().map(|(target, verdict)| (memory::key(target), *verdict)).collect();
-        if let Err(error) = (Memory { saved_s, overrides, verdicts, hosts }).write(folder) {
+        if let Err(error) = (Memory { saved_s, overrides, told, verdicts, hosts }).write(folder) {
             tracing::error!(folder = %folder.display(), %error, "health state cannot be saved; overrides are in force but will not survive a restart");
         }
         done.iter().for_each(|done| _ = done.send(()));

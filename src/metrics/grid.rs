@@ -1,7 +1,7 @@
 //! Counts by service and region, by zone and by steered name: which of them a catalog has, a worker's cells for them, and the sums by name.
 //! It never looks a name up while a query is answered.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
 use super::counters::Cell;
@@ -44,6 +44,8 @@ pub(super) struct Shape {
     zones: Box<[Box<str>]>,
     /// Steered names, likewise.
     names: Box<[Box<str>]>,
+    /// Both once more, to be found.
+    known: [HashSet<Box<str>>; 2],
 }
 
 /// Where the cells of a service stand: of so many regions from a first one on.
@@ -79,7 +81,27 @@ impl Shape {
         let zones = named(catalog.zones.zones().iter().map(|zone| zone.apex.to_string()));
         let names = named(catalog.steerings.iter().map(|steering| steering.owner.to_string()));
         let (rows, cells) = rows(&first, &offered);
-        Shape { services, regions, steering_service, first: first.into(), offered: offered.into(), rows, cells, zones, names }
+        let known = [&zones, &names].map(|names| names.iter().cloned().collect());
+        let (first, offered) = (first.into(), offered.into());
+        Shape { services, regions, steering_service, first, offered, rows, cells, zones, names, known }
+    }
+
+    /// Whether it has a zone.
+    pub(super) fn has_zone(&self, name: &str) -> bool {
+        self.known[0].contains(name)
+    }
+
+    /// Whether it has a steered name.
+    pub(super) fn has_name(&self, name: &str) -> bool {
+        self.known[1].contains(name)
+    }
+
+    /// Whether a service is offered in a region.
+    pub(super) fn has_pair(&self, (service, region): &Pair) -> bool {
+        let offers = |at: usize| self.span(at).and_then(|(from, to)| self.offered.get(from..to)).unwrap_or_default();
+        let services = self.services.iter().enumerate().filter(|(_, name)| *name == service);
+        let mut regions = services.flat_map(|(at, _)| offers(at)).filter_map(|id| self.regions.get(usize::from(*id)));
+        regions.any(|name| name == region) || (&**service, &**region) == OTHER_PAIR
     }
 
     #[inline]
@@ -144,6 +166,11 @@ impl Grid {
     pub(super) fn new(shape: Arc<Shape>) -> Grid {
         let (pairs, zones, names) = (Cells::new(shape.offered.len()), Cells::new(shape.zones.len()), Cells::new(shape.names.len()));
         Grid { shape, pairs, zones, names }
+    }
+
+    /// What its catalog can answer.
+    pub(super) fn shape(&self) -> &Shape {
+        &self.shape
     }
 
     /// Counts one answer: its zone and, if it was steered, its name and its region.

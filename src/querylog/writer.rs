@@ -44,6 +44,8 @@ pub(super) struct Writer {
     catalog: Arc<Catalog>,
     sink: Sink,
     looked_ms: u64,
+    /// Samples that wait in the buffer of the sink.
+    buffered: u64,
 }
 
 enum Sink {
@@ -59,7 +61,7 @@ impl Writer {
             QueryLogTo::DnstapSocket(path) => Sink::Collector { path: path.clone(), stream: None },
         };
         let catalog = Arc::clone(&world.load().catalog);
-        Ok(Writer { inner: Arc::clone(inner), world, epoch_ms: 0, clock, rings: Vec::new(), catalog, sink, looked_ms: 0 })
+        Ok(Writer { inner: Arc::clone(inner), world, epoch_ms: 0, clock, rings: Vec::new(), catalog, sink, looked_ms: 0, buffered: 0 })
     }
 
     pub(super) fn run(&mut self) {
@@ -96,7 +98,8 @@ impl Writer {
         // A thread that has ended has left nothing behind.
         rings.retain(|ring| !ring.is_abandoned() || !ring.is_empty());
         self.rings = rings;
-        self.sink.flush();
+        let is_written = self.sink.flush();
+        self.settle(is_written);
     }
 
     fn write(&mut self, record: &Record, catalog: Option<&Catalog>) {
@@ -114,8 +117,18 @@ impl Writer {
                 dnstap::frame(record, &self.inner.settings.identity, VERSION.as_bytes(), at_ms)
             }
         };
-        let counter = if self.sink.write(&octets) { &self.inner.written } else { &self.inner.dropped };
-        counter.fetch_add(1, Relaxed);
+        if self.sink.write(&octets) {
+            self.buffered += 1;
+        } else {
+            self.settle(false);
+            self.inner.dropped.fetch_add(1, Relaxed);
+        }
+    }
+
+    /// What waited in a buffer was written, or is lost with it.
+    fn settle(&mut self, is_written: bool) {
+        let counter = if is_written { &self.inner.written } else { &self.inner.dropped };
+        counter.fetch_add(std::mem::take(&mut self.buffered), Relaxed);
     }
 }
 
@@ -147,14 +160,16 @@ impl Sink {
         }
     }
 
-    fn flush(&mut self) {
+    /// False if what waits could not be written.
+    fn flush(&mut self) -> bool {
         match self {
-            // An error shows with the next write.
-            Sink::File { file, .. } => _ = file.flush(),
+            Sink::File { file, .. } => file.flush().is_ok(),
             Sink::Collector { stream, .. } => {
-                if stream.as_mut().is_some_and(|stream| stream.flush().is_err()) {
+                let is_written = stream.as_mut().is_none_or(|stream| stream.flush().is_ok());
+                if !is_written {
                     hang_up(stream);
                 }
+                is_written
             }
         }
     }
@@ -192,7 +207,7 @@ impl Sink {
             Sink::Collector { stream: Some(stream), .. } => _ = dnstap::stop(stream),
             _ => {}
         }
-        self.flush();
+        _ = self.flush();
     }
 }
 

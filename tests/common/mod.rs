@@ -3,6 +3,7 @@
 
 #![allow(dead_code, reason = "every test file is a program of its own and uses its own part of this")]
 
+pub(crate) mod api;
 pub(crate) mod backend;
 pub(crate) mod client;
 pub(crate) mod daemon;

@@ -82,7 +82,7 @@ fn file(field: &Field<'_>, out: &mut Diagnostics) -> Option<PathBuf> {
     None
 }
 
-/// A file with a line `NAME read|write SECRET` for each; what begins with `#` is a comment.
+/// A file with a line `NAME read|tell|write SECRET` for each; what begins with `#` is a comment.
 fn tokens(field: &Field<'_>, out: &mut Diagnostics) -> Vec<Token> {
     let Some(path) = file(field, out) else { return Vec::new() };
     let text = match std::fs::read_to_string(&path) {
@@ -100,7 +100,7 @@ fn tokens(field: &Field<'_>, out: &mut Diagnostics) -> Vec<Token> {
             Err(why) => out.error_hint(
                 field.mark(),
                 format!("line {number} of `{}`: {why}", path.display()),
-                "write `NAME read SECRET` or `NAME write SECRET`",
+                "write `NAME read SECRET`, `NAME tell SECRET` or `NAME write SECRET`",
             ),
             Ok(token) if tokens.iter().any(|other| other.secret == token.secret) => {
                 out.error(field.mark(), format!("line {number} of `{}`: the secret stands there twice", path.display()));
@@ -122,8 +122,9 @@ fn token(line: &str) -> Result<Token, &'static str> {
     let &[name, role, secret] = words.as_slice() else { return Err("it does not have three words") };
     let role = match role {
         "read" => Role::Read,
+        "tell" => Role::Tell,
         "write" => Role::Write,
-        _ => return Err("the second word is not `read` or `write`"),
+        _ => return Err("the second word is not `read`, `tell` or `write`"),
     };
     if !(MIN_SECRET..=MAX_SECRET).contains(&secret.len()) || !secret.bytes().all(|octet| octet.is_ascii_graphic()) {
         return Err("the secret does not have 16 to 256 visible ASCII characters");

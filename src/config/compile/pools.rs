@@ -137,7 +137,7 @@ impl Pools {
             }
         };
         let checks = Checks { targets, combine: offer.combine, requires };
-        self.layout.endpoints.push(EndpointLayout { checks, state: endpoint.state, seat });
+        self.layout.endpoints.push(EndpointLayout { checks, state: endpoint.state, told: None, seat });
         let (id, identity) = (EndpointId(id), identity_of(address));
         steer::Endpoint { address, id, identity, weight: endpoint.weight.milli() }
     }

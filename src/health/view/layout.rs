@@ -146,6 +146,8 @@ pub struct EndpointLayout {
     pub checks: Checks,
     /// The operator's word on this endpoint.
     pub state: Option<Override>,
+    /// What others tell of it, the worst; none = nothing against it.
+    pub told: Option<Verdict>,
     /// The endpoint is one address of a host name, or the place for one.
     pub seat: Option<Seat>,
 }
