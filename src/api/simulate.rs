@@ -84,19 +84,20 @@ fn compare(worlds: &Rehearsed, family: Family, name: &Name) -> Told {
 
 fn json(told: &Told, wanted: &Wanted) -> Value {
     let comparison = told.comparison.clone().unwrap_or_default();
+    // The sum of nothing is a negative zero, which reads oddly.
+    let percent = |weight| comparison.percent(weight) + 0.0;
     let regions = comparison.sources.iter().map(|(source, change)| {
-        let percent = |weight| comparison.percent(weight);
         json!({ "source": named(source), "before_percent": percent(change.before), "after_percent": percent(change.after) })
     });
     let moves = comparison.moves.iter().map(|((from, to), moved)| {
-        json!({ "from": named(from), "to": named(to), "percent": comparison.percent(moved.weight), "mean_extra_km": moved.mean_km() })
+        json!({ "from": named(from), "to": named(to), "percent": percent(moved.weight), "mean_extra_km": moved.mean_km() })
     });
     let countries = comparison.countries.iter().take(MAX_COUNTRIES);
-    let countries = countries.map(|(country, weight)| json!({ "country": country, "percent": comparison.percent(*weight) }));
+    let countries = countries.map(|(country, weight)| json!({ "country": country, "percent": percent(*weight) }));
     json!({
         "name": wanted.name, "down": wanted.down.split(',').collect::<Vec<_>>(), "endpoints": told.endpoints, "clients": told.clients,
         "regions": regions.collect::<Vec<_>>(), "moves": moves.collect::<Vec<_>>(), "countries": countries.collect::<Vec<_>>(),
-        "moved_percent": comparison.percent(comparison.moved()), "lost_percent": comparison.percent(comparison.lost()),
+        "moved_percent": percent(comparison.moved()), "lost_percent": percent(comparison.lost()),
         "mean_extra_km": comparison.mean_extra_km(), "p95_extra_km": comparison.p95_extra_km(),
     })
 }
