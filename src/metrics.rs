@@ -20,6 +20,7 @@ pub use counters::{Counters, Histogram, LATENCY_BOUNDS_NS};
 pub use grid::{Grid, OTHER};
 use grid::{MAX_KEPT, Pair, Shape, Sums};
 use series::{Series, Shown};
+use counters::{COUNTRY_CELLS, country_of};
 use table::{CELLS, FIRST, label, rcode_cell};
 pub use table::{Metric, Row, TABLE};
 
@@ -85,6 +86,9 @@ impl Registry {
         let (mut cells, mut latency, mut sums) = ([0; CELLS], Histogram::new(&LATENCY_BOUNDS_NS), (*kept).clone());
         held.workers.iter().for_each(|worker| worker.add_to(&mut cells, &mut latency));
         held.grids.iter().for_each(|grid| grid.add_to(&mut sums, usize::MAX));
+        let mut countries = [0; COUNTRY_CELLS];
+        held.workers.iter().for_each(|worker| worker.add_countries_to(&mut countries));
+        let countries = (0..).map(country_of).zip(countries).filter(|(_, count)| *count > 0).collect();
         let [zones, names] = &mut *series;
         let shapes = held.shapes();
         let shown = [
@@ -93,7 +97,7 @@ impl Registry {
         ];
         let is_gone = |pair: &&Pair| !shapes.is_empty() && !shapes.iter().any(|shape| shape.has_pair(pair));
         let gone = sums.pairs.keys().filter(is_gone).cloned().collect();
-        Totals { cells, latency, sums, shown, gone }
+        Totals { cells, latency, sums, shown, gone, countries }
     }
 
     /// Steered answers by service and region alone: what a keeper asks for again and again.
@@ -188,6 +192,8 @@ pub struct Totals {
     shown: [Shown; 2],
     /// Pairs of service and region that no configuration in force has.
     gone: BTreeSet<Pair>,
+    /// Samples by country.
+    countries: Vec<(String, u64)>,
 }
 
 /// Steered answers by service and region, over all workers and reloads.
@@ -269,6 +275,11 @@ impl Totals {
     /// The (service, region) that were answered most, most first, with their counts.
     pub fn top_regions(&self, limit: usize) -> Vec<((&str, &str), u64)> {
         top(self.sums.pairs.iter().map(|((service, region), count)| ((&**service, &**region), *count)), limit)
+    }
+
+    /// Samples of steered answers over UDP by the country of the client, most first; an empty country: nobody knows.
+    pub fn top_countries(&self, limit: usize) -> Vec<(&str, u64)> {
+        top(self.countries.iter().map(|(country, count)| (country.as_str(), *count)), limit)
     }
 
     /// The numbers of one line of [`TABLE`], zeroes included.

@@ -2,6 +2,7 @@
 //! It never slows an answer: where the writer is behind, samples are dropped and counted.
 
 mod dnstap;
+mod filter;
 mod json;
 mod record;
 mod writer;
@@ -19,6 +20,7 @@ use crate::answer::{Ask, Outcome};
 use crate::clock::Clock;
 use crate::config::model::QueryLog as Settings;
 use crate::snapshot::{Catalog, Shared};
+use filter::Filter;
 use record::Record;
 
 /// What waits is written within this time at the end, or lost: a collector that has stopped reading must not keep the process.
@@ -47,8 +49,7 @@ impl Taps {
         let (producer, consumer) = RingBuffer::new(RING_RECORDS);
         self.0.new.lock().unwrap_or_else(PoisonError::into_inner).push(consumer);
         let settings = &self.0.settings;
-        let classes = settings.answers.iter().fold(0, |bits, class| bits | 1 << *class as u8);
-        Tap { producer, every: settings.sample, left: 0, classes: if classes == 0 { u8::MAX } else { classes }, taps: Arc::clone(&self.0) }
+        Tap { producer, every: settings.sample, left: 0, filter: Filter::new(settings), taps: Arc::clone(&self.0) }
     }
 
     /// Samples that were dropped because the writer was behind or could not write.
@@ -68,8 +69,7 @@ pub struct Tap {
     producer: Producer<Record>,
     every: u32,
     left: u32,
-    /// A bit for each class of answers that is wanted.
-    classes: u8,
+    filter: Filter,
     taps: Arc<Inner>,
 }
 
@@ -77,7 +77,7 @@ impl Tap {
     /// Takes a sample if it is one: a copy of what was asked and answered.
     #[inline]
     pub fn take(&mut self, catalog: &Arc<Catalog>, ask: &Ask<'_>, outcome: &Outcome, reply: &[u8]) {
-        if self.classes & 1 << outcome.class as u8 == 0 {
+        if !self.filter.wants(ask, outcome) {
             return;
         }
         if self.left > 0 {

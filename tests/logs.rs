@@ -90,6 +90,31 @@ fn one_in_so_many_is_logged_and_only_of_the_zones_that_are_wanted() {
 }
 
 #[test]
+fn only_queries_of_the_clients_and_for_the_names_that_are_wanted_are_logged() {
+    let filters = "query_log: {json: queries.jsonl, clients: [198.51.100.0/24], names: [www.example.com, \"*.deep.example.com\"]}\nworkers: 1";
+    let folder = folder("logs-filters", filters);
+    let server = Server::start(&folder.join("meridian.yaml"));
+    let inside = "198.51.100.128/25";
+    for (name, subnet) in [
+        ("WWW.example.com.", Some(inside)),
+        ("a.b.deep.example.com.", Some(inside)),
+        ("deep.example.com.", Some(inside)),
+        ("ns1.example.com.", Some(inside)),
+        ("www.example.com.", Some("203.0.113.0/24")),
+        ("www.example.com.", None),
+    ] {
+        let query = query(name, "A");
+        udp(server.address(), &subnet.map_or(query.clone(), |subnet| query.subnet(subnet)));
+    }
+    // The end writes what waits.
+    server.stop();
+    let text = fs::read_to_string(folder.join("queries.jsonl")).unwrap();
+    let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let seen: Vec<&str> = lines.iter().map(|line| line["name"].as_str().unwrap()).collect();
+    assert_eq!(seen, ["www.example.com.", "a.b.deep.example.com."], "{text}");
+}
+
+#[test]
 fn a_file_of_dnstap_is_read_by_the_tool_of_bind() {
     let Some(program) = find("dnstap-read") else { return skip_without("dnstap-read") };
     let folder = folder("logs-dnstap", "query_log: {dnstap: queries.dnstap}");

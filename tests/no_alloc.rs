@@ -17,7 +17,8 @@ use common::message::{OPTION_COOKIE, OPTION_ECS, OPTION_NSID, Query, Reply, quer
 use common::world::{PEER, World};
 use meridian::answer::{Class, Outcome, Reason, Transport};
 use meridian::clock::{Clock, FakeClock};
-use meridian::config::model::{QueryLog, QueryLogTo};
+use meridian::config::model::{LoggedName, QueryLog, QueryLogTo};
+use meridian::geo::Prefix;
 use meridian::health::view::ADMIT_ALL;
 use meridian::health::{HealthView, PoolLayout, PoolOverflow};
 use meridian::metrics::Registry;
@@ -329,7 +330,9 @@ fn a_worker_allocates_nothing_either() {
     let now: meridian::server::NowMs = Arc::new(|| 1_800_000_000);
     let folder = Folder::with("no-alloc-log", &[]);
     let to = QueryLogTo::Json(folder.join("queries.jsonl"));
-    let settings = QueryLog { to, sample: 2, answers: vec![], zones: vec![], identity: vec![] };
+    // Each query is read again to see whether it is wanted.
+    let names = [false, true].map(|is_below| LoggedName { name: meridian::name::Name::root(), is_below }).to_vec();
+    let settings = QueryLog { to, sample: 2, answers: vec![], zones: vec![], clients: vec![Prefix::ALL_V4], names, identity: vec![] };
     let log = meridian::querylog::QueryLog::start(&settings, shared.clone(), Clock::system()).unwrap();
     let mut worker = Worker::new(&shared, &registry, &now).with_tap(Some(log.taps().tap()));
     let queries: Vec<Vec<u8>> = (0..ANSWERS).map(|turn| query("all.example.com", "A").ecs(anywhere(turn), 24).octets()).collect();

@@ -129,6 +129,22 @@ fn a_simulation_says_who_would_go_where_from_the_health_of_now() {
 }
 
 #[test]
+fn countries_are_told_by_a_sample_of_the_answers() {
+    let folder = folder("told-countries", "geodb: own.csv\n");
+    folder.write("own.csv", "network,latitude,longitude,country\n198.51.100.0/24,48,11,DE\n203.0.113.0/24,48,2,FR\n");
+    let server = Server::start(&folder.join("meridian.yaml"));
+    for _ in 0..256 {
+        udp(server.address(), &query("www.example.com.", "A").subnet("198.51.100.0/24"));
+    }
+    let told = get(&folder, "/v1/statistics").json();
+    let sampled = told["countries_sampled"].as_u64().unwrap();
+    assert!((1..=8).contains(&sampled), "{told}");
+    assert_eq!(told["countries"], json!([{ "country": "DE", "answers": sampled, "percent": 100.0 }]));
+    let line = format!("meridian_country_samples_total{{country=\"DE\"}} {sampled}");
+    assert!(get(&folder, "/metrics").body.contains(&line), "{line}");
+}
+
+#[test]
 fn names_plans_and_settings_are_told_as_they_are_in_force() {
     let folder = folder("told-settings", "udp_size: 1400\n");
     let _server = Server::start(&folder.join("meridian.yaml"));

@@ -59,6 +59,13 @@ fn answers(app: &App, page: &mut Page) {
             series.with(&labels, sample.value);
         }
     }
+    let mut series = page.counter(
+        "meridian_country_samples_total",
+        "Steered answers over UDP by the country of the client, of one batch in 64",
+    );
+    for (country, count) in totals.top_countries(usize::MAX) {
+        series.with(&[("country", if country.is_empty() { "unknown" } else { country })], count);
+    }
     page.histogram(
         "meridian_answer_seconds",
         "Time from a query in memory to its reply, the mean of a batch of UDP queries, of one batch in 64",

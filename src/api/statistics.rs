@@ -36,6 +36,11 @@ pub(super) async fn get(State(app): State<Arc<App>>, limit: Result<Query<Limit>,
         };
         let regions = totals.top_regions(limit).into_iter();
         let regions = regions.map(|((service, region), count)| json!({ "service": service, "region": region, "answers": count }));
+        let all = totals.top_countries(usize::MAX);
+        let sampled: u64 = all.iter().map(|(_, count)| count).sum();
+        let countries = all.into_iter().take(limit).map(|(country, count)| {
+            json!({ "country": country, "answers": count, "percent": count as f64 * 100.0 / sampled.max(1) as f64 })
+        });
         let classes = Class::ALL.iter().map(|class| (class.name().to_owned(), totals.answers(*class).into()));
         let reasons = Reason::ALL.iter().map(|reason| (reason.name().to_owned(), totals.decisions(*reason).into()));
         Ok(Json(json!({
@@ -47,6 +52,8 @@ pub(super) async fn get(State(app): State<Arc<App>>, limit: Result<Query<Limit>,
             "names": named("name", totals.top_names(limit)),
             "zones": named("zone", totals.top_zones(limit)),
             "regions": regions.collect::<Vec<_>>(),
+            "countries": countries.collect::<Vec<_>>(),
+            "countries_sampled": sampled,
         })))
     })
     .await

@@ -233,8 +233,21 @@ pub struct QueryLog {
     pub answers: Vec<Class>,
     /// Only these zones; empty = all, and what falls into none.
     pub zones: Vec<Name>,
+    /// Only queries of these: the peer or the client subnet lies in one of them; empty = of all.
+    pub clients: Vec<Prefix>,
+    /// Only queries for these; empty = for all.
+    pub names: Vec<LoggedName>,
     /// Who this is, for dnstap.
     pub identity: Vec<u8>,
+}
+
+/// A name whose queries are logged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LoggedName {
+    /// The name.
+    pub name: Name,
+    /// All names below it, and not itself.
+    pub is_below: bool,
 }
 
 /// Where logged queries go.

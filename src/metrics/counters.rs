@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use super::table::{CELLS, FIRST, Metric, rcode_cell, type_cell};
 use crate::answer::{Outcome, Transport};
+use crate::geo::Code;
 
 /// A counter with one writer: a plain load and store, never a locked instruction. Readers may be one behind.
 #[derive(Debug, Default)]
@@ -27,6 +28,11 @@ pub const LATENCY_BOUNDS_NS: [u64; 12] = [250, 500, 1_000, 2_000, 4_000, 8_000, 
 /// The buckets, the one above the last bound, and the sum.
 const LATENCY_CELLS: usize = LATENCY_BOUNDS_NS.len() + 2;
 
+/// Two letters, and one cell for clients of no known country.
+pub(super) const COUNTRY_CELLS: usize = LETTERS * LETTERS + 1;
+
+const LETTERS: usize = 26;
+
 /// The fixed cells of one worker. Only that worker writes them; they fill cache lines of their own (pairs of lines,
 /// which the prefetcher of common processors fetches together), so that workers do not slow each other.
 #[derive(Debug)]
@@ -34,11 +40,13 @@ const LATENCY_CELLS: usize = LATENCY_BOUNDS_NS.len() + 2;
 pub struct Counters {
     cells: [Cell; CELLS],
     latency: [Cell; LATENCY_CELLS],
+    countries: [Cell; COUNTRY_CELLS],
 }
 
 impl Counters {
     pub(super) fn new() -> Counters {
-        Counters { cells: std::array::from_fn(|_| Cell::default()), latency: std::array::from_fn(|_| Cell::default()) }
+        let (cells, latency) = (std::array::from_fn(|_| Cell::default()), std::array::from_fn(|_| Cell::default()));
+        Counters { cells, latency, countries: std::array::from_fn(|_| Cell::default()) }
     }
 
     /// Counts one message and what became of it.
@@ -72,6 +80,11 @@ impl Counters {
         self.latency[LATENCY_CELLS - 1].add(ns);
     }
 
+    /// Takes a sample of where a client is; none: nobody knows.
+    pub fn located(&self, country: Option<Code>) {
+        self.countries[country.map_or(COUNTRY_CELLS - 1, country_cell)].add(1);
+    }
+
     /// Adds to a metric without labels.
     #[inline]
     pub fn add(&self, metric: Metric, count: u64) {
@@ -86,6 +99,10 @@ impl Counters {
         }
     }
 
+    pub(super) fn add_countries_to(&self, sums: &mut [u64; COUNTRY_CELLS]) {
+        sums.iter_mut().zip(&self.countries).for_each(|(sum, cell)| *sum = sum.wrapping_add(cell.value()));
+    }
+
     pub(super) fn add_to(&self, sums: &mut [u64; CELLS], latency: &mut Histogram) {
         for (sum, cell) in sums.iter_mut().zip(&self.cells) {
             *sum = sum.wrapping_add(cell.value());
@@ -96,6 +113,19 @@ impl Counters {
         }
         latency.sum = latency.sum.wrapping_add(total[0].value());
     }
+}
+
+/// The cell of a country, by its letters.
+fn country_cell(code: Code) -> usize {
+    let letter = |octet: u8| usize::from(octet.saturating_sub(b'A')).min(LETTERS - 1);
+    let [first, second] = code.letters();
+    letter(first) * LETTERS + letter(second)
+}
+
+/// The country of a cell; empty for the one of those whom nobody knows.
+pub(super) fn country_of(cell: usize) -> String {
+    let letter = |number: usize| char::from(b'A' + (number % LETTERS) as u8);
+    if cell < COUNTRY_CELLS - 1 { [letter(cell / LETTERS), letter(cell)].iter().collect() } else { String::new() }
 }
 
 /// How often something fell into each bucket, and the sum of all, in the unit of its bounds.

@@ -15,6 +15,7 @@ use crate::querylog::Tap;
 use crate::random::Random;
 use crate::snapshot::{Catalog, Reader, Shared, Snapshot};
 use crate::wire::cookie::Secret;
+use crate::wire::query;
 
 /// Gives the milliseconds of the monotonic clock that health is judged by; asked once per batch.
 pub type NowMs = Arc<dyn Fn() -> u64 + Send + Sync>;
@@ -49,6 +50,8 @@ pub struct Worker {
     limits: Option<Box<Responses>>,
     /// Batches until one is timed.
     untimed: u32,
+    /// It is looked where the clients of this batch are.
+    is_sampled: bool,
     ahead: Ahead,
 }
 
@@ -75,6 +78,7 @@ impl Worker {
             shares: None,
             limits: None,
             untimed: 0,
+            is_sampled: false,
             ahead: Ahead::default(),
         }
     }
@@ -121,6 +125,8 @@ impl Worker {
     #[inline]
     pub fn stopwatch(&mut self) -> Option<Stopwatch> {
         let is_timed = self.untimed == 0;
+        // Not the one that is timed: the look-up is no part of an answer.
+        self.is_sampled = self.untimed == TIMED_EVERY / 2;
         self.untimed = if is_timed { TIMED_EVERY - 1 } else { self.untimed - 1 };
         is_timed.then(Stopwatch::start)
     }
@@ -149,6 +155,9 @@ impl Worker {
         self.counters.count(transport, &outcome);
         self.grid.count(&outcome);
         self.ahead.note(outcome.steering);
+        if self.is_sampled && outcome.steering.is_some() {
+            self.locate_client(&ask);
+        }
         if let Some(tap) = &mut self.tap {
             tap.take(&self.world.catalog, &ask, &outcome, out);
         }
@@ -164,6 +173,18 @@ impl Worker {
     /// Whether this peer is to do so.
     pub(super) fn is_proxy(&self, peer: IpAddr) -> bool {
         self.world.catalog.settings.is_proxy(peer)
+    }
+
+    /// Counts the country of a client, by its subnet if that is used, else by its address.
+    #[cold]
+    fn locate_client(&self, ask: &Ask<'_>) {
+        let catalog = catalog_of(&self.world);
+        let peer = ask.peer.ip();
+        let query = query::parse(ask.bytes).ok();
+        let ecs = query.and_then(|query| query.edns?.ecs).filter(|_| catalog.settings.believes(peer));
+        let subnet = ecs.and_then(|ecs| Some((ecs.address()?, ecs.source())));
+        let (address, length) = subnet.unwrap_or((peer, if peer.is_ipv4() { 32 } else { 128 }));
+        self.counters.located(catalog.table.place(catalog.table.locate(address, length).place).country);
     }
 
     /// This worker's counters, for what happens around the answers.

@@ -204,10 +204,13 @@ impl Told {
         }
         let since = Clock::system().wall_s().saturating_sub(told["since"].as_u64().unwrap_or(0));
         writeln!(out, "{} queries in {}", told["queries"], age(since))?;
-        for (list, key) in [("names", "name"), ("zones", "zone"), ("countries", "country")] {
+        for (list, key) in [("names", "name"), ("zones", "zone")] {
             let counted = rows(&told, list).iter().map(|row| vec![text(row, key), row["answers"].to_string()]);
             print_table(&[&key.to_uppercase(), "ANSWERS"], counted, out)?;
         }
+        let countries = rows(&told, "countries").iter();
+        let countries = countries.map(|row| vec![text(row, "country"), percent(row, "percent")]);
+        print_table(&["COUNTRY", "OF THE SAMPLE"], countries, out)?;
         let regions = rows(&told, "regions").iter();
         print_table(
             &["SERVICE", "REGION", "ANSWERS"],

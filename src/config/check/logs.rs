@@ -3,16 +3,17 @@
 
 use std::path::PathBuf;
 
+use super::prefix;
 use crate::answer::Class;
 use crate::config::files;
-use crate::config::model::{Log, LogFormat, QueryLog, QueryLogTo};
+use crate::config::model::{Log, LogFormat, LoggedName, QueryLog, QueryLogTo};
 use crate::config::spec::Field;
 use crate::diag::Diagnostics;
 use crate::name::Name;
 
 const LOG_KEYS: [&str; 2] = ["format", "level"];
 
-const QUERY_LOG_KEYS: [&str; 6] = ["json", "dnstap", "dnstap_socket", "sample", "answers", "zones"];
+const QUERY_LOG_KEYS: [&str; 8] = ["json", "dnstap", "dnstap_socket", "sample", "answers", "zones", "clients", "names"];
 
 const LEVELS: [&str; 5] = ["error", "warn", "info", "debug", "trace"];
 
@@ -21,6 +22,9 @@ const MAX_SAMPLE: u64 = 1_000_000_000;
 
 /// Zones of a filter: each sample is compared with all of them.
 const MAX_ZONES: usize = 1_000;
+
+/// Networks and names of a filter: each query is compared with all of them, by the thread that answers it.
+const MAX_FILTERS: usize = 64;
 
 /// `log:`, a format or a map.
 pub(super) fn log(field: &Field<'_>, out: &mut Diagnostics) -> Log {
@@ -63,7 +67,30 @@ pub(super) fn query_log(field: &Field<'_>, identity: Option<&[u8]>, out: &mut Di
     let sample = keys.get("sample").and_then(|field| field.whole(1..=MAX_SAMPLE, out)).unwrap_or(1);
     let answers = keys.get("answers").map(|field| answers(&field, out)).unwrap_or_default();
     let zones = keys.get("zones").map(|field| zones(&field, out)).unwrap_or_default();
-    Some(QueryLog { to: to?, sample, answers, zones, identity: identity.unwrap_or_default().to_vec() })
+    let clients = keys.get("clients").map(|field| filters(&field, "one or more networks", out, prefix)).unwrap_or_default();
+    let names = keys.get("names").map(|field| filters(&field, "one or more names", out, named)).unwrap_or_default();
+    Some(QueryLog { to: to?, sample, answers, zones, clients, names, identity: identity.unwrap_or_default().to_vec() })
+}
+
+fn filters<T>(
+    field: &Field<'_>,
+    wanted: &str,
+    out: &mut Diagnostics,
+    read: impl Fn(&Field<'_>, &mut Diagnostics) -> Option<T>,
+) -> Vec<T> {
+    let list = field.filled_list(wanted, out);
+    if list.len() > MAX_FILTERS {
+        out.error(field.mark(), format!("`{}` has {} entries, at most {MAX_FILTERS} are allowed", field.key, list.len()));
+    }
+    list.iter().take(MAX_FILTERS).filter_map(|item| read(item, out)).collect()
+}
+
+/// A name, or `*.NAME` for all below it.
+fn named(item: &Field<'_>, out: &mut Diagnostics) -> Option<LoggedName> {
+    item.parsed("a name, or `*.` and a name for all below it", out, |text| {
+        let (text, is_below) = text.strip_prefix("*.").map_or((text, false), |rest| (rest, true));
+        Some(LoggedName { name: Name::parse(text, Some(&Name::root())).ok()?, is_below })
+    })
 }
 
 fn answers(field: &Field<'_>, out: &mut Diagnostics) -> Vec<Class> {
