@@ -16,11 +16,11 @@ mod table;
 mod tests;
 pub mod text;
 
+use counters::{COUNTRY_CELLS, country_of};
 pub use counters::{Counters, Histogram, LATENCY_BOUNDS_NS};
 pub use grid::{Grid, OTHER};
 use grid::{MAX_KEPT, Pair, Shape, Sums};
 use series::{Series, Shown};
-use counters::{COUNTRY_CELLS, country_of};
 use table::{CELLS, FIRST, label, rcode_cell};
 pub use table::{Metric, Row, TABLE};
 

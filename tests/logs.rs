@@ -91,7 +91,8 @@ fn one_in_so_many_is_logged_and_only_of_the_zones_that_are_wanted() {
 
 #[test]
 fn only_queries_of_the_clients_and_for_the_names_that_are_wanted_are_logged() {
-    let filters = "query_log: {json: queries.jsonl, clients: [198.51.100.0/24], names: [www.example.com, \"*.deep.example.com\"]}\nworkers: 1";
+    let filters =
+        "query_log: {json: queries.jsonl, clients: [198.51.100.0/24], names: [www.example.com, \"*.deep.example.com\"]}\nworkers: 1";
     let folder = folder("logs-filters", filters);
     let server = Server::start(&folder.join("meridian.yaml"));
     let inside = "198.51.100.128/25";

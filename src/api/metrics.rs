@@ -59,10 +59,8 @@ fn answers(app: &App, page: &mut Page) {
             series.with(&labels, sample.value);
         }
     }
-    let mut series = page.counter(
-        "meridian_country_samples_total",
-        "Steered answers over UDP by the country of the client, of one batch in 64",
-    );
+    let mut series =
+        page.counter("meridian_country_samples_total", "Steered answers over UDP by the country of the client, of one batch in 64");
     for (country, count) in totals.top_countries(usize::MAX) {
         series.with(&[("country", if country.is_empty() { "unknown" } else { country })], count);
     }

@@ -38,9 +38,9 @@ pub(super) async fn get(State(app): State<Arc<App>>, limit: Result<Query<Limit>,
         let regions = regions.map(|((service, region), count)| json!({ "service": service, "region": region, "answers": count }));
         let all = totals.top_countries(usize::MAX);
         let sampled: u64 = all.iter().map(|(_, count)| count).sum();
-        let countries = all.into_iter().take(limit).map(|(country, count)| {
-            json!({ "country": country, "answers": count, "percent": count as f64 * 100.0 / sampled.max(1) as f64 })
-        });
+        let countries = all.into_iter().take(limit).map(
+            |(country, count)| json!({ "country": country, "answers": count, "percent": count as f64 * 100.0 / sampled.max(1) as f64 }),
+        );
         let classes = Class::ALL.iter().map(|class| (class.name().to_owned(), totals.answers(*class).into()));
         let reasons = Reason::ALL.iter().map(|reason| (reason.name().to_owned(), totals.decisions(*reason).into()));
         Ok(Json(json!({

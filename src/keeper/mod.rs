@@ -293,7 +293,7 @@ fn run(mut state: State, inbox: &Receiver<Message>, clock: &Clock) {
                 Message::History { limit, is_wanted, done } => _ = done.send(state.history.last(limit, is_wanted)),
                 Message::Pulse { tell } => tell(state.pulse(clock.now_ms())),
                 Message::Tell { told, done } => {
-                    let heard = state.tell(told, clock.now_ms());
+                    let heard = state.tell(&told, clock.now_ms());
                     state.publish_if_due(clock.now_ms(), true);
                     _ = done.send(heard);
                 }

@@ -17,16 +17,16 @@ pub struct Heard {
 
 impl State {
     /// Takes a report. The error says why not.
-    pub(super) fn tell(&mut self, told: Told, now_ms: u64) -> Result<Heard, String> {
+    pub(super) fn tell(&mut self, told: &Told, now_ms: u64) -> Result<Heard, String> {
         let endpoints = self.concerned(&told.selector);
         if endpoints == 0 {
             return Err(format!("`{}` names no endpoint", told.selector.as_str()));
         }
         let is_news = self.told.take(told.clone())?;
         if is_news {
-            let Told { selector, state, reason, author, .. } = &told;
+            let Told { selector, state, reason, author, .. } = told;
             tracing::warn!(selector = selector.as_str(), state = state.name(), author, reason, endpoints, "told by others");
-            self.told_anew(&told, state.name(), now_ms);
+            self.told_anew(told, state.name(), now_ms);
         }
         Ok(Heard { endpoints, is_news })
     }

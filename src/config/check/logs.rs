@@ -72,12 +72,7 @@ pub(super) fn query_log(field: &Field<'_>, identity: Option<&[u8]>, out: &mut Di
     Some(QueryLog { to: to?, sample, answers, zones, clients, names, identity: identity.unwrap_or_default().to_vec() })
 }
 
-fn filters<T>(
-    field: &Field<'_>,
-    wanted: &str,
-    out: &mut Diagnostics,
-    read: impl Fn(&Field<'_>, &mut Diagnostics) -> Option<T>,
-) -> Vec<T> {
+fn filters<T>(field: &Field<'_>, wanted: &str, out: &mut Diagnostics, read: impl Fn(&Field<'_>, &mut Diagnostics) -> Option<T>) -> Vec<T> {
     let list = field.filled_list(wanted, out);
     if list.len() > MAX_FILTERS {
         out.error(field.mark(), format!("`{}` has {} entries, at most {MAX_FILTERS} are allowed", field.key, list.len()));
