@@ -11,10 +11,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tokio::runtime::{Builder, Runtime};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
-use crate::api::{Api, App, Doors, Guard, InForce, Journal, LoadOutcome, Phase, Refused, Reload};
+use crate::api::{Api, App, Doors, Guard, InForce, Journal, LoadOutcome, Phase, Refused, Reload, Simulations};
 use crate::certificate::DAY_S;
 use crate::clock::Clock;
 use crate::config::compile::{Compiled, Earlier, compile};
@@ -334,8 +334,7 @@ fn open_api(told: &Told, server: &Server, keeper: &Keeper, registry: &Arc<Regist
         reload: told.reload.clone(),
         phase: Arc::clone(&told.phase),
         guard: Guard::new(server.api.clone()),
-        simulation: Arc::new(Semaphore::new(1)),
-        stand_back: server::stand_back,
+        simulations: Simulations::new(server::stand_back),
     };
     let doors = Doors { socket: server.control_path(), network: server.api.clone() };
     let api = Api::start(&doors, Arc::new(app)).map_err(system("open the API"))?;

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use meridian::api::{Api, App, Doors, Guard, Journal, Phase, reloads};
+use meridian::api::{Api, App, Doors, Guard, Journal, Phase, Simulations, reloads};
 use meridian::clock::Clock;
 use meridian::daemon::prepare;
 use meridian::keeper::Keeper;
@@ -96,6 +96,7 @@ fn socket() -> PathBuf {
             reload: reloads().0,
             phase: Arc::<Phase>::default(),
             guard: Guard::new(prepared.server.api.clone()),
+            simulations: Simulations::new(|| Ok(())),
         };
         let doors = Doors { socket: Some(path.clone()), ..Doors::default() };
         let api = Api::start(&doors, Arc::new(app)).unwrap_or_else(|error| panic!("{error}"));

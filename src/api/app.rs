@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 
 use axum::http::StatusCode;
-use tokio::sync::Semaphore;
 
 use super::access::{Caller, Guard};
 use super::journal::Journal;
 use super::problem::Problem;
 use super::reload::Reload;
+use super::simulate::Simulations;
 use crate::clock::Clock;
 use crate::keeper::HealthHandle;
 use crate::metrics::Registry;
@@ -38,10 +38,8 @@ pub struct App {
     pub phase: Arc<Phase>,
     /// Who may do what.
     pub guard: Guard,
-    /// One simulation at a time: each may take a core for some seconds.
-    pub simulation: Arc<Semaphore>,
-    /// Has a thread stand back behind those that answer; the room of sockets has it, which this one must not know.
-    pub stand_back: fn() -> std::io::Result<()>,
+    /// Who may simulate.
+    pub simulations: Simulations,
 }
 
 impl App {

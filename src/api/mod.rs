@@ -38,6 +38,7 @@ pub use explain::{Told, told};
 pub use journal::{InForce, Journal, LoadOutcome};
 pub use reload::{Refused, Reload, Reloads, Waiting, reloads};
 pub use routes::{Access, openapi};
+pub use simulate::Simulations;
 
 /// Threads for requests that wait for others: the keeper, a reload. More requests than this wait for each other.
 const WAITING_THREADS: usize = 8;

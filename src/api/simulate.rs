@@ -1,6 +1,7 @@
 //! Who would go where if more were down than is now: one name, by the decision that queries get, from the health of this moment.
 //! It changes nothing, stands back behind the answers, and runs once at a time.
 
+use std::io;
 use std::sync::Arc;
 
 use axum::Json;
@@ -9,7 +10,7 @@ use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
 
 use super::app::App;
 use super::explain::family_of;
@@ -26,6 +27,20 @@ const MAX_DOWN: usize = 64;
 
 /// Countries that are told of, those that move most.
 const MAX_COUNTRIES: usize = 20;
+
+/// One simulation at a time: each may take a core for some seconds.
+#[derive(Debug)]
+pub struct Simulations {
+    seat: Arc<Semaphore>,
+    stand_back: fn() -> io::Result<()>,
+}
+
+impl Simulations {
+    /// `stand_back` has a thread stand back behind those that answer; the room of sockets has it, which this one must not know.
+    pub fn new(stand_back: fn() -> io::Result<()>) -> Simulations {
+        Simulations { seat: Arc::new(Semaphore::new(1)), stand_back }
+    }
+}
 
 /// What is asked.
 #[derive(Debug, Deserialize)]
@@ -46,13 +61,13 @@ pub(super) async fn get(State(app): State<Arc<App>>, wanted: Result<Query<Wanted
         return Err(Problem::bad(format!("`down` names {} selectors, at most {MAX_DOWN} are allowed", down.len())));
     }
     let busy = || Problem::new(StatusCode::SERVICE_UNAVAILABLE, "another simulation is under way; ask again later");
-    let seat = Arc::clone(&app.simulation).try_acquire_owned().map_err(|_| busy())?;
+    let seat = Arc::clone(&app.simulations.seat).try_acquire_owned().map_err(|_| busy())?;
     let worlds = app.wait_for(move |app| app.health.rehearse(down).map_err(|why| Problem::new(StatusCode::CONFLICT, why))).await?;
     if !worlds.now.catalog.steerings.iter().any(|steering| steering.owner == name && steering.family(family).is_some()) {
         return Err(Problem::unknown(format!("`{name}` is not steered for this type")));
     }
     let (done, compared) = oneshot::channel();
-    let stand_back = app.stand_back;
+    let stand_back = app.simulations.stand_back;
     let work = move || {
         if let Err(error) = stand_back() {
             tracing::debug!(%error, "a simulation takes as much time as the answers");
