@@ -1,9 +1,12 @@
-//! Wiring and order: load, first probes, bind, serve, reload, drain. Every room is started and stopped here and nowhere else.
+//! Wiring and order: load, first probes, bind, serve, reload, hand over, drain. Every room is started and stopped here and nowhere else.
 //! Nothing is decided here: what is answered, judged or refused is the business of the rooms.
 
 #[cfg(target_os = "linux")]
 mod confine;
 mod manager;
+mod rights;
+mod succession;
+mod watch;
 mod wishes;
 
 use std::io;
@@ -11,18 +14,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tokio::runtime::{Builder, Runtime};
-use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
-use crate::api::{Api, App, Doors, Guard, InForce, Journal, LoadOutcome, Phase, Refused, Reload, Simulations};
+use crate::api::{Api, App, Claim, Doors, Guard, InForce, Journal, LoadOutcome, Phase, Refused, Reload, Simulations};
 use crate::certificate::DAY_S;
 use crate::clock::Clock;
 use crate::config::compile::{Compiled, Earlier, compile};
-use crate::config::load;
-#[cfg(target_os = "linux")]
-use crate::config::load_server;
 use crate::config::model::{Encrypted, Server, Test};
 use crate::config::settings::Settings;
+use crate::config::{load, load_server};
 use crate::diag::{Diagnostics, Mark};
 use crate::health::{NodeId, TargetKey};
 use crate::keeper::{Ended, Keeper};
@@ -32,7 +32,9 @@ use crate::querylog::{QueryLog, Taps};
 use crate::rehearsal::{expectations, summary};
 use crate::server::{self, NowMs, Running};
 use manager::Manager;
-use wishes::{Wish, Wishes};
+use succession::{Estate, Outcome, Program};
+use watch::Watch;
+use wishes::{Asking, Wish, Wishes};
 
 /// Threads of the runtime that probes and signals share; both only wait. Loads have threads of their own.
 const RUNTIME_THREADS: usize = 2;
@@ -87,39 +89,75 @@ pub fn prepare(path: &Path, earlier: Option<&Earlier>) -> Result<Prepared, Diagn
 }
 
 /// Serves until SIGTERM or SIGINT, reloads at SIGHUP. Both are heard at every moment: while files are read, while first probes are awaited.
-pub fn serve(path: &Path) -> Result<(), DaemonError> {
+/// With `takeover` it gets the sockets and the health of the process that runs, and serves in its place once it is ready.
+pub fn serve(path: &Path, takeover: bool) -> Result<(), DaemonError> {
+    let mut estate = Estate::of_manager()?;
+    // What else is wrong with the files is told by the load, which reads them as whoever the process is by then.
+    let settings = load_server(path).ok();
+    if let Some(settings) = &settings {
+        rights::settle(settings, takeover, &mut estate)?;
+    }
+    let program = Program::of_this_process();
     if let Err(error) = server::raise_descriptor_limit() {
         tracing::warn!(%error, "the limit of open descriptors stays as it is");
     }
     // Before there is another thread: those that are started later have it from this one. Files that are refused are told of by the load.
     #[cfg(target_os = "linux")]
-    if let Ok(settings) = load_server(path) {
-        confine::confine(&settings);
+    if let Some(settings) = &settings {
+        confine::confine(settings);
     }
     let runtime = Builder::new_multi_thread().worker_threads(RUNTIME_THREADS).enable_all().build().map_err(system("start the runtime"))?;
-    let done = run(path, &runtime);
+    let done = run(path, &runtime, estate, takeover, &program);
     // A load that nobody waits for any more goes with the process.
     runtime.shutdown_background();
     done
 }
 
-fn run(path: &Path, runtime: &Runtime) -> Result<(), DaemonError> {
-    let (mut wishes, keeper_ended, reload) = runtime.block_on(async { Wishes::new() }).map_err(system("watch signals"))?;
+fn run(path: &Path, runtime: &Runtime, mut estate: Estate, takeover: bool, program: &Program) -> Result<(), DaemonError> {
+    let (mut wishes, keeper_ended, Asking { reload, claim, change }) =
+        runtime.block_on(async { Wishes::new() }).map_err(system("watch signals"))?;
     let clock = Clock::system();
     let journal = Journal::new(clock.wall_s());
-    let Some(prepared) = wishes.prepare(runtime, path, None)? else { return Ok(()) };
+    let Some(mut prepared) = wishes.prepare(runtime, path, None)? else { return Ok(()) };
+    let watch = Watch::start(clock.clone(), change).map_err(system("start a thread"))?;
+    let seen = prepared.warnings.take_seen();
     journal.done(clock.wall_s(), clock.now_ms(), in_force(&prepared));
-    let told = Told { clock, phase: Arc::default(), journal: Arc::new(journal), reload };
-    let Some(mut daemon) = Daemon::start(path, prepared, runtime, &mut wishes, keeper_ended, told)? else { return Ok(()) };
+    let told = Told { clock, phase: Arc::default(), journal: Arc::new(journal), reload, claim };
+    if takeover {
+        // Not before: a configuration that is refused costs the running process nothing.
+        estate.claim(&prepared.server)?;
+    }
+    let Some(mut daemon) = Daemon::start(path, prepared, runtime, &mut wishes, keeper_ended, told, estate)? else { return Ok(()) };
+    watch.follow(daemon.server.watch.then_some(seen));
     let manager = Manager::of_environment();
     manager.ready();
     manager.watch(runtime, daemon.keeper.world());
-    while let Wish::Reload(waiting) = runtime.block_on(wishes.next()) {
-        manager.reloading();
-        let Some(outcome) = daemon.reload(runtime, &mut wishes) else { break };
-        manager.ready();
-        // Whoever asked may have gone.
-        waiting.into_iter().for_each(|waiting| _ = waiting.send(outcome.clone()));
+    loop {
+        match runtime.block_on(wishes.next()) {
+            Wish::Reload(waiting) => {
+                manager.reloading();
+                let Some(outcome) = daemon.reload(runtime, &mut wishes, &watch) else { break };
+                manager.ready();
+                // Whoever asked may have gone.
+                waiting.into_iter().for_each(|waiting| _ = waiting.send(outcome.clone()));
+            }
+            Wish::Follow => {
+                tracing::info!("files of the configuration have changed, reloading");
+                manager.reloading();
+                if daemon.reload(runtime, &mut wishes, &watch).is_none() {
+                    break;
+                }
+                daemon.told.journal.was_watched();
+                manager.ready();
+            }
+            Wish::Upgrade => program.start_heir(runtime),
+            Wish::HandOver(heir) => match daemon.hand_over(heir, runtime, &mut wishes, &manager) {
+                Outcome::Theirs => return Ok(daemon.leave()?),
+                Outcome::Ours => {}
+                Outcome::Stop => break,
+            },
+            Wish::Stop => break,
+        }
     }
     manager.stopping();
     daemon.stop()
@@ -131,6 +169,7 @@ struct Told {
     phase: Arc<Phase>,
     journal: Arc<Journal>,
     reload: Reload,
+    claim: Claim,
 }
 
 /// The running server and what a reload needs.
@@ -161,6 +200,7 @@ impl Daemon {
         wishes: &mut Wishes,
         keeper_ended: impl FnMut() + Send + 'static,
         told: Told,
+        mut estate: Estate,
     ) -> Result<Option<Daemon>, DaemonError> {
         let Prepared { server, compiled, warnings, .. } = prepared;
         log_warnings(&warnings);
@@ -169,11 +209,14 @@ impl Daemon {
         let earlier = Arc::new(Earlier::of(&compiled));
         let hosts = compiled.layout.hosts();
         let registry = Registry::new();
-        let keeper = Keeper::start(compiled, server.state_dir.clone(), clock.clone(), Arc::clone(&registry), keeper_ended)
+        let keeper = Keeper::start(compiled, estate.store(server.state_dir.clone()), clock.clone(), Arc::clone(&registry), keeper_ended)
             .map_err(system("start the keeper"))?;
         let query_log = server.query_log.as_ref().map(|settings| QueryLog::start(settings, keeper.shared().clone(), clock.clone()));
         let query_log = query_log.transpose().map_err(system("open the query log"))?;
-        let api = open_api(&told, &server, &keeper, &registry, query_log.as_ref().map(QueryLog::taps))?;
+        let open_api = |estate: &mut Estate| open_api(&told, &server, &keeper, &registry, query_log.as_ref().map(QueryLog::taps), estate);
+        // Before the first probes, so that whoever waits for the server can see that it lives; but while another process serves, whoever
+        // asks shall hear it from that one.
+        let api = if estate.is_takeover() { None } else { Some(open_api(&mut estate)?) };
 
         let health = keeper.health();
         let mut resolver = Resolver::start(runtime.handle(), &server.resolvers, hosts, move |host, found| health.resolved(host, found));
@@ -206,7 +249,8 @@ impl Daemon {
             encrypted: server.encrypted.clone(),
             ..server::Config::new(server.listen.clone(), server.workers)
         };
-        let running = server::start(config, keeper.shared(), &registry, &now).map_err(|error| DaemonError::System(error.to_string()))?;
+        let bound = server::bind(config, &mut estate.sockets).map_err(|error| DaemonError::System(error.to_string()))?;
+        let running = bound.run(keeper.shared(), &registry, &now).map_err(system("start the answering threads"))?;
         let catalog = &keeper.shared().load().catalog;
         let (zones, names, regions) = (catalog.zones.zones().len(), catalog.steerings.len(), catalog.regions.len());
         for address in running.addresses() {
@@ -216,6 +260,11 @@ impl Daemon {
             tracing::info!(transport = transport.name(), %address, "serving");
         }
         told.phase.serving();
+        let api = api.map_or_else(|| open_api(&mut estate), Ok)?;
+        if let Err(error) = estate.settle(&keeper) {
+            api.leave();
+            return Err(error);
+        }
         tracing::info!(zones, steered_names = names, regions, targets = prober.target_count(), "ready");
         let probing = follow(runtime, prober, &keeper);
         let path = path.to_owned();
@@ -224,9 +273,19 @@ impl Daemon {
 
     /// All or nothing: with any error the world in force stays (BEHAVIOUR R1). The new generation, or why there is none; nothing at
     /// all if the process was asked to end meanwhile.
-    fn reload(&mut self, runtime: &Runtime, wishes: &mut Wishes) -> Option<Result<u64, Refused>> {
+    fn reload(&mut self, runtime: &Runtime, wishes: &mut Wishes, watch: &Watch) -> Option<Result<u64, Refused>> {
         let start_ms = self.told.clock.now_ms();
-        let refused = match wishes.prepare(runtime, &self.path, Some(Arc::clone(&self.earlier))) {
+        let mut prepared = wishes.prepare(runtime, &self.path, Some(Arc::clone(&self.earlier)));
+        match &mut prepared {
+            Ok(Some(prepared)) => {
+                self.server.watch = prepared.server.watch;
+                watch.follow(prepared.server.watch.then(|| prepared.warnings.take_seen()));
+            }
+            // What was refused is mended where it was read.
+            Err(DaemonError::Config(found)) if self.server.watch => watch.follow(Some(found.take_seen())),
+            _ => {}
+        }
+        let refused = match prepared {
             Ok(Some(prepared)) => {
                 let in_force = in_force(&prepared);
                 match self.install(prepared) {
@@ -301,6 +360,7 @@ impl Daemon {
             ("sandbox", new.sandbox != old.sandbox),
             // Programs are given up for good.
             ("exec_probes", new.exec_probes != old.exec_probes && old.sandbox),
+            ("user", new.user != old.user),
         ];
         for (key, _) in changes.iter().filter(|(_, changed)| *changed) {
             tracing::warn!("a change of `{key}` takes a restart");
@@ -310,10 +370,16 @@ impl Daemon {
     /// Sockets first, so that nobody is left without an answer; then the rest.
     fn stop(self) -> Result<(), DaemonError> {
         tracing::info!("draining");
+        let is_leaving = self.told.phase.is_leaving();
         self.told.phase.draining();
         self.running.stop();
         drop(self.query_log);
-        drop(self.api);
+        if is_leaving {
+            // The other process goes on at the same control socket.
+            self.api.leave();
+        } else {
+            drop(self.api);
+        }
         drop(self.resolver);
         self.probing.abort();
         self.keeper.stop()?;
@@ -322,8 +388,14 @@ impl Daemon {
     }
 }
 
-/// Before the first probes, so that whoever waits for the server can see that it lives.
-fn open_api(told: &Told, server: &Server, keeper: &Keeper, registry: &Arc<Registry>, query_log: Option<Taps>) -> Result<Api, DaemonError> {
+fn open_api(
+    told: &Told,
+    server: &Server,
+    keeper: &Keeper,
+    registry: &Arc<Registry>,
+    query_log: Option<Taps>,
+    estate: &mut Estate,
+) -> Result<Api, DaemonError> {
     let app = App {
         health: keeper.health(),
         world: keeper.shared().clone(),
@@ -332,12 +404,13 @@ fn open_api(told: &Told, server: &Server, keeper: &Keeper, registry: &Arc<Regist
         clock: told.clock.clone(),
         journal: Arc::clone(&told.journal),
         reload: told.reload.clone(),
+        claim: told.claim.clone(),
         phase: Arc::clone(&told.phase),
         guard: Guard::new(server.api.clone()),
         simulations: Simulations::new(server::stand_back),
     };
     let doors = Doors { socket: server.control_path(), network: server.api.clone() };
-    let api = Api::start(&doors, Arc::new(app)).map_err(system("open the API"))?;
+    let api = Api::start(&doors, Arc::new(app), &mut estate.sockets).map_err(system("open the API"))?;
     for address in api.addresses() {
         tracing::info!(%address, "the API listens");
     }
@@ -346,7 +419,7 @@ fn open_api(told: &Told, server: &Server, keeper: &Keeper, registry: &Arc<Regist
 
 /// From now on the prober probes what the keeper says: that changes with reloads and with the addresses of host names.
 fn follow(runtime: &Runtime, mut prober: Prober, keeper: &Keeper) -> AbortHandle {
-    let (tell, mut told) = watch::channel(Vec::new());
+    let (tell, mut told) = tokio::sync::watch::channel(Vec::new());
     keeper.health().tell_targets(move |targets| _ = tell.send(targets));
     let following = async move {
         while told.changed().await.is_ok() {

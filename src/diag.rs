@@ -108,10 +108,29 @@ impl fmt::Display for Diagnostic {
     }
 }
 
-/// All diagnostics of one load, in the order of files and lines.
+/// Something in the file system that a load depends on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// A file, be it there or not.
+    File(PathBuf),
+    /// Which files match, by their names.
+    Glob(PathBuf),
+}
+
+/// A place that was looked at, and what it looked like just before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seen {
+    /// Where.
+    pub place: Place,
+    /// A number that changes with what is there.
+    pub look: u64,
+}
+
+/// All diagnostics of one load, in the order of files and lines, and the places that they speak of, whether anything is wrong there or not.
 #[derive(Debug, Clone, Default)]
 pub struct Diagnostics {
     list: Vec<Diagnostic>,
+    seen: Vec<Seen>,
     dropped: usize,
     errors: usize,
 }
@@ -162,7 +181,18 @@ impl Diagnostics {
         let kept_errors = other.list.iter().filter(|d| d.severity == Severity::Error).count();
         self.dropped += other.dropped;
         self.errors += other.errors - kept_errors;
+        self.seen.extend(other.seen);
         other.list.into_iter().for_each(|d| self.push(d));
+    }
+
+    /// Notes that the load depends on a place.
+    pub fn saw(&mut self, seen: Seen) {
+        self.seen.push(seen);
+    }
+
+    /// All places that the load has looked at, with what they looked like. A load that is done anew there says the same while nothing changes.
+    pub fn take_seen(&mut self) -> Vec<Seen> {
+        std::mem::take(&mut self.seen)
     }
 
     /// True if the load must be refused.

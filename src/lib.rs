@@ -3,7 +3,7 @@
 //! The modules in reading order: first the words (`name`, `number`, `random`, `diag`, `certificate`, `clock`), then what a query meets on its way
 //! (`wire`, `zone`, `geo`, `health`, `steer`, `answer`, `snapshot`), then what prepares that world (`config`, `keeper`, `prober`) and tries
 //! it beforehand (`rehearsal`),
-//! and last what carries it (`server`, `metrics`, `querylog`, `api`, `daemon`, `cli`). ARCHITECTURE.md says who may import whom.
+//! and last what carries it (`handover`, `server`, `metrics`, `querylog`, `api`, `daemon`, `cli`). ARCHITECTURE.md says who may import whom.
 
 pub mod answer;
 pub mod api;
@@ -14,6 +14,7 @@ pub mod config;
 pub mod daemon;
 pub mod diag;
 pub mod geo;
+pub mod handover;
 pub mod health;
 pub mod keeper;
 pub mod metrics;

@@ -19,7 +19,7 @@ const LAYERS: [&[&str]; 9] = [
     &["zone", "steer"],
     &["snapshot", "answer"],
     &["config", "metrics"],
-    &["keeper", "querylog", "rehearsal"],
+    &["keeper", "querylog", "rehearsal", "handover"],
     &["server", "prober", "api", "cluster"],
     &["daemon", "cli"],
     &["main"],
@@ -44,7 +44,7 @@ enum Sideways {
 const FIRST_LAYER_WITH_TIME: usize = 5;
 
 /// Crates (by the name that `use` has) and the files or folders that may name them; what is not listed may stand anywhere.
-const CRATES: [(&str, &[&str]); 29] = [
+const CRATES: [(&str, &[&str]); 32] = [
     ("axum", &["api/"]),
     ("tokio_rustls", &["api/", "prober/", "server/"]),
     ("arc_swap", &["snapshot.rs"]),
@@ -60,6 +60,7 @@ const CRATES: [(&str, &[&str]); 29] = [
     ("hickory_proto", &["api/explain.rs", "prober/dns.rs"]),
     ("landlock", &["daemon/confine.rs"]),
     ("libc", &["server/", "prober/"]),
+    ("listenfd", &["handover/activation.rs"]),
     ("maxminddb", &["geo/source/mmdb.rs"]),
     ("rand", &[]),
     ("regex", &["health/monitor/", "prober/"]),
@@ -67,6 +68,8 @@ const CRATES: [(&str, &[&str]); 29] = [
     ("hyper", &["api/", "prober/", "server/"]),
     ("hyper_util", &["api/", "prober/", "server/"]),
     ("http_body_util", &["api/", "prober/", "server/"]),
+    ("nix", &["daemon/rights.rs"]),
+    ("rustix", &["handover/"]),
     ("rtrb", &["querylog.rs", "querylog/", "server/limit/"]),
     ("rustls", &["api/", "config/check/encrypted.rs", "config/model/encrypted.rs", "prober/", "server/"]),
     ("siphasher", &["wire/cookie.rs"]),

@@ -19,6 +19,7 @@ use common::{PATIENCE, skip_without};
 
 /// What is shipped.
 const UNIT: &str = "packaging/systemd/meridian.service";
+const SOCKET: &str = "packaging/systemd/meridian.socket";
 
 /// A unit is exposed from 0 to 100 (systemd-analyze security); most that are shipped with a system come to 50 and more.
 const MOST_EXPOSED: &str = "20";
@@ -111,12 +112,15 @@ fn the_unit_is_right_and_exposes_little() {
     let folder = Folder::new("unit");
     let unit = std::fs::read_to_string(root().join(UNIT)).unwrap();
     folder.write("meridian.service", &unit.replace("/usr/bin/meridian", env!("CARGO_BIN_EXE_meridian")));
+    std::fs::copy(root().join(SOCKET), folder.join("meridian.socket")).unwrap();
     let analyze = |arguments: &[&str]| {
-        let output = Command::new("systemd-analyze").args(arguments).arg(folder.join("meridian.service")).output().unwrap();
+        let of_both = arguments[0] == "verify";
+        let units = ["meridian.service", "meridian.socket"].into_iter().take(if of_both { 2 } else { 1 }).map(|unit| folder.join(unit));
+        let output = Command::new("systemd-analyze").args(arguments).args(units).output().unwrap();
         (output.status.success(), String::from_utf8([output.stdout, output.stderr].concat()).unwrap())
     };
     let (is_right, text) = analyze(&["verify", "--man=no", "--recursive-errors=no"]);
-    assert!(is_right && !text.contains("meridian.service:"), "{text}");
+    assert!(is_right && !text.contains("meridian.service:") && !text.contains("meridian.socket:"), "{text}");
     let (exposes_little, text) = analyze(&["security", "--offline=true", &format!("--threshold={MOST_EXPOSED}")]);
     assert!(exposes_little, "{text}");
 }

@@ -7,10 +7,11 @@ use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use meridian::api::{Api, App, Doors, Guard, Journal, Phase, Simulations, reloads};
+use meridian::api::{Api, App, Doors, Guard, Journal, Phase, Simulations, claims, reloads};
 use meridian::clock::Clock;
 use meridian::daemon::prepare;
-use meridian::keeper::Keeper;
+use meridian::handover::Sockets;
+use meridian::keeper::{Keeper, Store};
 use meridian::metrics::Registry;
 
 use super::{home, scratch};
@@ -84,7 +85,7 @@ fn socket() -> PathBuf {
     API.get_or_init(|| {
         let prepared = prepare(&home().join("world/meridian.yaml"), None).unwrap_or_else(|found| panic!("{found}"));
         let (clock, registry) = (Clock::system(), Registry::new());
-        let keeper = Keeper::start(prepared.compiled, None, clock.clone(), Arc::clone(&registry), || {});
+        let keeper = Keeper::start(prepared.compiled, Store::default(), clock.clone(), Arc::clone(&registry), || {});
         let keeper = keeper.unwrap_or_else(|error| panic!("{error}"));
         let app = App {
             health: keeper.health(),
@@ -94,12 +95,13 @@ fn socket() -> PathBuf {
             journal: Arc::new(Journal::new(clock.wall_s())),
             clock,
             reload: reloads().0,
+            claim: claims().0,
             phase: Arc::<Phase>::default(),
             guard: Guard::new(prepared.server.api.clone()),
             simulations: Simulations::new(|| Ok(())),
         };
         let doors = Doors { socket: Some(path.clone()), ..Doors::default() };
-        let api = Api::start(&doors, Arc::new(app)).unwrap_or_else(|error| panic!("{error}"));
+        let api = Api::start(&doors, Arc::new(app), &mut Sockets::default()).unwrap_or_else(|error| panic!("{error}"));
         (keeper, api)
     });
     path

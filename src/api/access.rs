@@ -14,18 +14,29 @@ pub struct Caller {
     pub name: String,
     /// Whether the caller said who it is by itself; whoever uses the control socket may name a person.
     pub may_name_others: bool,
+    /// The process at the other end of the control socket, as the kernel tells it.
+    pub(super) peer: Option<Peer>,
     role: Option<Role>,
+}
+
+/// A process on this machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Peer {
+    /// Its user.
+    pub(super) user: u32,
+    /// Its number, where this system tells it.
+    pub(super) process: Option<u32>,
 }
 
 impl Caller {
     /// Whoever may open the socket may do everything.
-    pub(super) fn of_socket() -> Caller {
-        Caller { name: "control socket".into(), may_name_others: true, role: Some(Role::Write) }
+    pub(super) fn of_socket(peer: Option<Peer>) -> Caller {
+        Caller { name: "control socket".into(), may_name_others: true, peer, role: Some(Role::Write) }
     }
 
     /// Someone who has shown a certificate that the configured authority has signed; `name` says which.
     pub(super) fn of_certificate(name: String) -> Caller {
-        Caller { name, may_name_others: true, role: Some(Role::Write) }
+        Caller { name, may_name_others: true, peer: None, role: Some(Role::Write) }
     }
 
     /// Whether it may change everything, what others said included.
@@ -35,7 +46,7 @@ impl Caller {
 
     /// Someone on an address of the network.
     pub(super) fn of_network() -> Caller {
-        Caller { name: "loopback".into(), may_name_others: false, role: None }
+        Caller { name: "loopback".into(), may_name_others: false, peer: None, role: None }
     }
 }
 
@@ -83,7 +94,7 @@ impl Guard {
         let same = |token: &&Token| is_same(token.secret.as_bytes(), given.as_bytes());
         let matching: Vec<&Token> = self.0.tokens.iter().filter(same).collect();
         match matching.first() {
-            Some(token) => Ok(Caller { name: token.name.clone(), may_name_others: false, role: Some(token.role) }),
+            Some(token) => Ok(Caller { name: token.name.clone(), may_name_others: false, peer: None, role: Some(token.role) }),
             None => Err(Problem::new(StatusCode::UNAUTHORIZED, "the token is unknown")),
         }
     }
@@ -123,7 +134,7 @@ mod tests {
         assert!(of_certificates.admit(&Caller::of_certificate("certificate x".into()), Access::Write, &HeaderMap::new()).is_ok());
         let encrypted = Guard::new(Api { tls: Some(files(None)), ..Api::default() });
         assert_eq!(wanted.map(|wanted| status(&encrypted, wanted, None)), [200, 200, 200, 403]);
-        assert!(guard.admit(&Caller::of_socket(), Access::Write, &HeaderMap::new()).is_ok());
+        assert!(guard.admit(&Caller::of_socket(None), Access::Write, &HeaderMap::new()).is_ok());
     }
 
     #[test]

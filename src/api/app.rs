@@ -11,6 +11,7 @@ use super::journal::Journal;
 use super::problem::Problem;
 use super::reload::Reload;
 use super::simulate::Simulations;
+use super::takeover::Claim;
 use crate::clock::Clock;
 use crate::keeper::HealthHandle;
 use crate::metrics::Registry;
@@ -34,6 +35,8 @@ pub struct App {
     pub journal: Arc<Journal>,
     /// Asks for a reload.
     pub reload: Reload,
+    /// Asks for all that this process has, for another.
+    pub claim: Claim,
     /// Where the process stands.
     pub phase: Arc<Phase>,
     /// Who may do what.
@@ -65,12 +68,18 @@ pub struct Phase(AtomicU8);
 
 const STARTING: u8 = 0;
 const SERVING: u8 = 1;
-const DRAINING: u8 = 2;
+const LEAVING: u8 = 2;
+const DRAINING: u8 = 3;
 
 impl Phase {
     /// Queries are answered from now on.
     pub fn serving(&self) {
         self.0.store(SERVING, Relaxed);
+    }
+
+    /// Another process is about to take over: queries are answered, and nothing is changed that it would not hear of.
+    pub fn leaving(&self) {
+        self.0.store(LEAVING, Relaxed);
     }
 
     /// The process ends: whoever routes to it should stop.
@@ -82,13 +91,18 @@ impl Phase {
     pub fn name(&self) -> &'static str {
         match self.0.load(Relaxed) {
             STARTING => "starting",
-            SERVING => "serving",
+            SERVING | LEAVING => "serving",
             _ => "draining",
         }
     }
 
     /// Whether queries are answered.
     pub fn is_serving(&self) -> bool {
-        self.0.load(Relaxed) == SERVING
+        matches!(self.0.load(Relaxed), SERVING | LEAVING)
+    }
+
+    /// Whether another process is about to take over.
+    pub fn is_leaving(&self) -> bool {
+        self.0.load(Relaxed) == LEAVING
     }
 }

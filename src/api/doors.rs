@@ -4,6 +4,7 @@
 use std::fs;
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
@@ -22,9 +23,10 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
-use super::access::Caller;
+use super::access::{Caller, Peer};
 use super::app::App;
 use super::{Doors, routes, tls};
+use crate::handover::{Sockets, kind};
 
 /// Connections at one time and door. Monitoring and scripts need a few; further ones wait in the system's queue.
 const MAX_CONNECTIONS: usize = 64;
@@ -50,22 +52,57 @@ const FAREWELL: Duration = Duration::from_millis(500);
 /// Open doors that nobody attends yet.
 pub(super) struct Bound {
     socket: Option<UnixListener>,
+    /// Whether its file is ours to remove.
+    is_ours: bool,
     network: Vec<TcpListener>,
     tls: Option<TlsAcceptor>,
 }
 
-/// Opens all doors. Needs the runtime that will attend them.
-pub(super) fn bind(doors: &Doors) -> io::Result<Bound> {
-    let socket = doors.socket.as_deref().map(bind_socket).transpose()?;
+/// Opens all doors, or takes those that were left. Needs the runtime that will attend them.
+pub(super) fn bind(doors: &Doors, left: &mut Sockets) -> io::Result<Bound> {
+    let (mut socket, mut is_ours) = (None, true);
+    if let Some(path) = doors.socket.as_deref() {
+        let kept = left.take(kind::CONTROL_KEPT, &place(path)).pop();
+        is_ours = kept.is_none();
+        // Whoever takes over has come by that very socket, whatever its path was called.
+        let inherited = kept.or_else(|| left.take_any(kind::CONTROL).pop());
+        socket = Some(match inherited {
+            Some(listener) => {
+                let listener = std::os::unix::net::UnixListener::from(listener);
+                listener.set_nonblocking(true)?;
+                UnixListener::from_std(listener)?
+            }
+            None => bind_socket(path)?,
+        });
+    }
     let bind = |address: &SocketAddr| {
-        let listener = std::net::TcpListener::bind(address)
-            .map_err(|error| io::Error::new(error.kind(), format!("the API cannot listen on {address}: {error}")))?;
+        let listener = left.take(kind::API, &address.to_string()).pop().map_or_else(|| bind_address(address), |left| Ok(left.into()))?;
         listener.set_nonblocking(true)?;
         TcpListener::from_std(listener)
     };
     let network = doors.network.listen.iter().map(bind).collect::<io::Result<_>>()?;
     let tls = doors.network.tls.as_ref().map(tls::acceptor).transpose()?;
-    Ok(Bound { socket, network, tls })
+    Ok(Bound { socket, is_ours, network, tls })
+}
+
+/// Binds the addresses that are not in `sockets` yet, and adds them: for whoever may bind now and not later.
+pub fn bind_network(listen: &[SocketAddr], sockets: &mut Sockets) -> io::Result<()> {
+    for address in listen {
+        let place = address.to_string();
+        if !sockets.places().any(|known| known == (kind::API, place.as_str())) {
+            sockets.add(kind::API, &place, vec![bind_address(address)?.into()]);
+        }
+    }
+    Ok(())
+}
+
+fn bind_address(address: &SocketAddr) -> io::Result<std::net::TcpListener> {
+    let refused = |error: io::Error| io::Error::new(error.kind(), format!("the API cannot listen on {address}: {error}"));
+    std::net::TcpListener::bind(address).map_err(refused)
+}
+
+fn place(path: &Path) -> String {
+    path.to_string_lossy().into_owned()
 }
 
 /// Only the user of the server may open it.
@@ -86,6 +123,19 @@ fn bind_socket(path: &Path) -> io::Result<UnixListener> {
 }
 
 impl Bound {
+    /// The same sockets once more, and whether the file of the control socket is ours.
+    pub(super) fn hold(&self, doors: &Doors) -> io::Result<(Sockets, bool)> {
+        let again = |socket: &dyn AsFd| -> io::Result<Vec<OwnedFd>> { Ok(vec![socket.as_fd().try_clone_to_owned()?]) };
+        let mut held = Sockets::of_ours();
+        if let (Some(socket), Some(path)) = (&self.socket, &doors.socket) {
+            held.add(if self.is_ours { kind::CONTROL } else { kind::CONTROL_KEPT }, &place(path), again(socket)?);
+        }
+        for (listener, address) in self.network.iter().zip(&doors.network.listen) {
+            held.add(kind::API, &address.to_string(), again(listener)?);
+        }
+        Ok((held, self.is_ours))
+    }
+
     pub(super) fn addresses(&self) -> io::Result<Vec<SocketAddr>> {
         self.network.iter().map(TcpListener::local_addr).collect()
     }
@@ -170,7 +220,11 @@ async fn until_told(stopped: &mut watch::Receiver<bool>) {
 
 async fn visit(visitor: Visitor, router: Router, stopped: watch::Receiver<bool>) {
     match visitor {
-        Visitor::Socket(stream) => converse(stream, Caller::of_socket(), router, stopped).await,
+        Visitor::Socket(stream) => {
+            let process = |id: i32| u32::try_from(id).ok();
+            let peer = stream.peer_cred().ok().map(|peer| Peer { user: peer.uid(), process: peer.pid().and_then(process) });
+            converse(stream, Caller::of_socket(peer), router, stopped).await;
+        }
         Visitor::Plain(stream) => converse(stream, Caller::of_network(), router, stopped).await,
         Visitor::Tls(stream, tls) => match tokio::time::timeout(HANDSHAKE_PATIENCE, tls.accept(stream)).await {
             Ok(Ok(stream)) => {
@@ -185,7 +239,12 @@ async fn visit(visitor: Visitor, router: Router, stopped: watch::Receiver<bool>)
     }
 }
 
-async fn converse(stream: impl AsyncRead + AsyncWrite + Unpin, caller: Caller, router: Router, mut stopped: watch::Receiver<bool>) {
+async fn converse(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    caller: Caller,
+    router: Router,
+    mut stopped: watch::Receiver<bool>,
+) {
     let router = TowerToHyperService::new(router);
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(caller.clone());
@@ -195,7 +254,8 @@ async fn converse(stream: impl AsyncRead + AsyncWrite + Unpin, caller: Caller, r
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_PATIENCE)
         .max_buf_size(MAX_HEAD_OCTETS)
-        .serve_connection(TokioIo::new(stream), service);
+        .serve_connection(TokioIo::new(stream), service)
+        .with_upgrades();
     let mut connection = std::pin::pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,

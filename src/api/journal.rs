@@ -40,6 +40,10 @@ pub struct Loads {
     pub counts: [u64; LoadOutcome::ALL.len()],
     /// The last one, and when it ended, in seconds since 1970.
     pub last: Option<(LoadOutcome, u64)>,
+    /// The same of those loads that a change of a watched file has asked for.
+    pub watched_counts: [u64; LoadOutcome::ALL.len()],
+    /// The last one of them.
+    pub watched: Option<(LoadOutcome, u64)>,
     /// When the configuration in force was loaded, in seconds since 1970.
     pub loaded_s: u64,
     /// How long that took, in milliseconds.
@@ -93,6 +97,15 @@ impl Journal {
     /// A load came to nothing.
     pub fn came_to_nothing(&self, outcome: LoadOutcome, now_s: u64, why: String) {
         self.lock().note(outcome, now_s, why);
+    }
+
+    /// The load that was noted last was one that a change of a watched file has asked for.
+    pub fn was_watched(&self) {
+        let mut loads = self.lock();
+        loads.watched = loads.last;
+        if let Some((outcome, _)) = loads.last {
+            loads.watched_counts[outcome as usize] += 1;
+        }
     }
 
     /// What was written.

@@ -197,6 +197,13 @@ fn loads(app: &App, loads: &Loads, generation: u64, page: &mut Page) {
     for (outcome, count) in LoadOutcome::ALL.iter().zip(loads.counts) {
         series.with(&[("outcome", outcome.name())], count);
     }
+    let mut series = page.counter("meridian_watched_loads_total", "Those of them that a change of a watched file has asked for");
+    for (outcome, count) in LoadOutcome::ALL.iter().zip(loads.watched_counts) {
+        series.with(&[("outcome", outcome.name())], count);
+    }
+    if let Some((_, at_s)) = loads.watched {
+        page.gauge("meridian_watched_load_timestamp_seconds", "When the last of those ended").is(at_s);
+    }
     let is_good = loads.last.is_none_or(|(outcome, _)| outcome == LoadOutcome::Done);
     page.gauge("meridian_last_load_successful", "1 if the last load is in force").is(u8::from(is_good));
     page.gauge("meridian_load_timestamp_seconds", "When the configuration in force was loaded").is(loads.loaded_s);

@@ -21,12 +21,13 @@ mod routes;
 mod simulate;
 mod statistics;
 mod status;
+mod takeover;
 mod tls;
 mod told;
 mod zones;
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
@@ -34,11 +35,15 @@ use tokio::sync::watch;
 
 pub use access::{Caller, Guard};
 pub use app::{App, Phase};
+pub use doors::bind_network;
 pub use explain::{Told, told};
 pub use journal::{InForce, Journal, LoadOutcome};
 pub use reload::{Refused, Reload, Reloads, Waiting, reloads};
 pub use routes::{Access, openapi};
 pub use simulate::Simulations;
+pub use takeover::{Claim, Claims, claims};
+
+use crate::handover::Sockets;
 
 /// Threads for requests that wait for others: the keeper, a reload. More requests than this wait for each other.
 const WAITING_THREADS: usize = 8;
@@ -55,23 +60,28 @@ pub struct Doors {
 /// The API while it is served, on a thread and a runtime of its own, so that no request delays a probe.
 #[derive(Debug)]
 pub struct Api {
+    /// The file of the control socket, which goes with us.
     socket: Option<PathBuf>,
+    /// The same sockets once more, for a process that takes over.
+    held: Sockets,
     addresses: Vec<std::net::SocketAddr>,
     stop: watch::Sender<bool>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Api {
-    /// Opens the doors and serves. A socket file that nobody listens on any more is replaced.
+    /// Opens the doors and serves; sockets that were left for them are taken out of `left` instead. A socket file that nobody listens on
+    /// any more is replaced.
     ///
     /// # Errors
     /// What the system says of a socket or an address, or what is wrong with a certificate.
-    pub fn start(doors: &Doors, app: Arc<App>) -> io::Result<Api> {
+    pub fn start(doors: &Doors, app: Arc<App>, left: &mut Sockets) -> io::Result<Api> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(WAITING_THREADS).build()?;
         let bound = {
             let _inside = runtime.enter();
-            doors::bind(doors)?
+            doors::bind(doors, left)?
         };
+        let (held, is_ours) = bound.hold(doors)?;
         let addresses = bound.addresses()?;
         let (stop, stopped) = watch::channel(false);
         let serve = move || {
@@ -80,7 +90,8 @@ impl Api {
             runtime.shutdown_background();
         };
         let thread = std::thread::Builder::new().name("api".into()).spawn(serve)?;
-        Ok(Api { socket: doors.socket.clone(), addresses, stop, thread: Some(thread) })
+        let socket = doors.socket.clone().filter(|_| is_ours);
+        Ok(Api { socket, held, addresses, stop, thread: Some(thread) })
     }
 
     /// The addresses that it serves, with real ports.
@@ -88,14 +99,20 @@ impl Api {
         &self.addresses
     }
 
-    /// The control socket.
-    pub fn socket(&self) -> Option<&Path> {
-        self.socket.as_deref()
+    /// All listeners, as another process can be given them.
+    pub fn sockets(&self) -> &Sockets {
+        &self.held
+    }
+
+    /// Ends here, and leaves the file of the control socket to the process that has taken over.
+    pub fn leave(mut self) {
+        self.socket = None;
     }
 }
 
 impl Drop for Api {
     fn drop(&mut self) {
+        self.held = Sockets::default();
         _ = self.stop.send(true);
         if let Some(thread) = self.thread.take() {
             // A panic in there was logged; the end goes on.

@@ -48,6 +48,8 @@ pub(super) async fn post(State(app): State<Arc<App>>, Extension(caller): Extensi
     // Whoever asked may not live to see what came of it.
     app.audit(&caller, "reload", "", "begun");
     app.reload.try_send(done).map_err(|_| Problem::new(StatusCode::SERVICE_UNAVAILABLE, "other reloads wait already; ask again later"))?;
+    // At once: whoever reads the log while the load takes its time shall know why.
+    app.audit(&caller, "reload", "", "asked");
     let outcome = told.await.map_err(|_| Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the process ends"))?;
     app.audit(
         &caller,

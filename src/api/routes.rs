@@ -15,7 +15,10 @@ use axum::{Extension, Router};
 use super::access::Caller;
 use super::app::App;
 use super::problem::Problem;
-use super::{changes, configuration, explain, loads, metrics, overrides, plans, probes, reload, simulate, statistics, status, told, zones};
+use super::{
+    changes, configuration, explain, loads, metrics, overrides, plans, probes, reload, simulate, statistics, status, takeover, told, zones,
+};
+use crate::handover;
 
 /// Largest body of a request: the largest sensible one has a selector and two texts.
 const MAX_BODY_OCTETS: usize = 64 << 10;
@@ -74,6 +77,7 @@ fn routes() -> Vec<Route> {
         (Method::GET, "/v1/configuration", Access::Read, get(configuration::get)),
         (Method::GET, "/v1/plans", Access::Read, get(plans::get)),
         (Method::POST, "/v1/reload", Access::Write, post(reload::post)),
+        (Method::POST, handover::PATH, Access::Write, post(takeover::post)),
     ]
 }
 
@@ -124,6 +128,10 @@ async fn pass(State(gate): State<Arc<Gate>>, Extension(caller): Extension<Caller
     let wanted = wanted.unwrap_or(if path.is_empty() { Access::Open } else { Access::Write });
     let patience = if path == "/v1/reload" { RELOAD_PATIENCE } else { PATIENCE };
     match gate.app.guard.admit(&caller, wanted, request.headers()) {
+        Ok(_) if wanted == Access::Write && gate.app.phase.is_leaving() => {
+            let why = "another process takes over just now, and would not hear of a change; ask again in a moment";
+            Problem::new(StatusCode::SERVICE_UNAVAILABLE, why).into_response()
+        }
         Ok(caller) => {
             request.extensions_mut().insert(caller);
             let done = tokio::time::timeout(patience, next.run(request)).await;

@@ -23,6 +23,7 @@ pub(super) async fn get(State(app): State<Arc<App>>) -> Result<Json<Value>, Prob
         Ok(Json(json!({
             "phase": app.phase.name(),
             "generation": generation,
+            "watched_load": app.journal.read().watched.map(|(outcome, at_s)| json!({ "outcome": outcome.name(), "at_s": at_s })),
             "regions": pools.iter().map(pool).collect::<Vec<_>>(),
             "capacities": loads::rows(&capacities),
             "targets": targets.iter().map(target).collect::<Vec<_>>(),

@@ -18,6 +18,9 @@ pub(super) struct Serve {
     /// How the log is written [default: `log` of the server file, else text]
     #[arg(long, value_enum, value_name = "FORMAT")]
     log_format: Option<Format>,
+    /// Take over from the server that runs: get its sockets and health, serve in its place once ready; if there is none, start as usual
+    #[arg(long)]
+    takeover: bool,
 }
 
 impl From<LogFormat> for Format {
@@ -42,7 +45,7 @@ impl Serve {
             Format::Text => builder.with_ansi(std::io::stderr().is_terminal()).with_target(false).init(),
             Format::Json => builder.json().flatten_event(true).init(),
         }
-        daemon::serve(&path)?;
+        daemon::serve(&path, self.takeover)?;
         Ok(())
     }
 }

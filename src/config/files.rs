@@ -6,6 +6,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::seen;
 use super::spec::{self, Field, Node};
 use crate::diag::{Diagnostics, Mark, Source};
 
@@ -28,6 +29,7 @@ pub(super) fn read_yaml(path: &Path, named: &Mark, out: &mut Diagnostics) -> Opt
 
 /// Reads a text file that is named at `named`; a byte order mark is dropped.
 pub(super) fn read_text(path: &Path, max_octets: u64, named: &Mark, out: &mut Diagnostics) -> Option<Arc<Source>> {
+    seen::file(path, out);
     let octets = match read_octets(path, max_octets) {
         Ok(octets) => octets,
         Err(error) => {
@@ -47,6 +49,7 @@ pub(super) fn read_text(path: &Path, max_octets: u64, named: &Mark, out: &mut Di
 
 /// Reads a file whose text no diagnostic may show, such as a key, named at `named`.
 pub(super) fn read_secret(path: &Path, max_octets: u64, named: &Mark, out: &mut Diagnostics) -> Option<Vec<u8>> {
+    seen::file(path, out);
     read_octets(path, max_octets).map_err(|error| refuse(path, named, &error, out)).ok()
 }
 
@@ -71,7 +74,12 @@ pub(super) fn expand(field: Field<'_>, out: &mut Diagnostics) -> Vec<(PathBuf, M
     for item in field.filled_list("a file, a list of files, or a glob", out) {
         let Some(text) = item.text("a file, a list of files, or a glob", out) else { continue };
         let path = resolve(text, &item.node.mark);
-        let paths = if is_glob(&path) { matches(&path, &item, out) } else { vec![path] };
+        let paths = if is_glob(&path) {
+            seen::glob(&path, out);
+            matches(&path, &item, out)
+        } else {
+            vec![path]
+        };
         found.extend(paths.into_iter().map(|path| (path, item.mark())));
     }
     let mut seen = std::collections::HashSet::new();
@@ -118,8 +126,7 @@ fn is_glob(path: &Path) -> bool {
 }
 
 fn matches(path: &Path, item: &Field<'_>, out: &mut Diagnostics) -> Vec<PathBuf> {
-    let pattern = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    let folder = folder(path);
+    let (folder, pattern) = pattern(path);
     if is_glob(folder) {
         let text = format!("`*` and `?` are possible only in the last part of a path, not in `{}`", folder.display());
         out.error_hint(item.mark(), text, "name each folder, as a list");
@@ -142,6 +149,16 @@ fn matches(path: &Path, item: &Field<'_>, out: &mut Diagnostics) -> Vec<PathBuf>
             Vec::new()
         }
     }
+}
+
+/// The files that a glob matches now, sorted.
+pub(super) fn matching(path: &Path) -> io::Result<Vec<PathBuf>> {
+    let (folder, pattern) = pattern(path);
+    list(folder, &pattern)
+}
+
+fn pattern(path: &Path) -> (&Path, String) {
+    (folder(path), path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default())
 }
 
 fn shown(folder: &Path) -> String {

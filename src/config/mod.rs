@@ -8,6 +8,7 @@ mod import;
 mod load;
 mod master;
 pub mod model;
+pub mod seen;
 pub mod settings;
 mod spec;
 

@@ -159,6 +159,19 @@ pub struct Server {
     pub sandbox: bool,
     /// How many regions of a service may go down by measurement (`guard`); none = all.
     pub guard: Option<Guard>,
+    /// Whether a change of a file is a wish for a reload (`watch`, default false).
+    pub watch: bool,
+    /// Who a server that is started as root becomes (`user`); none = it stays root.
+    pub user: Option<RunAs>,
+}
+
+/// A user of the system, by name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunAs {
+    /// The user.
+    pub user: String,
+    /// Another group than the user's own.
+    pub group: Option<String>,
 }
 
 /// The admin API on the network (`api:`); without `listen` it is on the control socket only.

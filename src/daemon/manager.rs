@@ -53,6 +53,11 @@ impl Manager {
         self.tell("RELOADING=1\nSTATUS=reloading");
     }
 
+    /// Another process is the service now. It is believed because we say so, and we were.
+    pub(super) fn follow(&self, process: u32) {
+        self.tell(&format!("MAINPID={process}\nSTATUS=handing over to process {process}"));
+    }
+
     /// The end begins.
     pub(super) fn stopping(&self) {
         self.tell("STOPPING=1\nSTATUS=draining");

@@ -12,16 +12,33 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{DaemonError, Prepared, rehearse, system};
-use crate::api::{Reload, Reloads, Waiting, reloads};
+use crate::api::{Claim, Claims, Reload, Reloads, Waiting, claims, reloads};
 use crate::config::compile::Earlier;
+use crate::handover::Heir;
 use crate::server;
 
 /// What the process is asked to do.
 pub(super) enum Wish {
     /// By a signal, or by someone who waits to be told what became of it.
     Reload(Option<Waiting>),
+    /// As a file that was loaded has changed.
+    Follow,
+    /// By a process that asks for all that we have.
+    HandOver(Heir),
+    /// By the operator: to start the program anew, which then asks.
+    Upgrade,
     /// By the operator, or because the keeper has ended and health stands still.
     Stop,
+}
+
+/// How others wish for something.
+pub(super) struct Asking {
+    /// For a reload, by the API.
+    pub(super) reload: Reload,
+    /// For all that we have, by the API.
+    pub(super) claim: Claim,
+    /// For a reload, as a file has changed.
+    pub(super) change: mpsc::Sender<()>,
 }
 
 /// Whatever may ask something of the process while it does something else.
@@ -29,23 +46,31 @@ pub(super) struct Wishes {
     hangup: Signal,
     terminate: Signal,
     interrupt: Signal,
+    upgrade: Signal,
     keeper_ended: mpsc::Receiver<()>,
     requested: Reloads,
+    claims: Claims,
+    changed: mpsc::Receiver<()>,
 }
 
 impl Wishes {
-    /// Also what the keeper is to call when it ends, and how the API asks for a reload.
-    pub(super) fn new() -> io::Result<(Wishes, impl FnMut() + Send + 'static, Reload)> {
+    /// Also what the keeper is to call when it ends, and how others wish for something.
+    pub(super) fn new() -> io::Result<(Wishes, impl FnMut() + Send + 'static, Asking)> {
         let (ended, keeper_ended) = mpsc::channel(1);
         let (reload, requested) = reloads();
+        let (claim, claims) = claims();
+        let (change, changed) = mpsc::channel(1);
         let wishes = Wishes {
             hangup: signal(SignalKind::hangup())?,
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
+            upgrade: signal(SignalKind::user_defined2())?,
             keeper_ended,
             requested,
+            claims,
+            changed,
         };
-        Ok((wishes, move || _ = ended.try_send(()), reload))
+        Ok((wishes, move || _ = ended.try_send(()), Asking { reload, claim, change }))
     }
 
     pub(super) async fn next(&mut self) -> Wish {
@@ -53,6 +78,9 @@ impl Wishes {
             () = Wishes::stop(&mut self.terminate, &mut self.interrupt, &mut self.keeper_ended) => Wish::Stop,
             _ = self.hangup.recv() => Wish::Reload(None),
             Some(waiting) = self.requested.recv() => Wish::Reload(Some(waiting)),
+            Some(heir) = self.claims.recv() => Wish::HandOver(heir),
+            Some(()) = self.changed.recv() => Wish::Follow,
+            _ = self.upgrade.recv() => Wish::Upgrade,
         }
     }
 

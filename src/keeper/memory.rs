@@ -6,6 +6,7 @@ use std::io::{self, Write};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
+use super::writer::Save;
 use crate::health::hosts::HostName;
 use crate::health::overrides::{Forced, Overrides, Selector};
 use crate::health::told::{AllTold, State, Told};
@@ -13,6 +14,9 @@ use crate::health::{Override, TargetKey, Verdict};
 
 /// Name of the file in `state_dir`.
 const FILE: &str = "health.state";
+
+/// The files that may be in `state_dir`.
+pub const FILES: [&str; 2] = [FILE, "health.state.broken"];
 
 /// First line; another version is not read.
 const HEAD: &str = "meridian health state 1";
@@ -54,6 +58,18 @@ impl Memory {
         parse(&text).map_err(|what| set_aside(&path, what))
     }
 
+    /// What another process has told; its error says what is wrong with it.
+    pub(super) fn told(text: &str) -> Result<Memory, String> {
+        parse(text).map_err(|what| format!("the health state of the process that ran before cannot be read: {what}"))
+    }
+
+    /// What is to be saved, with keys for targets: hashes over whole monitors, so not worked out where anybody waits.
+    pub(super) fn of(save: Save) -> Memory {
+        let Save { saved_s, overrides, told, verdicts, hosts } = save;
+        let verdicts = verdicts.iter().map(|(target, verdict)| (key(target), *verdict)).collect();
+        Memory { saved_s, overrides, told, verdicts, hosts }
+    }
+
     /// Writes the file of a folder, which is made where it is missing.
     pub(super) fn write(&self, folder: &Path) -> io::Result<()> {
         fs::create_dir_all(folder)?;
@@ -66,7 +82,7 @@ impl Memory {
         File::open(folder)?.sync_all()
     }
 
-    fn text(&self) -> String {
+    pub(super) fn text(&self) -> String {
         let mut text = format!("{HEAD}\nsaved {}\n", self.saved_s);
         for forced in self.overrides.iter() {
             let until = forced.until_s.map_or("-".to_owned(), |until_s| until_s.to_string());

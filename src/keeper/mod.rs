@@ -31,11 +31,14 @@ use crate::metrics::Registry;
 use crate::snapshot::Shared;
 pub use history::{Event, Subject};
 pub use loads::ToldLoad;
+pub use memory::FILES;
+use memory::Memory;
 pub use rehearse::Rehearsed;
 use state::State;
 pub use status::{CapacityRow, HostRow, PoolRow, Pulse, Status, TargetRow};
 pub use tally::{PROBE_KINDS, PROBE_OUTCOMES, Tally};
 pub use told::Heard;
+use writer::Save;
 
 /// Messages that may wait for the keeper: several reports for every endpoint of a large configuration. When they do not
 /// fit, the keeper is not running; a lost report is made good by the next.
@@ -55,6 +58,8 @@ enum Message {
     World { compiled: Box<Compiled>, done: SyncSender<()> },
     Targets { done: SyncSender<Vec<TargetKey>> },
     Settle { done: SyncSender<()> },
+    Legacy { done: SyncSender<Save> },
+    Saving { is_wanted: bool, done: SyncSender<()> },
     Force { forced: Forced, done: SyncSender<Result<usize, String>> },
     Load { told: ToldLoad, done: SyncSender<Result<(), String>> },
     Status { done: SyncSender<Status> },
@@ -149,6 +154,22 @@ impl HealthHandle {
     }
 }
 
+/// What is known at the start, and where it is kept.
+#[derive(Debug, Default)]
+pub struct Store {
+    /// Where overrides and verdicts outlive the process; none = nowhere.
+    pub folder: Option<PathBuf>,
+    /// What another process knows that runs still ([`WorldHandle::legacy`]): that counts instead of the file, and the file stays its own until
+    /// [`WorldHandle::save`].
+    pub legacy: Option<String>,
+}
+
+impl From<Option<PathBuf>> for Store {
+    fn from(folder: Option<PathBuf>) -> Store {
+        Store { folder, legacy: None }
+    }
+}
+
 /// All that a reload may do.
 #[derive(Debug, Clone)]
 pub struct WorldHandle(SyncSender<Message>);
@@ -162,6 +183,16 @@ impl WorldHandle {
     /// Returns when everything that was reported before is in force.
     pub fn settle(&self) -> Result<(), Ended> {
         ask(&self.0, |done| Message::Settle { done })
+    }
+
+    /// What outlives the process, for one that takes over: in the form in which it is saved.
+    pub fn legacy(&self) -> Result<String, Ended> {
+        ask(&self.0, |done| Message::Legacy { done }).map(|save| Memory::of(save).text())
+    }
+
+    /// Saves from now on, or no more; returns when no save is under way. One process at a time may.
+    pub fn save(&self, is_wanted: bool) -> Result<(), Ended> {
+        ask(&self.0, |done| Message::Saving { is_wanted, done })
     }
 }
 
@@ -209,16 +240,16 @@ pub struct Keeper {
 
 impl Keeper {
     /// Publishes a first world, in which nothing is measured yet, and starts the keeper's thread.
-    /// `state_dir` is where overrides and verdicts outlive the process; `registry` is where workers count answers, which are the load of regions; `ended` is called when the thread has ended, be it in a panic.
+    /// `registry` is where workers count answers, which are the load of regions; `ended` is called when the thread has ended, be it in a panic.
     pub fn start(
         first: Compiled,
-        state_dir: Option<PathBuf>,
+        store: Store,
         clock: Clock,
         registry: Arc<Registry>,
         ended: impl FnMut() + Send + 'static,
     ) -> std::io::Result<Keeper> {
         let (messages, inbox) = sync_channel(QUEUE_LIMIT);
-        let mut state = State::new(first, state_dir, clock.now_ms(), clock.wall_s());
+        let mut state = State::new(first, store, clock.now_ms(), clock.wall_s());
         state.loads.count_in(registry);
         let (shared, knows_all, knows_hosts) = (state.shared().clone(), state.knows_all(), state.knows_hosts());
         let thread = std::thread::Builder::new().name("keeper".into()).spawn(move || {
@@ -283,6 +314,11 @@ fn run(mut state: State, inbox: &Receiver<Message>, clock: &Clock) {
                     waiting.push(done);
                 }
                 Message::Settle { done } => waiting.push(done),
+                Message::Legacy { done } => _ = done.send(state.legacy(clock.wall_s())),
+                Message::Saving { is_wanted, done } => {
+                    state.set_saving(is_wanted);
+                    _ = done.send(());
+                }
                 Message::Force { forced, done } => {
                     let forced = state.force(forced, clock.now_ms());
                     state.publish_if_due(clock.now_ms(), true);

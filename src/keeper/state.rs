@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::Store;
 use super::history::{Event, History, Subject};
 use super::hosts::{Place, TellTargets, in_force, place, places};
 use super::loads::Loads;
@@ -48,6 +49,7 @@ pub(super) struct State {
     pub(super) told: AllTold,
     /// Keeps overrides, verdicts and addresses; none = only in memory.
     writer: Option<Writer>,
+    folder: Option<PathBuf>,
     /// Changed since it was saved, and when that was.
     pub(super) unsaved: bool,
     saved_at_ms: u64,
@@ -67,9 +69,15 @@ pub(super) struct State {
 }
 
 impl State {
-    /// `folder` is where what outlives the process is read from and kept.
-    pub(super) fn new(first: Compiled, folder: Option<PathBuf>, now_ms: u64, now_s: u64) -> State {
-        let memory = folder.as_deref().map(Memory::read).unwrap_or(Ok(Memory::default())).unwrap_or_else(|error| {
+    /// `store` is where what outlives the process is read from and kept.
+    pub(super) fn new(first: Compiled, store: Store, now_ms: u64, now_s: u64) -> State {
+        let Store { folder, legacy } = store;
+        let memory = match (&legacy, &folder) {
+            (Some(told), _) => Memory::told(told),
+            (None, Some(folder)) => Memory::read(folder),
+            (None, None) => Ok(Memory::default()),
+        };
+        let memory = memory.unwrap_or_else(|error| {
             tracing::error!("{error}; no override of it is in force");
             Memory::default()
         });
@@ -102,7 +110,8 @@ impl State {
             started_ms: now_ms,
             overrides,
             told,
-            writer: folder.and_then(start_writer),
+            writer: folder.clone().filter(|_| legacy.is_none()).and_then(start_writer),
+            folder,
             unsaved: false,
             saved_at_ms: now_ms,
             catalog: first.catalog,
@@ -265,10 +274,7 @@ impl State {
         if !at_once && now_ms < self.saved_at_ms + gap_ms {
             return;
         }
-        let verdict = |target: &TargetKey| Some((target.clone(), self.book.target(target)?.verdict));
-        let verdicts = self.book.targets().filter_map(verdict).filter(|(_, verdict)| *verdict != Verdict::Unknown).collect();
-        let hosts = self.hosts.iter().map(|(name, host)| (Arc::clone(name), host.addresses().collect())).collect();
-        let save = Save { saved_s: now_s, overrides: self.overrides.clone(), told: self.told.clone(), verdicts, hosts };
+        let save = self.legacy(now_s);
         if at_once {
             writer.write(save);
         } else if !writer.offer(save) {
@@ -277,6 +283,23 @@ impl State {
             return;
         }
         (self.unsaved, self.saved_at_ms) = (false, now_ms);
+    }
+
+    /// What outlives the process, as it is now.
+    pub(super) fn legacy(&self, now_s: u64) -> Save {
+        let verdict = |target: &TargetKey| Some((target.clone(), self.book.target(target)?.verdict));
+        let verdicts = self.book.targets().filter_map(verdict).filter(|(_, verdict)| *verdict != Verdict::Unknown).collect();
+        let hosts = self.hosts.iter().map(|(name, host)| (Arc::clone(name), host.addresses().collect())).collect();
+        Save { saved_s: now_s, overrides: self.overrides.clone(), told: self.told.clone(), verdicts, hosts }
+    }
+
+    /// Saves from now on, or no more. What is being written is written before this returns: the file has one writer at a time.
+    pub(super) fn set_saving(&mut self, is_wanted: bool) {
+        self.writer = None;
+        if is_wanted {
+            self.writer = self.folder.clone().and_then(start_writer);
+            self.unsaved = true;
+        }
     }
 
     fn note_override(&mut self, at_ms: u64, selector: String, to: &str, evidence: String) {

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::{Builder, JoinHandle};
 
-use super::memory::{self, Memory};
+use super::memory::Memory;
 use crate::health::hosts::HostName;
 use crate::health::overrides::Overrides;
 use crate::health::told::AllTold;
@@ -64,10 +64,7 @@ impl Drop for Writer {
 
 fn write_all(inbox: &Receiver<(Save, Option<SyncSender<()>>)>, folder: &std::path::Path) {
     for (save, done) in inbox {
-        let Save { saved_s, overrides, told, verdicts, hosts } = save;
-        // Keys are hashes over whole monitors: worked out here, off the keeper's thread.
-        let verdicts = verdicts.iter().map(|(target, verdict)| (memory::key(target), *verdict)).collect();
-        if let Err(error) = (Memory { saved_s, overrides, told, verdicts, hosts }).write(folder) {
+        if let Err(error) = Memory::of(save).write(folder) {
             tracing::error!(folder = %folder.display(), %error, "health state cannot be saved; overrides are in force but will not survive a restart");
         }
         done.iter().for_each(|done| _ = done.send(()));

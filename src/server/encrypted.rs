@@ -3,16 +3,18 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use socket2::{Domain, Protocol, Socket, Type};
 
-use super::bind::BindFault;
+use super::bind::{BindFault, inherit_packets, inherit_streams};
 use super::quic;
 use super::tcp::{self, Door, Speech};
 use super::tls::{self, Certificate};
 use crate::answer::Transport;
 use crate::config::model::Encrypted;
+use crate::handover::{Sockets, kind};
 
 /// An address as bound, with a socket for each worker.
 type Bound<S> = (SocketAddr, Vec<S>);
@@ -29,17 +31,27 @@ pub(super) struct Fronts {
 }
 
 impl Fronts {
-    /// Binds all addresses, or reports all that fail.
-    pub(super) fn bind(settings: &Encrypted, workers: usize) -> Result<Fronts, Vec<BindFault>> {
+    /// Binds all addresses, or reports all that fail. What was left for an address is taken, and not bound again.
+    pub(super) fn bind(settings: &Encrypted, workers: usize, left: &mut Sockets) -> Result<Fronts, Vec<BindFault>> {
         let mut faults = Vec::new();
-        let mut streams = |addresses: &[SocketAddr], transport| {
-            let bound = addresses.iter().map(|address| bind(*address, transport, || tcp::bind(*address, workers), TcpListener::local_addr));
+        let mut streams = |addresses: &[SocketAddr], transport, kind| {
+            let bound = addresses.iter().map(|address| {
+                let listeners = || match inherit_streams(left, kind, *address, workers)? {
+                    listeners if listeners.is_empty() => tcp::bind(*address, workers),
+                    listeners => Ok(listeners),
+                };
+                bind(*address, transport, listeners, TcpListener::local_addr)
+            });
             bound.filter_map(|bound| bound.map_err(|fault| faults.push(fault)).ok()).collect()
         };
-        let (tls, https) = (streams(&settings.tls, "TCP for TLS"), streams(&settings.https, "TCP for HTTPS"));
+        let (tls, https) = (streams(&settings.tls, "TCP for TLS", kind::TLS), streams(&settings.https, "TCP for HTTPS", kind::HTTPS));
         let mut quic = Vec::new();
         for (address, transports) in quic_addresses(settings) {
-            match bind(address, "UDP for QUIC", || datagrams(address, workers), UdpSocket::local_addr) {
+            let sockets = || match inherit_packets(left, kind::QUIC, address, workers)? {
+                sockets if sockets.is_empty() => datagrams(address, workers),
+                sockets => Ok(sockets),
+            };
+            match bind(address, "UDP for QUIC", sockets, UdpSocket::local_addr) {
                 Ok(bound) => quic.push((bound, transports)),
                 Err(fault) => faults.push(fault),
             }
@@ -54,6 +66,24 @@ impl Fronts {
         let of_https = self.https.iter().map(|(address, _)| (Transport::Https, *address));
         let of_quic = self.quic.iter().flat_map(|((address, _), transports)| transports.iter().map(|transport| (*transport, *address)));
         of_tls.chain(of_https).chain(of_quic).collect()
+    }
+
+    /// All sockets once more, for a process that takes over.
+    ///
+    /// # Errors
+    /// No descriptor is left.
+    pub(super) fn hold(&self, settings: &Encrypted, held: &mut Sockets) -> io::Result<()> {
+        for (kind, listed, bound) in [(kind::TLS, &settings.tls, &self.tls), (kind::HTTPS, &settings.https, &self.https)] {
+            for (address, (_, listeners)) in listed.iter().zip(bound) {
+                let again = listeners.iter().map(|listener| listener.try_clone().map(OwnedFd::from));
+                held.add(kind, &address.to_string(), again.collect::<io::Result<_>>()?);
+            }
+        }
+        for ((address, _), ((_, sockets), _)) in quic_addresses(settings).iter().zip(&self.quic) {
+            let again = sockets.iter().map(|socket| socket.try_clone().map(OwnedFd::from));
+            held.add(kind::QUIC, &address.to_string(), again.collect::<io::Result<_>>()?);
+        }
+        Ok(())
     }
 
     /// What each worker has to serve, and the certificate that all of them show.
@@ -115,8 +145,10 @@ fn open(address: SocketAddr, share_port: bool) -> io::Result<UdpSocket> {
 
 /// Gives each worker its socket of an address.
 fn deal<S>(doors: &mut [Vec<Door>], (_, sockets): Bound<S>, door: impl Fn(S) -> Door) {
-    for (of_worker, socket) in doors.iter_mut().zip(sockets) {
-        of_worker.push(door(socket));
+    // Those that were left by another process may be more than there are workers.
+    let workers = doors.len();
+    for (at, socket) in sockets.into_iter().enumerate() {
+        doors[at % workers].push(door(socket));
     }
 }
 

@@ -32,6 +32,13 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 /// At the end connections have this long to finish what is under way.
 const DRAIN_TIMEOUT: Duration = Duration::from_millis(200);
 
+/// Where another process has taken over there is no hurry: connections are answered on for as long as one may be idle, so that a client
+/// that uses its connection once in a while sees nothing but an idle one that is closed, as by any server.
+pub(super) const LEAVE_TIMEOUT: Duration = IDLE_TIMEOUT;
+
+/// At the very end of a connection that was busy until then its peer has this long to hear of it, and to take the last replies.
+pub(super) const FAREWELL: Duration = Duration::from_secs(1);
+
 /// A TLS handshake must be done in this time: some round trips and some milliseconds of arithmetic.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -69,7 +76,7 @@ pub(super) struct Hall {
     pub(super) timeouts: Timeouts,
     /// Held once more by each connection of a proxy whose header is awaited.
     pub(super) headers: Rc<()>,
-    pub(super) stop: watch::Receiver<bool>,
+    pub(super) stop: watch::Receiver<Option<Duration>>,
 }
 
 /// The answering place.
@@ -103,7 +110,7 @@ impl Desk {
 }
 
 impl Hall {
-    pub(super) fn new(worker: Worker, gate: Gate, timeouts: Timeouts, stop: watch::Receiver<bool>) -> Hall {
+    pub(super) fn new(worker: Worker, gate: Gate, timeouts: Timeouts, stop: watch::Receiver<Option<Duration>>) -> Hall {
         Hall { desk: RefCell::new(Desk::new(worker)), gate, timeouts, headers: Rc::default(), stop }
     }
 
@@ -117,10 +124,15 @@ impl Hall {
         self.desk.borrow_mut().answer(message, peer, local, transport).map(<[u8]>::to_vec)
     }
 
+    /// How long connections have after the stop, as it says.
+    pub(super) fn drain(&self) -> Duration {
+        self.stop.borrow().unwrap_or(self.timeouts.drain)
+    }
+
     /// Waits for the stop; meanwhile lets go of old worlds, which no query may come to do.
     pub(super) async fn stopped(&self) {
         let mut stop = self.stop.clone();
-        while timeout(Duration::from_millis(WAKE_MS), stop.wait_for(|stop| *stop)).await.is_err() {
+        while timeout(Duration::from_millis(WAKE_MS), stop.wait_for(Option::is_some)).await.is_err() {
             let desk = &mut *self.desk.borrow_mut();
             if catch_unwind(AssertUnwindSafe(|| desk.worker.begin_batch())).is_err() {
                 desk.worker.counters().add(Metric::Panics, 1);

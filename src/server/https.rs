@@ -105,7 +105,7 @@ impl Visit {
         let grace = loop {
             tokio::select! {
                 _ = connection.as_mut() => return,
-                _ = stop.wait_for(|stop| *stop) => break self.hall.timeouts.drain,
+                _ = stop.wait_for(Option::is_some) => break self.hall.timeouts.drain,
                 () = sleep_until(self.deadline.get()) => if Instant::now() >= self.deadline.get() {
                     self.hall.count(Metric::ConnectionsTimedOut);
                     break self.hall.timeouts.write;

@@ -2,16 +2,19 @@
 //! What the answer is, it leaves to `answer`; it never reads a file and never writes the world.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use tokio::sync::watch;
 
 use crate::answer::Transport;
 use crate::clock::Clock;
 use crate::config::model::{Encrypted, Identity};
+use crate::handover::{Sockets, kind};
 use crate::metrics::Registry;
 use crate::querylog::Taps;
 use crate::snapshot::Shared;
@@ -116,13 +119,13 @@ pub struct Bound {
     fronts: Option<Fronts>,
 }
 
-/// Binds all addresses of the configuration.
+/// Binds all addresses of the configuration; sockets that were left for them are taken out of `left` instead.
 ///
 /// # Errors
 /// [`BindError`], with every address that was refused; nothing stays bound then.
-pub fn bind(config: Config) -> Result<Bound, BindError> {
-    let endpoints = bind::bind(&config.listen, config.workers)?;
-    let fronts = config.encrypted.as_ref().map(|encrypted| Fronts::bind(encrypted, config.workers));
+pub fn bind(config: Config, left: &mut Sockets) -> Result<Bound, BindError> {
+    let endpoints = bind::bind(&config.listen, config.workers, left)?;
+    let fronts = config.encrypted.as_ref().map(|encrypted| Fronts::bind(encrypted, config.workers, left));
     let fronts = fronts.transpose().map_err(BindError::Addresses)?;
     Ok(Bound { config, endpoints, fronts })
 }
@@ -132,7 +135,7 @@ pub fn bind(config: Config) -> Result<Bound, BindError> {
 /// # Errors
 /// [`StartError`].
 pub fn start(config: Config, shared: &Shared, registry: &Arc<Registry>, now: &NowMs) -> Result<Running, StartError> {
-    bind(config).map_err(StartError::Bind)?.run(shared, registry, now).map_err(StartError::Threads)
+    bind(config, &mut Sockets::default()).map_err(StartError::Bind)?.run(shared, registry, now).map_err(StartError::Threads)
 }
 
 /// Why the server could not start.
@@ -161,6 +164,14 @@ impl Bound {
         self.endpoints.iter().map(|endpoint| endpoint.address).collect()
     }
 
+    /// The sockets, for whoever binds later.
+    ///
+    /// # Errors
+    /// No descriptor is left.
+    pub fn into_sockets(self) -> io::Result<Sockets> {
+        hold(&self)
+    }
+
     /// Serves on threads of its own.
     ///
     /// # Errors
@@ -170,8 +181,10 @@ impl Bound {
             addresses: self.addresses(),
             encrypted: self.fronts.as_ref().map(Fronts::addresses).unwrap_or_default(),
             certificate: None,
+            held: hold(&self)?,
             stop_packets: Arc::new(AtomicBool::new(false)),
-            stop_streams: watch::Sender::new(false),
+            stop_streams: watch::Sender::new(None),
+            drain: self.config.timeouts.drain,
             threads: Vec::new(),
         };
         let taps = self.config.taps;
@@ -186,8 +199,9 @@ impl Bound {
             for socket in endpoint.udp {
                 running.serve_packets(socket, endpoint.address, worker().with_shares(shares.clone()))?;
             }
-            for (of_worker, listener) in listeners.iter_mut().zip(endpoint.tcp) {
-                of_worker.push(tcp::Door::Stream(listener, tcp::Speech::Plain));
+            // There may be more listeners than workers: then a worker has several.
+            for (at, listener) in endpoint.tcp.into_iter().enumerate() {
+                listeners[at % self.config.workers].push(tcp::Door::Stream(listener, tcp::Speech::Plain));
             }
         }
         let mut streams: Vec<_> = listeners.into_iter().map(|of_worker| ("dns-tcp", of_worker)).collect();
@@ -211,8 +225,12 @@ pub struct Running {
     addresses: Vec<SocketAddr>,
     encrypted: Vec<(Transport, SocketAddr)>,
     certificate: Option<Arc<Certificate>>,
+    /// The same sockets once more, for a process that takes over.
+    held: Sockets,
     stop_packets: Arc<AtomicBool>,
-    stop_streams: watch::Sender<bool>,
+    /// How long connections have from then on.
+    stop_streams: watch::Sender<Option<Duration>>,
+    drain: Duration,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -234,12 +252,23 @@ impl Running {
         }
     }
 
+    /// All sockets, as another process can be given them: each stays open for as long as anyone has it.
+    pub fn sockets(&self) -> &Sockets {
+        &self.held
+    }
+
     /// Stops and waits: queries that wait in UDP sockets are answered, connections get their drain time, all threads end.
     pub fn stop(mut self) {
         self.end();
     }
 
-    fn serve_packets(&mut self, socket: std::net::UdpSocket, local: SocketAddr, mut worker: Worker) -> io::Result<()> {
+    /// The same where another process serves the same sockets by now: connections that are open have the time of an idle one.
+    pub fn leave(mut self) {
+        self.drain = self.drain.max(hall::LEAVE_TIMEOUT);
+        self.end();
+    }
+
+    fn serve_packets(&mut self, socket: UdpSocket, local: SocketAddr, mut worker: Worker) -> io::Result<()> {
         let stop = Arc::clone(&self.stop_packets);
         self.spawn("dns-udp", move || udp::run(&mut Path::new(socket, local), &mut worker, &stop))
     }
@@ -255,8 +284,10 @@ impl Running {
     }
 
     fn end(&mut self) {
+        // While connections drain nobody shall wait at a door that is not attended any more.
+        self.held = Sockets::default();
         self.stop_packets.store(true, Relaxed);
-        self.stop_streams.send_replace(true);
+        self.stop_streams.send_replace(Some(self.drain));
         for thread in self.threads.drain(..) {
             // Some only wait for their time.
             thread.thread().unpark();
@@ -265,6 +296,21 @@ impl Running {
             }
         }
     }
+}
+
+fn hold(bound: &Bound) -> io::Result<Sockets> {
+    let mut held = Sockets::of_ours();
+    for endpoint in &bound.endpoints {
+        let place = endpoint.listed.to_string();
+        let udp: io::Result<Vec<OwnedFd>> = endpoint.udp.iter().map(|socket| UdpSocket::try_clone(socket).map(OwnedFd::from)).collect();
+        let tcp: io::Result<Vec<OwnedFd>> = endpoint.tcp.iter().map(|socket| TcpListener::try_clone(socket).map(OwnedFd::from)).collect();
+        held.add(kind::UDP, &place, udp?);
+        held.add(kind::TCP, &place, tcp?);
+    }
+    if let (Some(fronts), Some(settings)) = (&bound.fronts, &bound.config.encrypted) {
+        fronts.hold(settings, &mut held)?;
+    }
+    Ok(held)
 }
 
 impl Drop for Running {

@@ -9,11 +9,11 @@ use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::hall::{Desk, Hall, Timeouts};
+use super::hall::{Desk, FAREWELL, Hall, Timeouts};
 use super::limit::Permit;
 use crate::answer::Transport;
 use crate::metrics::Metric;
@@ -99,10 +99,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     async fn converse(&mut self) {
-        let Timeouts { first_message, idle, write, drain, .. } = self.hall.timeouts;
+        let Timeouts { first_message, idle, write, .. } = self.hall.timeouts;
         let mut stop = self.hall.stop.clone();
-        let mut stopped = pin!(stop.wait_for(|stop| *stop));
+        let mut stopped = pin!(stop.wait_for(Option::is_some));
         let mut stopping = false;
+        // Set by the stop.
+        let mut end: Option<Instant> = None;
         let mut deadline = Instant::now() + first_message;
         // The timer is not set anew for each message: when it goes off early it is set to the deadline of then.
         let mut timer = pin!(sleep_until(deadline));
@@ -112,7 +114,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 step = poll_fn(|context| self.poll_step(context)) => step,
                 _ = &mut stopped, if !stopping => {
                     stopping = true;
-                    deadline = deadline.min(Instant::now() + drain);
+                    let last = Instant::now() + self.hall.drain();
+                    deadline = deadline.min(last);
+                    end = Some(last);
                     timer.as_mut().reset(deadline);
                     continue;
                 }
@@ -121,8 +125,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             let now = Instant::now();
             match step {
                 Step::Closed => return,
-                Step::Done(_) if stopping => {}
-                Step::Done(replies_wait) => deadline = now + if replies_wait { write } else { idle },
+                // Busy to the last: it is told before it is left, so that what was answered is not lost with the connection.
+                Step::Done(_) if end.is_some_and(|end| now >= end) => return self.farewell().await,
+                // The stop leaves what is under way its time, and no more than it said.
+                Step::Done(replies_wait) => {
+                    let next = now + if replies_wait { write } else { idle };
+                    deadline = end.map_or(next, |end| next.min(end));
+                }
                 // Asked here too: while octets keep dripping in, the timer does not get its turn.
                 Step::Part if now >= deadline => {
                     if !stopping {
@@ -136,6 +145,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 timer.as_mut().reset(deadline);
             }
         }
+    }
+
+    /// Ends our side, and takes no notice of what still comes until the peer has ended its own: an end with octets unread would have the
+    /// kernel break the connection, and the replies on their way with it.
+    async fn farewell(&mut self) {
+        let mut ignored = [0; 512];
+        let leave = async {
+            poll_fn(|context| self.poll_flush(context)).await?;
+            poll_fn(|context| Pin::new(&mut self.stream).poll_shutdown(context)).await?;
+            while self.stream.read(&mut ignored).await? > 0 {}
+            io::Result::Ok(())
+        };
+        // A peer that does not end is left all the same.
+        let _ = timeout(FAREWELL, leave).await;
     }
 
     /// Sends what waits, else reads and answers. Pending = waits for the network, in a state that may be dropped.

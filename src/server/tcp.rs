@@ -16,7 +16,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use super::hall::{Hall, Timeouts};
+use super::hall::{FAREWELL, Hall, Timeouts};
 use super::limit::Gate;
 use super::quic::Quic;
 use super::stream::{Connection, Guest};
@@ -99,7 +99,7 @@ pub(super) struct Service {
     quic: Vec<Quic>,
     gate: Gate,
     timeouts: Timeouts,
-    stop: watch::Receiver<bool>,
+    stop: watch::Receiver<Option<Duration>>,
 }
 
 impl Service {
@@ -107,7 +107,7 @@ impl Service {
     ///
     /// # Errors
     /// The system has no descriptor left for it.
-    pub(super) fn new(doors: Vec<Door>, gate: Gate, timeouts: Timeouts, stop: watch::Receiver<bool>) -> io::Result<Service> {
+    pub(super) fn new(doors: Vec<Door>, gate: Gate, timeouts: Timeouts, stop: watch::Receiver<Option<Duration>>) -> io::Result<Service> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
         let guard = runtime.enter();
         let (mut streams, mut quic) = (Vec::new(), Vec::new());
@@ -137,7 +137,7 @@ impl Service {
             drop(presence);
             hall.stopped().await;
             // Twice the time that connections have: they end by themselves, this is for the unforeseen.
-            let _ = timeout(2 * timeouts.drain, ended.recv()).await;
+            let _ = timeout(2 * hall.drain() + FAREWELL, ended.recv()).await;
         });
     }
 }
@@ -148,7 +148,7 @@ async fn accept_all(listener: tokio::net::TcpListener, speech: Speech, hall: Rc<
     loop {
         let accepted = tokio::select! {
             biased;
-            _ = stop.wait_for(|stop| *stop) => return,
+            _ = stop.wait_for(Option::is_some) => return,
             accepted = listener.accept() => accepted,
         };
         match accepted {
@@ -162,7 +162,7 @@ async fn accept_all(listener: tokio::net::TcpListener, speech: Speech, hall: Rc<
                     if !std::mem::replace(&mut in_trouble, true) {
                         tracing::warn!(%error, "cannot accept TCP connections just now");
                     }
-                    let _ = timeout(ACCEPT_PAUSE, stop.wait_for(|stop| *stop)).await;
+                    let _ = timeout(ACCEPT_PAUSE, stop.wait_for(Option::is_some)).await;
                 }
             }
         }
@@ -254,7 +254,7 @@ async fn shake_hands(stream: TcpStream, tls: &TlsAcceptor, hall: &Hall) -> Optio
     let mut stop = hall.stop.clone();
     let shaken = tokio::select! {
         shaken = timeout(hall.timeouts.handshake, tls.accept(stream)) => shaken,
-        _ = stop.wait_for(|stop| *stop) => return None,
+        _ = stop.wait_for(Option::is_some) => return None,
     };
     if let Ok(Ok(stream)) = shaken {
         return Some(stream);

@@ -115,18 +115,34 @@ fn open(address: SocketAddr, share_port: bool) -> io::Result<UdpSocket> {
     if share_port {
         socket.set_reuse_port(true)?;
     }
-    // The system may give less; fewer packets then survive a burst, which is no reason not to serve.
-    let _ = socket.set_send_buffer_size(SEND_BUFFER_OCTETS);
-    let _ = socket.set_recv_buffer_size(RECEIVE_BUFFER_OCTETS);
-    let wake = Duration::from_millis(WAKE_MS);
-    socket.set_read_timeout(Some(wake))?;
-    socket.set_write_timeout(Some(wake))?;
     let socket = UdpSocket::from(socket);
-    #[cfg(target_os = "linux")]
-    super::sys::tune_udp(&socket, address, RECEIVE_BUFFER_OCTETS)?;
+    tune(&socket, address)?;
     let bare = socket2::SockRef::from(&socket);
     bare.bind(&address.into())?;
     Ok(socket)
+}
+
+/// Sets the options of a socket that someone else has bound.
+///
+/// # Errors
+/// What the system says.
+pub(super) fn set_options(socket: &UdpSocket) -> io::Result<()> {
+    tune(socket, socket.local_addr()?)
+}
+
+fn tune(socket: &UdpSocket, address: SocketAddr) -> io::Result<()> {
+    let bare = socket2::SockRef::from(socket);
+    // The system may give less; fewer packets then survive a burst, which is no reason not to serve.
+    let _ = bare.set_send_buffer_size(SEND_BUFFER_OCTETS);
+    let _ = bare.set_recv_buffer_size(RECEIVE_BUFFER_OCTETS);
+    let wake = Duration::from_millis(WAKE_MS);
+    // A worker waits in the call that receives, so the socket must be one that waits.
+    socket.set_nonblocking(false)?;
+    socket.set_read_timeout(Some(wake))?;
+    socket.set_write_timeout(Some(wake))?;
+    #[cfg(target_os = "linux")]
+    super::sys::tune_udp(socket, address, RECEIVE_BUFFER_OCTETS)?;
+    Ok(())
 }
 
 /// Serves until `stop`, then answers what is still queued and returns.

@@ -93,6 +93,15 @@ impl Tcp {
         Some(message)
     }
 
+    /// The reply to a message; `None` when the server closes the connection, before or after it was sent.
+    pub(crate) fn try_ask(&mut self, message: &[u8]) -> Option<Vec<u8>> {
+        match self.0.write_all(&framed(message)) {
+            Ok(()) => self.receive(),
+            Err(error) if matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset) => None,
+            Err(error) => panic!("{error}"),
+        }
+    }
+
     pub(crate) fn ask(&mut self, query: &Query) -> Reply {
         self.send(&query.octets());
         let octets = self.receive().unwrap_or_else(|| panic!("the connection was closed on {query:?}"));

@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
@@ -49,21 +50,41 @@ impl Server {
     /// The same, with more in its environment.
     pub(crate) fn launch_with(server_file: &Path, environment: &[(&str, &Path)]) -> Server {
         let mut command = Command::new(BINARY);
-        command.envs(environment.iter().copied());
-        Server::spawn(command, server_file)
+        command.envs(environment.iter().copied()).arg("serve").arg("--config").arg(server_file);
+        Server::spawn(command)
     }
 
     /// The same, by another program: it is given the path of the binary and its arguments, and must become it.
     pub(crate) fn launch_by(mut command: Command, server_file: &Path) -> Server {
-        command.arg(BINARY);
-        Server::spawn(command, server_file)
+        command.arg(BINARY).arg("serve").arg("--config").arg(server_file);
+        Server::spawn(command)
     }
 
-    fn spawn(mut command: Command, server_file: &Path) -> Server {
-        command.arg("serve").arg("--config").arg(server_file).env("MERIDIAN_LOG", "info");
+    /// Starts it to take over from the server that runs with the same control socket; does not wait.
+    pub(crate) fn take_over(server_file: &Path) -> Server {
+        let mut command = Command::new(BINARY);
+        command.arg("serve").arg("--takeover").arg("--config").arg(server_file);
+        Server::spawn(command)
+    }
+
+    /// As a service manager starts it, with sockets that are open: datagrams as descriptors 3 and 4, streams as 5.
+    pub(crate) fn activate(server_file: &Path, names: &str, packets: OwnedFd, streams: OwnedFd) -> Server {
+        let mut command = Command::new("sh");
+        // The shell becomes the program, so that its number is the one that the environment names.
+        let script = "LISTEN_PID=$$ LISTEN_FDS=3 exec \"$@\" 3<&0 4<&0 5>&1 0</dev/null 1>/dev/null";
+        command.args(["-c", script, "sh", BINARY, "serve", "--config"]).arg(server_file).env("LISTEN_FDNAMES", names);
+        Server::spawn_with(command, packets.into(), streams.into())
+    }
+
+    fn spawn(command: Command) -> Server {
+        Server::spawn_with(command, Stdio::null(), Stdio::null())
+    }
+
+    fn spawn_with(mut command: Command, stdin: Stdio, stdout: Stdio) -> Server {
+        command.env("MERIDIAN_LOG", "info");
         // A proxy of the environment must not matter to probes (BEHAVIOUR H3); with this one they would all fail.
         command.env("http_proxy", "http://127.0.0.1:9").env("HTTP_PROXY", "http://127.0.0.1:9");
-        let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child = command.stdin(stdin).stdout(stdout).stderr(Stdio::piped()).spawn().unwrap();
         let stderr = child.stderr.take().unwrap();
         let log = Arc::new(Log::default());
         let to = Arc::clone(&log);

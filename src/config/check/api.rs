@@ -5,9 +5,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use super::server::socket;
-use crate::config::files;
 use crate::config::model::{Api, ApiTls, Role, Token};
 use crate::config::spec::Field;
+use crate::config::{files, seen};
 use crate::diag::{Diagnostics, Mark};
 
 /// Every key of `api:`.
@@ -85,6 +85,7 @@ fn file(field: &Field<'_>, out: &mut Diagnostics) -> Option<PathBuf> {
 /// A file with a line `NAME read|tell|write SECRET` for each; what begins with `#` is a comment.
 fn tokens(field: &Field<'_>, out: &mut Diagnostics) -> Vec<Token> {
     let Some(path) = file(field, out) else { return Vec::new() };
+    seen::file(&path, out);
     let text = match std::fs::read_to_string(&path) {
         Ok(text) => text,
         Err(error) => {

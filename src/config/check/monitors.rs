@@ -4,9 +4,9 @@
 use std::collections::HashMap;
 
 use super::{is_word, reference_hint};
-use crate::config::files;
 use crate::config::model::Offer;
 use crate::config::spec::{Field, Fields};
+use crate::config::{files, seen};
 use crate::diag::{Diagnostics, Mark};
 use crate::health::monitor::tls::MAX_PEM_OCTETS;
 use crate::health::view::ADMIT_ALL;
@@ -145,7 +145,11 @@ fn read_beside(path: &str, mark: &Mark) -> Result<Vec<u8>, String> {
 /// The monitor, as its own file reads and judges it.
 fn monitor(field: &Field<'_>, out: &mut Diagnostics) -> Option<Monitor> {
     let spec: MonitorSpec = field.typed(out)?;
-    let problems = match spec.check(&mut |path| read_beside(path, &field.node.mark)) {
+    let read = &mut |path: &str| {
+        seen::file(&files::resolve(path, &field.node.mark), out);
+        read_beside(path, &field.node.mark)
+    };
+    let problems = match spec.check(read) {
         Ok(monitor) => return Some(monitor),
         Err(problems) => problems,
     };

@@ -7,9 +7,9 @@ use std::path::PathBuf;
 use super::monitors::percent;
 use super::regions::MAX_REGIONS;
 use super::{access, api, limits, logs, prefix};
-use crate::config::files;
-use crate::config::model::{EcsPolicy, MAX_LISTEN, MAX_WORKERS, Server};
+use crate::config::model::{EcsPolicy, MAX_LISTEN, MAX_WORKERS, RunAs, Server};
 use crate::config::spec::{Field, Fields};
+use crate::config::{files, seen};
 use crate::diag::Diagnostics;
 use crate::geo::build::MAX_SOURCES;
 use crate::geo::source::paths::{FIELDS, Paths};
@@ -22,7 +22,7 @@ use crate::wire::{MAX_UDP_OCTETS, MIN_UDP_OCTETS};
 use crate::zone::rrset::MAX_STRING_OCTETS;
 
 /// Every key of the server file.
-pub(in crate::config) const SERVER_KEYS: [&str; 34] = [
+pub(in crate::config) const SERVER_KEYS: [&str; 36] = [
     "version",
     "listen",
     "geodb",
@@ -57,6 +57,8 @@ pub(in crate::config) const SERVER_KEYS: [&str; 34] = [
     "geo_max_age",
     "cookies",
     "tcp",
+    "watch",
+    "user",
 ];
 
 /// The one version of the file format.
@@ -71,6 +73,9 @@ const MAX_HOLD_S: u64 = 86_400;
 /// A day is less than any vendor's round; ten years are never.
 const MIN_GEO_AGE_S: u64 = 86_400;
 const MAX_GEO_AGE_S: u64 = 10 * 366 * 86_400;
+
+/// Longest name of a user (useradd(8)).
+const MAX_USER_CHARS: usize = 32;
 
 /// The port of DNS.
 const DNS_PORT: u16 = 53;
@@ -124,6 +129,8 @@ pub(in crate::config) fn server(fields: &Fields<'_>, out: &mut Diagnostics) -> O
     let connections = fields.get("tcp").and_then(|field| limits::tcp(&field, out)).unwrap_or_default();
     let exec_probes = fields.get("exec_probes").and_then(|field| field.flag(out)).unwrap_or(false);
     let sandbox = fields.get("sandbox").and_then(|field| field.flag(out)).unwrap_or(!exec_probes);
+    let watch = fields.get("watch").and_then(|field| field.flag(out)).unwrap_or(false);
+    let user = fields.get("user").and_then(|field| run_as(&field, out));
     let guard = fields.get("guard").and_then(|field| guard(&field, out));
     let resolvers = fields.get("resolvers").map(|field| resolvers(&field, out)).unwrap_or_default();
     let hold_max_s = fields.get("hold_max").and_then(|field| field.seconds(0..=MAX_HOLD_S, out));
@@ -156,8 +163,21 @@ pub(in crate::config) fn server(fields: &Fields<'_>, out: &mut Diagnostics) -> O
         exec_probes,
         sandbox,
         guard,
+        watch,
+        user,
     };
     Some(server)
+}
+
+/// `user: NAME` or `NAME:GROUP`; whether there are such is for the machine that serves.
+fn run_as(field: &Field<'_>, out: &mut Diagnostics) -> Option<RunAs> {
+    let is_name =
+        |text: &str| (1..=MAX_USER_CHARS).contains(&text.len()) && text.chars().all(|c| c.is_ascii_graphic() && !":/".contains(c));
+    field.parsed("the name of a user, or `USER:GROUP`", out, |text| {
+        let (user, group) = text.split_once(':').map_or((text, None), |(user, group)| (user, Some(group)));
+        let are_names = is_name(user) && group.is_none_or(is_name);
+        are_names.then(|| RunAs { user: user.to_owned(), group: group.map(str::to_owned) })
+    })
 }
 
 /// How many regions of a service may go down by measurement.
@@ -212,6 +232,7 @@ fn geo_file(item: &Field<'_>, out: &mut Diagnostics) -> Option<GeoFile> {
 
 fn geo_path(item: &Field<'_>, out: &mut Diagnostics) -> Option<PathBuf> {
     let path = files::resolve(item.text("a file", out)?, &item.node.mark);
+    seen::file(&path, out);
     let kind = path.extension().map(|extension| extension.to_ascii_lowercase());
     if !kind.is_some_and(|kind| kind == "mmdb" || kind == "csv") {
         item.refuse("a file that ends in `.mmdb` or `.csv`", out);

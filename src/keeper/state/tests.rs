@@ -19,7 +19,7 @@ fn sample() -> Compiled {
 fn state() -> (State, Vec<TargetKey>) {
     let compiled = sample();
     let targets = compiled.layout.endpoints.iter().flat_map(|endpoint| endpoint.targets()).cloned().collect();
-    (State::new(compiled, None, 0, 0), targets)
+    (State::new(compiled, Store::default(), 0, 0), targets)
 }
 
 fn report(state: &mut State, target: &TargetKey, outcome: Outcome, now_ms: u64) {
@@ -121,7 +121,7 @@ fn h4_an_override_is_published_survives_a_reload_and_expires() {
 fn h4_overrides_and_fresh_verdicts_survive_a_restart() {
     let folder = std::env::temp_dir().join(format!("meridian-keeper-{}", std::process::id()));
     let _ = std::fs::remove_dir_all(&folder);
-    let start = |now_s| State::new(sample(), Some(folder.clone()), 0, now_s);
+    let start = |now_s| State::new(sample(), Some(folder.clone()).into(), 0, now_s);
     let (_, targets) = state();
     let mut first = start(1_000);
     assert!(!first.knows_all());

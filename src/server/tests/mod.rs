@@ -141,7 +141,7 @@ fn stop_answers_what_was_asked_and_gives_the_port_back() {
     }
     check(&query(3), &read_message(&mut asking));
     assert!(is_closed(&mut idle) && is_closed(&mut asking));
-    drop(bind(Config::new(vec![address], 2)).unwrap());
+    drop(bind(Config::new(vec![address], 2), &mut Sockets::default()).unwrap());
 }
 
 #[test]
