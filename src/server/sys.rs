@@ -214,6 +214,8 @@ struct Control([MaybeUninit<u8>; CONTROL_OCTETS]);
 struct Cut {
     header: libc::cmsghdr,
     octets: u16,
+    /// Up to the alignment of headers, so that no octet that nobody has set goes to the kernel.
+    _padding: [u8; 6],
 }
 
 impl Cut {
@@ -224,7 +226,7 @@ impl Cut {
         header.cmsg_type = libc::UDP_SEGMENT;
         // SAFETY: CMSG_LEN only computes.
         header.cmsg_len = unsafe { libc::CMSG_LEN(size_of::<u16>() as u32) } as _;
-        Cut { header, octets: 0 }
+        Cut { header, octets: 0, _padding: [0; 6] }
     }
 }
 
