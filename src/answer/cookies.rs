@@ -2,10 +2,12 @@
 //! Who must show one, the settings say; without cookies in a query nothing here runs.
 
 use super::{Ask, Class, Outcome, Transport};
+use crate::geo::Admission;
 use crate::snapshot::{Settings, Snapshot};
 use crate::wire::Rcode;
 use crate::wire::cookie::{COOKIE_OCTETS, Cookie, Secret, Worth};
 use crate::wire::edns::{Edns, OptReply};
+use crate::wire::extended::Extended;
 use crate::wire::query;
 use crate::wire::reply::{Flags, Reply};
 
@@ -48,9 +50,22 @@ pub(super) fn alone(world: &Snapshot, ask: &Ask<'_>, out: &mut [u8]) -> Option<O
     let (id, rd, edns) = query::without_question(ask.bytes)?;
     let cookie = edns.cookie?;
     let shown = judged(settings, ask, &cookie)?;
-    let opt = OptReply { cookie: Some(&shown.given), ..OptReply::to(&edns, settings.udp_size, settings.nsid.as_deref()) };
-    // Whoever shows none yet asks for his first.
-    let rcode = if shown.is_good || cookie.server.is_empty() { Rcode::NOERROR } else { Rcode::BADCOOKIE };
-    let len = Reply::without_question(out, id, rd, opt).finish(rcode, Flags::default());
-    Some(Outcome { cookie: true, verified: shown.is_good, ..Outcome::new(len, Class::NoData, rcode) })
+    let admission = settings.queries_from.as_ref().map_or(Admission::Allow, |access| access.of(ask.peer.ip()));
+    let (class, rcode) = match admission {
+        Admission::Drop => return Some(Outcome { cookie: true, ..Outcome::new(0, Class::Dropped, Rcode::NOERROR) }),
+        Admission::Refuse => (Class::Refused, Rcode::REFUSED),
+        // Whoever shows none yet asks for his first.
+        Admission::Allow if shown.is_good || cookie.server.is_empty() => (Class::NoData, Rcode::NOERROR),
+        Admission::Allow => (Class::Error, Rcode::BADCOOKIE),
+    };
+    let mut opt = OptReply::to(&edns, settings.udp_size, settings.nsid.as_deref());
+    if ask.transport != Transport::Udp {
+        opt = opt.of_stream(Some(&edns), ask.transport.has_keepalive(), ask.transport.is_encrypted());
+    }
+    let mut reply = Reply::without_question(out, id, rd, OptReply { cookie: Some(&shown.given), ..opt });
+    if admission == Admission::Refuse && settings.extended_errors {
+        reply.extend(Extended::PROHIBITED);
+    }
+    let len = reply.finish(rcode, Flags::default());
+    Some(Outcome { cookie: true, verified: shown.is_good, ..Outcome::new(len, class, rcode) })
 }

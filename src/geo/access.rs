@@ -42,6 +42,12 @@ impl Access {
         self.of(address) == Admission::Allow
     }
 
+    /// Whether any address is allowed.
+    pub fn allows_anyone(&self) -> bool {
+        let admissions = self.v4.iter().map(|(_, admission)| *admission).chain(self.v6.iter().map(|(_, admission)| *admission));
+        admissions.into_iter().any(|admission| admission == Admission::Allow)
+    }
+
     /// What holds for an address; IPv4 inside IPv6 counts as IPv6.
     #[inline]
     pub fn of(&self, address: IpAddr) -> Admission {

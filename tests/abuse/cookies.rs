@@ -25,6 +25,14 @@ fn with(cookie: &[u8]) -> Query {
     www().edns(1232).option(OPTION_COOKIE, cookie)
 }
 
+/// A query without a question.
+fn alone(cookie: &[u8]) -> Vec<u8> {
+    let mut octets = with(cookie).octets();
+    octets.drain(12..12 + www().question().len());
+    octets[5] = 0;
+    octets
+}
+
 fn cookie_of(reply: &Reply) -> Vec<u8> {
     reply.option(OPTION_COOKIE).expect("a cookie")
 }
@@ -98,23 +106,44 @@ fn a_good_cookie_passes_the_rate_limit_and_who_is_over_it_is_given_one() {
 #[test]
 fn a_query_without_a_question_asks_for_a_cookie_alone() {
     let mut desk = Desk::new("cookie-alone", "", 1);
-    let bare = |cookie: &[u8]| {
-        let mut octets = with(cookie).octets();
-        octets.drain(12..12 + www().question().len());
-        octets[5] = 0;
-        octets
-    };
     let peer: IpAddr = "192.0.2.1".parse().unwrap();
     let mut ask = |octets: &[u8]| Reply::read(&desk.octets(peer, Transport::Udp, octets).unwrap());
-    let first = ask(&bare(&CLIENT));
+    let first = ask(&alone(&CLIENT));
     assert_eq!((first.rcode(), first.question().is_empty(), first.answers().len()), (0, true, 0));
-    assert_eq!(ask(&bare(&cookie_of(&first))).rcode(), 0);
-    let bad = ask(&bare(&[&CLIENT[..], &[9; 16]].concat()));
+    assert_eq!(ask(&alone(&cookie_of(&first))).rcode(), 0);
+    let bad = ask(&alone(&[&CLIENT[..], &[9; 16]].concat()));
     assert_eq!((bad.rcode(), cookie_of(&bad)), (BADCOOKIE, cookie_of(&first)));
-    let mut none = bare(&CLIENT);
+    let mut none = alone(&CLIENT);
     none.truncate(12);
     none[11] = 0;
     assert_eq!(ask(&none).rcode(), 1, "no question and no cookie");
+}
+
+#[test]
+fn who_is_not_let_in_gets_no_cookie_by_asking_for_nothing_else() {
+    let mut desk = Desk::new("cookie-alone-access", "queries_from: [{drop: 192.0.2.13}, {refuse: 192.0.2.14}, {allow: any}]", 1);
+    let alone = alone(&CLIENT);
+    let mut rcode = |peer: &str| {
+        let octets = desk.octets(peer.parse().unwrap(), Transport::Udp, &alone)?;
+        Some(Reply::read(&octets).rcode())
+    };
+    assert_eq!(["192.0.2.12", "192.0.2.13", "192.0.2.14"].map(&mut rcode), [Some(0), None, Some(5)]);
+}
+
+/// RFC 7873 5.2.3: a client that is refused for its cookie must be able to take a better one from the reply.
+#[test]
+fn whatever_is_asked_badcookie_comes_with_a_cookie() {
+    let mut desk = Desk::new("cookie-meta", "cookies: {required: true}\nrate_limit: {responses: {error: 3}, window: 1s, slip: 1}", 1);
+    for qtype in ["A", "OPT", "TKEY"] {
+        let refused = desk.ask("192.0.2.1", &query("www.example.com", qtype).edns(1232).option(OPTION_COOKIE, &CLIENT)).unwrap();
+        assert_eq!((refused.rcode(), cookie_of(&refused).len()), (BADCOOKIE, 24), "{qtype}");
+    }
+    let formerr = desk.ask("192.0.2.2", &query("www.example.com", "OPT").edns(1232)).unwrap();
+    assert_eq!(formerr.rcode(), 1, "who speaks no cookies");
+    // A flood of a forged network leaves its resolvers a way to their cookie.
+    let over = desk.ask("192.0.2.1", &with(&CLIENT)).unwrap();
+    let answered = desk.ask("192.0.2.1", &with(&cookie_of(&over))).unwrap();
+    assert_eq!((over.rcode(), answered.answers().len()), (BADCOOKIE, 1));
 }
 
 /// dig sends a cookie and says what it thinks of the one in the reply.

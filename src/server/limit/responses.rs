@@ -11,6 +11,7 @@ use crate::geo::{Family, Prefix};
 use crate::metrics::{Counters, Metric};
 use crate::random::Random;
 use crate::snapshot::{Kind, RateLimit};
+use crate::wire::Rcode;
 
 /// The ceiling over all clients lets so much through at once: more is what it is there to hold back from the line.
 const CEILING_WINDOW_MS: u64 = 100;
@@ -63,6 +64,8 @@ pub(in crate::server) struct Responses {
     secrets: [u64; 3],
     chance: Random,
     scribe: Scribe,
+    /// Whether anybody is not limited.
+    exempts: bool,
 }
 
 #[derive(Debug)]
@@ -87,6 +90,7 @@ impl Responses {
             secrets: [1u8, 2, 3].map(|number| secret.hash_one(number)),
             chance: Random::new(secret.hash_one(4u8)),
             scribe: shares.notes.scribe(),
+            exempts: settings.allow.allows_anyone(),
             settings: settings.clone(),
         }
     }
@@ -102,10 +106,10 @@ impl Responses {
         self.scribe.tell(now_ms);
     }
 
-    /// Counts a response to a peer; which limit it goes over, if any. Nobody is exempt yet: that is judged where it matters.
+    /// Counts a response to a peer; which limit it goes over, if any. What goes to those who are exempt costs their neighbours nothing.
     #[inline]
     pub(in crate::server) fn over(&mut self, peer: IpAddr, outcome: &Outcome, now_ms: u64, counters: &Counters) -> Option<Over> {
-        if outcome.len == 0 {
+        if outcome.len == 0 || (self.exempts && self.settings.allow.allows(peer)) {
             return None;
         }
         let now_ns = now_ms * 1_000_000;
@@ -134,14 +138,11 @@ impl Responses {
     /// What becomes of a response over a limit; counts it and notes it.
     #[cold]
     pub(in crate::server) fn judge(&mut self, over: Over, peer: SocketAddr, outcome: &Outcome, counters: &Counters) -> Verdict {
-        if self.settings.allow.allows(peer.ip()) {
-            return Verdict::Send;
-        }
         let (kind, _) = subject(outcome);
         let verdict = match over {
             _ if self.settings.log_only => Verdict::Send,
             Over::Ceiling => Verdict::Drop,
-            Over::Client => self.slip_or_drop(outcome.class),
+            Over::Client => self.slip_or_drop(outcome),
         };
         let length = match Family::of(peer.ip()) {
             Family::V4 => self.settings.v4,
@@ -161,9 +162,10 @@ impl Responses {
     }
 
     /// By chance, not in turn: two clients that alternate must not get all and nothing. Errors and refusals are as short as what would
-    /// come instead, so they are dropped.
-    fn slip_or_drop(&mut self, class: Class) -> Verdict {
-        let may_slip = self.settings.slip > 0 && !matches!(class, Class::Error | Class::Refused);
+    /// come instead, so they are dropped; but who is sent for a cookie must get it at last.
+    fn slip_or_drop(&mut self, outcome: &Outcome) -> Verdict {
+        let is_short = matches!(outcome.class, Class::Error | Class::Refused) && outcome.rcode != Rcode::BADCOOKIE;
+        let may_slip = self.settings.slip > 0 && !is_short;
         if may_slip && self.chance.below(self.settings.slip as usize) == 0 { Verdict::Slip } else { Verdict::Drop }
     }
 

@@ -3,7 +3,6 @@
 use super::*;
 use crate::geo::Access;
 use crate::metrics::Registry;
-use crate::wire::Rcode;
 use crate::zone::{SteeringId, ZoneId};
 
 /// Some moment that is not the start of the clock.
@@ -125,18 +124,25 @@ fn one_in_so_many_is_sent_truncated_by_chance_and_errors_never() {
 }
 
 #[test]
-fn who_is_allowed_is_sent_everything_and_log_only_holds_nothing_back_but_counts() {
+fn log_only_holds_nothing_back_but_counts() {
     let registry = Registry::new();
-    let answer = outcome(Class::Positive, 0, 1);
-    for (settings, peer, counted) in [(settings(), "203.0.113.9", 0), (RateLimit { log_only: true, ..settings() }, "192.0.2.1", 1)] {
-        let mut bench = Bench { counters: registry.counters(), ..Bench::new(&settings) };
-        for over in [Over::Client, Over::Ceiling] {
-            assert_eq!(bench.verdict(over, peer, &answer), Verdict::Send);
-        }
-        let totals = registry.totals();
-        assert_eq!(totals.count(Metric::RateCeiling), counted);
-        assert_eq!(totals.limited(Kind::Positive), counted);
+    let mut bench = Bench { counters: registry.counters(), ..Bench::new(&RateLimit { log_only: true, ..settings() }) };
+    for over in [Over::Client, Over::Ceiling] {
+        assert_eq!(bench.verdict(over, "192.0.2.1", &outcome(Class::Positive, 0, 1)), Verdict::Send);
     }
+    let totals = registry.totals();
+    assert_eq!((totals.count(Metric::RateCeiling), totals.limited(Kind::Positive)), (1, 1));
+}
+
+#[test]
+fn who_is_allowed_is_sent_everything_and_takes_nothing_from_neighbours_nor_from_the_ceiling() {
+    let allow = Access::only(["203.0.113.128/25".parse().unwrap()]);
+    let mut bench = Bench::new(&RateLimit { allow, total: Some(200), network: Some(10), ..settings() });
+    let answer = outcome(Class::Positive, 0, 1);
+    assert_eq!(bench.granted("203.0.113.129", &answer), 100);
+    assert_eq!(bench.granted("203.0.113.1", &answer), 10);
+    assert_eq!(bench.granted("198.51.100.1", &answer), 10, "what the ceiling has for a tenth of a second is used up only now");
+    assert_eq!(bench.granted("198.51.101.1", &answer), 0);
 }
 
 #[test]
