@@ -6,6 +6,7 @@ mod cookies;
 pub mod explain;
 mod outcome;
 mod slip;
+mod transfers;
 mod transport;
 mod usual;
 mod why;
@@ -118,6 +119,7 @@ pub fn answer_traced<T: Trace>(world: &Snapshot, ask: &Ask<'_>, out: &mut [u8], 
             Some(found) => page.found(&found),
             None => page.not_ours(),
         },
+        (_, class::IN, Some(_)) if matches!(query.question.qtype, rtype::AXFR | rtype::IXFR) => page.transfer(&qname),
         (_, class::IN, Some(rcode)) => page.refuse(rcode),
         _ => page.refuse(Rcode::REFUSED),
     }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use arc_swap::{ArcSwap, Cache};
 
-use crate::geo::{Access, PlaceTable, Point, Prefix, SourceId};
+use crate::geo::{Access, Admission, PlaceTable, Point, Prefix, SourceId};
 use crate::health::HealthView;
 use crate::name::Name;
 use crate::steer::Steering;
@@ -50,12 +50,13 @@ impl Default for Catalog {
             nsid: None,
             chaos: vec![],
             ecs_enabled: true,
-            ecs_from: vec![],
-            explain_from: vec![],
+            ecs_from: None,
+            explain_from: Some(Access::only([])),
             proxy_from: vec![],
             hash_floor,
             rate_limit: None,
             queries_from: None,
+            transfers_from: None,
             extended_errors: true,
             geo_good_until_s: u64::MAX,
             cookies: None,
@@ -109,10 +110,10 @@ pub struct Settings {
     pub chaos: Vec<(Name, Rrset)>,
     /// Whether client subnets are used at all.
     pub ecs_enabled: bool,
-    /// Peers whose client subnets are believed; empty = all.
-    pub ecs_from: Vec<Prefix>,
-    /// Peers who may ask why (`TXT _why.NAME`).
-    pub explain_from: Vec<Prefix>,
+    /// Peers whose client subnets are believed; none = all.
+    pub ecs_from: Option<Access>,
+    /// Peers who may ask why (`TXT _why.NAME`); none = everybody.
+    pub explain_from: Option<Access>,
     /// Peers who put a header of the PROXY protocol in front; they are not asked for without one.
     pub proxy_from: Vec<Prefix>,
     /// Granularity of client hashes.
@@ -121,6 +122,8 @@ pub struct Settings {
     pub rate_limit: Option<RateLimit>,
     /// Who may ask; none = everybody.
     pub queries_from: Option<Access>,
+    /// Who is refused a transfer and who gets nothing; none = all are refused. Nobody is allowed.
+    pub transfers_from: Option<Access>,
     /// Whether replies say why they are what they are (RFC 8914).
     pub extended_errors: bool,
     /// From then on the geo data is stale, in seconds since 1970; the last there is = never.
@@ -131,8 +134,8 @@ pub struct Settings {
 
 impl Settings {
     /// Whether this peer may ask why it is answered as it is.
-    pub fn explains_to(&self, peer: IpAddr) -> bool {
-        self.explain_from.iter().any(|prefix| prefix.contains(peer))
+    pub fn explains_to(&self, peer: IpAddr) -> Admission {
+        self.explain_from.as_ref().map_or(Admission::Allow, |access| access.of(peer))
     }
 
     /// Whether this peer puts a header of the PROXY protocol in front of all that it sends.
@@ -144,7 +147,7 @@ impl Settings {
     /// Whether client subnets that this peer sends are used (BEHAVIOUR E7).
     #[inline]
     pub fn believes(&self, peer: IpAddr) -> bool {
-        self.ecs_enabled && (self.ecs_from.is_empty() || self.ecs_from.iter().any(|prefix| prefix.contains(peer)))
+        self.ecs_enabled && self.ecs_from.as_ref().is_none_or(|access| access.allows(peer))
     }
 }
 

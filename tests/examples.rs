@@ -141,6 +141,7 @@ fn every_key_is_documented() {
         ("configuration.md", "server", "tcp: {not_a_key: 1}"),
         ("configuration.md", "server", "cookies: {not_a_key: 1}"),
         ("configuration.md", "server", "queries_from: {not_a_key: 1}"),
+        ("configuration.md", "server", "transfers_from: {not_a_key: 1}"),
         ("health.md", "server", "guard: {not_a_key: 1}"),
         ("transports.md", "server", "encrypted: {not_a_key: 1}"),
         ("api.md", "server", "api: {not_a_key: 1}"),

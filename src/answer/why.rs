@@ -2,8 +2,8 @@
 //! A real owner of that name always comes first, and no other question pays for this.
 
 use super::explain::{Asked, Explanation, explain};
-use super::{Ask, Page};
-use crate::geo::{Family, Prefix};
+use super::{Ask, Class, Page};
+use crate::geo::{Admission, Family, Prefix};
 use crate::name::Name;
 use crate::snapshot::Snapshot;
 use crate::steer::decide::Trace;
@@ -27,11 +27,12 @@ pub(super) fn is_asked(qname: &QName) -> bool {
 }
 
 impl<T: Trace> Page<'_, '_, T> {
-    /// Answers with the explanation; false where the peer may not ask, or the name is a real one or not ours.
+    /// Answers with the explanation, or with nothing who is to get that; false where the peer may not ask, or the name is a real one or not ours.
     #[cold]
     pub(super) fn why(&mut self, qname: &QName) -> bool {
         let (world, zones) = (self.world, &self.world.catalog.zones);
-        if !world.catalog.settings.explains_to(self.ask.peer.ip()) {
+        let admission = world.catalog.settings.explains_to(self.ask.peer.ip());
+        if admission == Admission::Refuse {
             return false;
         }
         let Some(found) = zones.find(qname, rtype::TXT) else { return false };
@@ -39,6 +40,10 @@ impl<T: Trace> Page<'_, '_, T> {
         // Class CH has no zones of its own: there nothing is in the way.
         if is_real && self.query.question.qclass == class::IN {
             return false;
+        }
+        if admission == Admission::Drop {
+            self.outcome.class = Class::Dropped;
+            return true;
         }
         let Ok(name) = Name::from_wire(qname.parent()) else { return false };
         let subnet = self.query.edns.as_ref().and_then(|edns| edns.ecs);

@@ -174,6 +174,7 @@ fn settings(model: &Model, sources: &[GeoSource]) -> Settings {
         hash_floor: server.hash,
         rate_limit: server.rate_limit.clone(),
         queries_from: server.queries_from.clone(),
+        transfers_from: server.transfers_from.clone(),
         extended_errors: server.extended_errors,
         geo_good_until_s: geo_good_until_s(model, sources),
         cookies: server.cookies.clone(),

@@ -1,6 +1,7 @@
 //! The Model: what an operator meant, checked, with defaults filled in and every reference resolved.
 //! It holds no places in files and no text that still has to be parsed; `compile` turns it into a Catalog.
 
+mod clients;
 mod encrypted;
 
 use std::fmt;
@@ -27,6 +28,7 @@ use crate::steer::{Families, OnAllDown, ShareSpec, Weight};
 use crate::wire::Rcode;
 use crate::zone::Zone;
 use crate::zone::rrset::Rrset;
+pub use clients::{Caps, EcsPolicy, MAX_CONNECTIONS, MAX_CONNECTIONS_PER_NETWORK};
 pub use encrypted::{Encrypted, Identity};
 
 /// Addresses to listen on. Each has a thread per worker and transport, and a buffer of some 350 kB per UDP thread.
@@ -34,14 +36,6 @@ pub const MAX_LISTEN: usize = 64;
 
 /// Workers per address: more than there are cores in common machines; the threads of all addresses share these cores.
 pub const MAX_WORKERS: usize = 512;
-
-/// Connections in all. A connection holds at most about 150 kB of ours (a half-read message and unsent replies), so the
-/// worst case is some 600 MB; idle ones hold well under 1 kB.
-pub const MAX_CONNECTIONS: usize = 4_096;
-
-/// Connections of one network: an eighth of all, so that no single one can shut the others out, and still
-/// enough for a farm of resolvers behind one prefix.
-pub const MAX_CONNECTIONS_PER_NETWORK: usize = 512;
 
 /// Index of a service in [`Model::services`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -115,8 +109,8 @@ pub struct Server {
     pub udp_size: u16,
     /// Whose client subnets are believed.
     pub ecs: EcsPolicy,
-    /// Peers who may ask why (`explain_from`; default loopback).
-    pub explain_from: Vec<Prefix>,
+    /// Peers who may ask why (`explain_from`; default loopback); none = everybody.
+    pub explain_from: Option<Access>,
     /// Peers who put a header of the PROXY protocol in front (`proxy_from`; default none).
     pub proxy_from: Vec<Prefix>,
     /// Granularity of client hashes in prefix lengths (`hash`; default /24 and /56).
@@ -127,6 +121,8 @@ pub struct Server {
     pub cookies: Option<Cookies>,
     /// Who may ask (`queries_from`); none = everybody.
     pub queries_from: Option<Access>,
+    /// Who is refused a transfer and who gets nothing (`transfers_from`); none = all are refused.
+    pub transfers_from: Option<Access>,
     /// Whether replies carry extended errors (`extended_errors`, RFC 8914).
     pub extended_errors: bool,
     /// How old geo databases may be before replies say so, in seconds (`geo_max_age`); none = any age.
@@ -290,30 +286,6 @@ impl Server {
     pub fn control_path(&self) -> Option<PathBuf> {
         self.control.clone().or_else(|| Some(self.state_dir.as_ref()?.join("control.sock")))
     }
-}
-
-/// The most TCP connections that are held open at a time (`tcp`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Caps {
-    /// In all.
-    pub total: usize,
-    /// Per /24 of IPv4 and /56 of IPv6.
-    pub per_network: usize,
-}
-
-impl Default for Caps {
-    fn default() -> Caps {
-        Caps { total: MAX_CONNECTIONS, per_network: MAX_CONNECTIONS_PER_NETWORK }
-    }
-}
-
-/// EDNS client subnet (RFC 7871): used or not, and from whom.
-#[derive(Debug, Clone)]
-pub struct EcsPolicy {
-    /// `false`: every client is located by its peer address, scope 0.
-    pub enabled: bool,
-    /// Peers whose option is believed; empty = all.
-    pub from: Vec<Prefix>,
 }
 
 /// Geo data files and overrides.

@@ -112,14 +112,13 @@ impl Typed {
         let server = &model.server;
         let list = |items: &[String]| format!("[{}]", items.join(", "));
         let path = |path: &Option<PathBuf>| path.as_ref().map_or_else(|| NONE.to_owned(), |path| path.display().to_string());
-        let texts = |prefixes: &[crate::geo::Prefix]| list(&prefixes.iter().map(ToString::to_string).collect::<Vec<_>>());
         let defaults: [(&str, String); 20] = [
             ("geodb", "the built-in world table".to_owned()),
             ("workers", server.workers.to_string()),
             ("udp_size", server.udp_size.to_string()),
             ("ecs/enabled", server.ecs.enabled.to_string()),
             ("ecs/from", "all".to_owned()),
-            ("explain_from", texts(&server.explain_from)),
+            ("explain_from", "[127.0.0.0/8, ::1/128]".to_owned()),
             ("hash/v4", server.hash.v4.to_string()),
             ("hash/v6", server.hash.v6.to_string()),
             ("nsid", NONE.to_owned()),

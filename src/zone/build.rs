@@ -105,6 +105,7 @@ impl Builder {
             any: rfc8482_hinfo(ttl_s),
             negative_soa,
             queries_from: None,
+            transfers_from: None,
             nodes: nodes(owners, soa_rrset),
             mark,
         })

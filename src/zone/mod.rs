@@ -67,6 +67,8 @@ pub struct Zone {
     pub negative: Ready,
     /// Who may ask for names of it; none = everybody.
     pub queries_from: Option<Access>,
+    /// Who is refused a transfer of it and who gets nothing; none = as the server has it.
+    pub transfers_from: Option<Access>,
     /// All existing names, empty non-terminals included, in canonical order (RFC 4034 6.1).
     pub nodes: Vec<Node>,
 }

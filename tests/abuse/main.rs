@@ -10,3 +10,4 @@ mod cookies;
 mod house;
 mod peers;
 mod rates;
+mod ways;

@@ -1,4 +1,4 @@
-//! `queries_from:` of the server file and of zone files: who may ask.
+//! `queries_from:` and `transfers_from:` of the server file and of zone files, and `explain_from:`: who may ask for what.
 //! It reads rules in their order; what they mean for a query is the business of the corridor.
 
 use super::prefix;
@@ -12,6 +12,8 @@ const RULE_KEYS: [&str; 3] = ["allow", "refuse", "drop"];
 const MAX_NETWORKS: usize = 1_024;
 
 const WANTED: &str = "networks, `any`, `none`, or a list of rules such as `{refuse: 192.0.2.0/24}`";
+
+const WANTED_OF_TRANSFERS: &str = "`none`, or a list of rules such as `{drop: 192.0.2.0/24}`";
 
 /// Networks that are allowed, or rules in order; none where everybody is.
 pub(super) fn access(field: &Field<'_>, out: &mut Diagnostics) -> Option<Access> {
@@ -28,11 +30,37 @@ pub(super) fn access(field: &Field<'_>, out: &mut Diagnostics) -> Option<Access>
             rule(&item, &mut rules, out);
         }
     }
+    compiled(field, &rules, out)
+}
+
+/// Rules in order of which none allows: no zone is transferred yet.
+pub(super) fn transfers(field: &Field<'_>, out: &mut Diagnostics) -> Access {
+    let mut rules = Vec::new();
+    if field.scalar() != Some("none") {
+        for item in field.filled_list(WANTED_OF_TRANSFERS, out) {
+            let before = rules.len();
+            if item.scalar().is_none() {
+                rule(&item, &mut rules, out);
+            }
+            if item.scalar().is_some() || rules[before..].iter().any(|(_, admission)| *admission == Admission::Allow) {
+                out.error_hint(
+                    item.mark(),
+                    "nobody can be allowed a transfer",
+                    "zones are not transferred yet: write `{refuse: ...}` or `{drop: ...}`",
+                );
+            }
+        }
+    }
+    // Nobody, where there are too many: the load has failed then.
+    compiled(field, &rules, out).unwrap_or_else(|| Access::only([]))
+}
+
+fn compiled(field: &Field<'_>, rules: &[(Prefix, Admission)], out: &mut Diagnostics) -> Option<Access> {
     if rules.len() > MAX_NETWORKS {
         out.error(field.mark(), format!("`{}` has {} networks, at most {MAX_NETWORKS} are allowed", field.key, rules.len()));
         return None;
     }
-    Some(Access::new(&rules))
+    Some(Access::new(rules))
 }
 
 /// One rule: `{allow: ...}`, `{refuse: ...}` or `{drop: ...}`.

@@ -13,7 +13,7 @@ use crate::config::{files, seen};
 use crate::diag::Diagnostics;
 use crate::geo::build::MAX_SOURCES;
 use crate::geo::source::paths::{FIELDS, Paths};
-use crate::geo::{GeoFile, Prefix};
+use crate::geo::{Access, GeoFile, Prefix};
 use crate::health::DEFAULT_HOLD_MAX_MS;
 use crate::health::guard::Guard;
 use crate::steer::decide::HashFloor;
@@ -22,7 +22,7 @@ use crate::wire::{MAX_UDP_OCTETS, MIN_UDP_OCTETS};
 use crate::zone::rrset::MAX_STRING_OCTETS;
 
 /// Every key of the server file.
-pub(in crate::config) const SERVER_KEYS: [&str; 36] = [
+pub(in crate::config) const SERVER_KEYS: [&str; 37] = [
     "version",
     "listen",
     "geodb",
@@ -53,6 +53,7 @@ pub(in crate::config) const SERVER_KEYS: [&str; 36] = [
     "hold_max",
     "rate_limit",
     "queries_from",
+    "transfers_from",
     "extended_errors",
     "geo_max_age",
     "cookies",
@@ -83,7 +84,7 @@ const DNS_PORT: u16 = 53;
 /// Largest UDP reply when none is given: fits the smallest IPv6 path in one piece (DNS Flag Day 2020).
 const DEFAULT_UDP_OCTETS: u16 = 1232;
 
-/// Networks of resolvers whose client subnets are believed, or of peers who may ask why: each such query is compared with them.
+/// Networks of peers in one list, such as resolvers whose client subnets are believed: the work at load grows with their square.
 const MAX_NETWORKS: usize = 1024;
 
 /// Who may ask why by default: whoever is on this machine.
@@ -106,8 +107,8 @@ pub(in crate::config) fn server(fields: &Fields<'_>, out: &mut Diagnostics) -> O
         .get("udp_size")
         .and_then(|field| field.whole(MIN_UDP_OCTETS as u64..=MAX_UDP_OCTETS as u64, out))
         .unwrap_or(DEFAULT_UDP_OCTETS);
-    let ecs = fields.get("ecs").and_then(|field| ecs(&field, out)).unwrap_or(EcsPolicy { enabled: true, from: Vec::new() });
-    let explain_from = fields.get("explain_from").map_or_else(loopback, |field| explain_from(&field, out));
+    let ecs = fields.get("ecs").and_then(|field| ecs(&field, out)).unwrap_or(EcsPolicy { enabled: true, from: None });
+    let explain_from = fields.get("explain_from").map_or_else(|| Some(loopback()), |field| access::access(&field, out));
     let proxy_from = fields.get("proxy_from").map(|field| proxies(&field, out)).unwrap_or_default();
     let hash = fields.get("hash").and_then(|field| hash(&field, out)).unwrap_or_default();
     let nsid = fields.get("nsid").and_then(|field| bounded_text(&field, MAX_NSID_OCTETS, out)).map(|text| text.as_bytes().to_vec());
@@ -124,6 +125,7 @@ pub(in crate::config) fn server(fields: &Fields<'_>, out: &mut Diagnostics) -> O
     let rate_limit = fields.get("rate_limit").and_then(|field| limits::rate_limit(&field, out));
     let cookies = fields.get("cookies").map_or_else(|| Some(limits::usual_cookies()), |field| limits::cookies(&field, out));
     let queries_from = fields.get("queries_from").and_then(|field| access::access(&field, out));
+    let transfers_from = fields.get("transfers_from").map(|field| access::transfers(&field, out));
     let extended_errors = fields.get("extended_errors").is_none_or(|field| field.flag(out).unwrap_or(true));
     let geo_max_age_s = fields.get("geo_max_age").and_then(|field| field.seconds(MIN_GEO_AGE_S..=MAX_GEO_AGE_S, out));
     let connections = fields.get("tcp").and_then(|field| limits::tcp(&field, out)).unwrap_or_default();
@@ -145,6 +147,7 @@ pub(in crate::config) fn server(fields: &Fields<'_>, out: &mut Diagnostics) -> O
         hash,
         rate_limit,
         queries_from,
+        transfers_from,
         extended_errors,
         geo_max_age_s,
         cookies,
@@ -320,16 +323,11 @@ fn default_workers() -> usize {
 /// `ecs: false`, or the map.
 fn ecs(field: &Field<'_>, out: &mut Diagnostics) -> Option<EcsPolicy> {
     if field.scalar().is_some() {
-        return Some(EcsPolicy { enabled: field.flag(out)?, from: Vec::new() });
+        return Some(EcsPolicy { enabled: field.flag(out)?, from: None });
     }
     let fields = field.fields("`true`, `false`, or a map with `enabled` and `from`", &["enabled", "from"], out)?;
     let enabled = fields.get("enabled").is_none_or(|field| field.flag(out).unwrap_or(true));
-    Some(EcsPolicy { enabled, from: fields.get("from").map(|field| networks(&field, out)).unwrap_or_default() })
-}
-
-/// Networks, or `none`.
-fn explain_from(field: &Field<'_>, out: &mut Diagnostics) -> Vec<Prefix> {
-    if field.scalar() == Some("none") { Vec::new() } else { networks(field, out) }
+    Some(EcsPolicy { enabled, from: fields.get("from").map(|field| Access::only(networks(&field, out))) })
 }
 
 /// Peers whose word on who asks is taken: never everyone's.
@@ -341,8 +339,8 @@ fn proxies(field: &Field<'_>, out: &mut Diagnostics) -> Vec<Prefix> {
     all
 }
 
-fn loopback() -> Vec<Prefix> {
-    LOOPBACK.iter().map(|(address, length)| Prefix::masked(*address, *length)).collect()
+fn loopback() -> Access {
+    Access::only(LOOPBACK.map(|(address, length)| Prefix::masked(address, length)))
 }
 
 /// One network or a list of them.

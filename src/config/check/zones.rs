@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 
 use super::MAX_TTL_S;
-use super::access::access;
+use super::access::{access, transfers};
 use super::records::{record_type, rrset};
 use super::steer::{Known, steer};
 use crate::config::files;
@@ -20,7 +20,7 @@ use crate::zone::rrset::Rrset;
 use crate::zone::{SteeringId, Zone};
 
 /// Keys of a zone file.
-const KEYS: [&str; 7] = ["zone", "ttl", "soa", "ns", "records", "records_file", "queries_from"];
+const KEYS: [&str; 8] = ["zone", "ttl", "soa", "ns", "records", "records_file", "queries_from", "transfers_from"];
 
 /// Keys of `soa`.
 const SOA_KEYS: [&str; 8] = ["mname", "rname", "serial", "refresh", "retry", "expire", "minimum", "ttl"];
@@ -116,6 +116,7 @@ impl<'r> Zones<'r> {
         let written_ttl_s = fields.get("ttl").and_then(|field| field.seconds(0..=MAX_TTL_S, out));
         let ttl_s = written_ttl_s.unwrap_or(DEFAULT_TTL_S);
         let queries_from = fields.get("queries_from").and_then(|field| access(&field, out));
+        let transfers_from = fields.get("transfers_from").map(|field| transfers(&field, out));
         let builder = Builder::new(apex.clone(), ttl_s, mark);
         let mut draft = Draft { all: self, apex, ttl_s, builder, owners: HashMap::new(), written: HashMap::new() };
         draft.name_servers(&fields, out);
@@ -127,7 +128,7 @@ impl<'r> Zones<'r> {
         let mut whole = Diagnostics::new();
         let mut zone = draft.builder.finish(&mut whole);
         if let Some(zone) = &mut zone {
-            zone.queries_from = queries_from;
+            (zone.queries_from, zone.transfers_from) = (queries_from, transfers_from);
         }
         if out.has_errors() {
             // Where an entry was refused, the zone lacks what it would have held: warnings of that would mislead.
