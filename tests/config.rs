@@ -154,7 +154,7 @@ const PLAIN_ZONE: &str = "zone: example.com\nns: ns.example.net.\nrecords:\n  ww
 fn what_is_left_out_has_the_documented_defaults() {
     let model = load_plain("defaults", "", PLAIN_ZONE);
     let server = &model.server;
-    assert!(server.workers >= 1 && server.ecs.enabled && server.ecs.from.is_empty());
+    assert!(server.workers >= 1 && server.ecs.enabled && server.ecs.from.is_none());
     assert_eq!((server.udp_size, server.hash, &server.nsid, &server.state_dir), (1232, HashFloor { v4: 24, v6: 56 }, &None, &None));
     assert!(server.version_text.as_ref().unwrap().starts_with("meridian "));
     assert!(model.geo.files.is_empty() && model.geo.overrides.is_empty());
@@ -175,7 +175,9 @@ fn every_server_key_is_honoured() {
                 nsid: node-1\nversion_text: off\nstate_dir: state\n";
     let server = load_plain("server-keys", keys, PLAIN_ZONE).server;
     assert_eq!((server.workers, server.udp_size, server.hash), (3, 1400, HashFloor { v4: 20, v6: 48 }));
-    assert_eq!(server.ecs.from.iter().map(ToString::to_string).collect::<Vec<_>>(), ["10.0.0.0/8", "2001:db8::/32"]);
+    let believed = server.ecs.from.as_ref().unwrap();
+    let peers = ["10.255.0.1", "2001:db8::1", "11.0.0.1", "2001:db9::1"].map(|peer| peer.parse().unwrap());
+    assert_eq!(peers.map(|peer| believed.allows(peer)), [true, true, false, false]);
     assert_eq!((server.nsid.as_deref(), server.version_text), (Some(&b"node-1"[..]), None));
     assert!(server.state_dir.unwrap().ends_with("server-keys/state"), "relative to the file that names it");
     assert!(!load_plain("server-ecs", "ecs: false\n", PLAIN_ZONE).server.ecs.enabled);

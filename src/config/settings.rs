@@ -110,7 +110,6 @@ impl Typed {
 
     fn server(&mut self, model: &Model) {
         let server = &model.server;
-        let list = |items: &[String]| format!("[{}]", items.join(", "));
         let path = |path: &Option<PathBuf>| path.as_ref().map_or_else(|| NONE.to_owned(), |path| path.display().to_string());
         let defaults: [(&str, String); 20] = [
             ("geodb", "the built-in world table".to_owned()),
