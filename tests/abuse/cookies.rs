@@ -138,7 +138,7 @@ fn whatever_is_asked_badcookie_comes_with_a_cookie() {
         let refused = desk.ask("192.0.2.1", &query("www.example.com", qtype).edns(1232).option(OPTION_COOKIE, &CLIENT)).unwrap();
         assert_eq!((refused.rcode(), cookie_of(&refused).len()), (BADCOOKIE, 24), "{qtype}");
     }
-    let formerr = desk.ask("192.0.2.2", &query("www.example.com", "OPT").edns(1232)).unwrap();
+    let formerr = desk.ask("198.51.100.1", &query("www.example.com", "OPT").edns(1232)).unwrap();
     assert_eq!(formerr.rcode(), 1, "who speaks no cookies");
     // A flood of a forged network leaves its resolvers a way to their cookie.
     let over = desk.ask("192.0.2.1", &with(&CLIENT)).unwrap();
