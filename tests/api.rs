@@ -100,7 +100,8 @@ fn a_server_is_live_and_ready_while_it_serves_and_not_ready_before() {
     let regions = "regions:\n  a:\n    location: {latitude: 1, longitude: 10}\n    services:\n      web:\n        endpoints: [192.0.2.1]\n        \
                    monitor: {tcp: 9, timeout: 4s}\n";
     let folder = Folder::with(
-        "api-ready",
+        // Not a word that the log is searched for: it names its folders.
+        "api-live",
         &[("meridian.yaml", &format!("{SERVER}api: {{listen: \"127.0.0.1:0\"}}\n")), ("regions.yaml", regions), ("z.zone.yaml", ZONE)],
     );
     let path = folder.join("meridian.yaml");

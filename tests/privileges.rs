@@ -80,7 +80,7 @@ fn a_server_that_was_root_binds_and_keeps_nothing_of_it() {
         assert_eq!(fs::metadata(folder.join(owned)).unwrap().uid(), id("-u"), "{owned}");
     }
     // Root commands it, and a reload says what takes a restart.
-    let output = run(&["ctl", "drain", "a", "--reason", "test", "--config", config.to_str().unwrap()]);
+    let output = run(&["ctl", "up", "a", "--reason", "test", "--config", config.to_str().unwrap()]);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let text = fs::read_to_string(&config).unwrap();
     let more = text.replace(&format!("\"127.0.0.77:{PORT}\""), &format!("[\"127.0.0.77:{PORT}\", \"127.0.0.78:{PORT}\"]"));

@@ -3,6 +3,7 @@
 
 mod clients;
 mod encrypted;
+mod expect;
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -11,7 +12,6 @@ use std::sync::Arc;
 
 use super::settings::Settings;
 use crate::answer::Class;
-use crate::diag::Mark;
 use crate::geo::{Access, Family, GeoFile, Override, Point, Prefix, RegionId};
 use crate::health::guard::Guard;
 use crate::health::hosts::HostName;
@@ -25,11 +25,11 @@ use crate::steer::order::OrderSpec;
 use crate::steer::order::latency::Latencies;
 use crate::steer::rule::Rule;
 use crate::steer::{Families, OnAllDown, ShareSpec, Weight};
-use crate::wire::Rcode;
 use crate::zone::Zone;
 use crate::zone::rrset::Rrset;
 pub use clients::{Caps, EcsPolicy, MAX_CONNECTIONS, MAX_CONNECTIONS_PER_NETWORK};
 pub use encrypted::{Encrypted, Identity};
+pub use expect::{Expect, RCODES, Test};
 
 /// Addresses to listen on. Each has a thread per worker and transport, and a buffer of some 350 kB per UDP thread.
 pub const MAX_LISTEN: usize = 64;
@@ -60,42 +60,6 @@ pub struct Model {
     pub tests: Vec<Test>,
     /// Every setting in force, with where it comes from.
     pub settings: Settings,
-}
-
-/// One of `tests:`.
-#[derive(Debug, Clone)]
-pub struct Test {
-    /// Where it stands.
-    pub mark: Mark,
-    /// The name that is asked for.
-    pub name: Name,
-    /// The client subnet.
-    pub client: Prefix,
-    /// A or AAAA.
-    pub family: Family,
-    /// Regions and addresses of endpoints that are taken to be down, as typed.
-    pub down: Vec<String>,
-    /// What the answer must be.
-    pub expect: Expect,
-}
-
-/// Response codes that can be expected, as `dig` prints them.
-pub const RCODES: [(&str, Rcode); 4] =
-    [("NOERROR", Rcode::NOERROR), ("NXDOMAIN", Rcode::NXDOMAIN), ("REFUSED", Rcode::REFUSED), ("YXDOMAIN", Rcode::YXDOMAIN)];
-
-/// What an answer must be; what is not given may be anything.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Expect {
-    /// It comes from one of these.
-    pub regions: Vec<RegionId>,
-    /// It comes from none of these.
-    pub not_regions: Vec<RegionId>,
-    /// Every address of it is one of these; empty = it has none.
-    pub addresses: Option<Vec<IpAddr>>,
-    /// Its response code.
-    pub rcode: Option<Rcode>,
-    /// Its ECS scope.
-    pub scope: Option<u8>,
 }
 
 /// Settings of this server.
