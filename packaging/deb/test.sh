@@ -23,7 +23,7 @@ say "the package"
 rm -rf target/debian
 if [[ $# -gt 0 ]]; then packaging/deb/build.sh --program "$1"; else packaging/deb/build.sh; fi
 package=$(ls target/debian/meridian_*.deb)
-dpkg-deb --info "$package" | grep -q '^ Package: meridian$' || fail "it has another name"
+[[ $(dpkg-deb --field "$package" Package) == meridian ]] || fail "it has another name"
 dpkg-deb --contents "$package"
 
 root=$(mktemp -d)
