@@ -20,11 +20,14 @@ use crate::querylog::Taps;
 use crate::snapshot::Shared;
 
 pub mod bind;
+mod capped;
+mod deaf;
 #[cfg(target_os = "linux")]
 mod departure;
 mod doh;
 mod encrypted;
 mod hall;
+mod http3;
 mod https;
 pub mod limit;
 #[cfg(any(test, not(target_os = "linux")))]

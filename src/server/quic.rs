@@ -1,4 +1,4 @@
-//! QUIC: DNS over QUIC (RFC 9250) and DNS over HTTP/3 (RFC 8484, RFC 9114) on one socket, told apart by ALPN.
+//! QUIC: DNS over QUIC (RFC 9250), and the connections of HTTP/3 on the same socket, told apart by ALPN.
 //! Each handshake is a task of its own, and nobody takes a place before it has proved its address; 0-RTT, which could be replayed, is not offered.
 
 use std::net::{SocketAddr, UdpSocket};
@@ -6,14 +6,17 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper::body::{Buf, Bytes};
 use quinn::crypto::rustls::{HandshakeData, QuicServerConfig};
-use quinn::{Connection, Endpoint, EndpointConfig, Incoming, RecvStream, SendStream, ServerConfig, TokioRuntime, TransportConfig, VarInt};
+use quinn::{
+    AsyncUdpSocket, Connection, Endpoint, EndpointConfig, Incoming, RecvStream, Runtime, SendStream, ServerConfig, TokioRuntime,
+    TransportConfig, VarInt,
+};
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 
-use super::doh::{self, Asked, Refusal};
+use super::deaf::Deafening;
 use super::hall::{Hall, IDLE_TIMEOUT};
+use super::http3;
 use super::stream::Guest;
 use super::tls::{self, Certificate};
 use crate::answer::Transport;
@@ -37,9 +40,6 @@ const WINDOW_OCTETS: u32 = 128 << 10;
 /// What a connection keeps until the client has confirmed it: two of the longest replies.
 const SEND_WINDOW_OCTETS: u64 = 128 << 10;
 
-/// Largest head of a request of HTTP/3.
-const MAX_HEAD_OCTETS: u64 = 16 << 10;
-
 /// Handshakes under way on a thread; each holds some ten kilobytes.
 const MAX_HANDSHAKES: usize = 512;
 
@@ -60,15 +60,13 @@ const INTERNAL_ERROR: VarInt = VarInt::from_u32(1);
 const PROTOCOL_ERROR: VarInt = VarInt::from_u32(2);
 const EXCESSIVE_LOAD: VarInt = VarInt::from_u32(4);
 
-/// H3_NO_ERROR (RFC 9114 8.1).
-const HTTP_NO_ERROR: VarInt = VarInt::from_u32(0x100);
-
-/// The longest message with its length, and one octet by which a longer one is seen.
+/// The longest message with its length.
 const LONGEST_OCTETS: usize = 2 + MAX_MESSAGE_OCTETS;
 
 /// A socket that is served by QUIC.
 pub(super) struct Quic {
-    pub(super) endpoint: Endpoint,
+    endpoint: Endpoint,
+    socket: Arc<Deafening>,
     local: SocketAddr,
     path: Arc<str>,
 }
@@ -105,8 +103,10 @@ impl Quic {
     /// Takes over a bound socket; needs the runtime that will serve it.
     pub(super) fn new(socket: UdpSocket, config: ServerConfig, path: Arc<str>) -> std::io::Result<Quic> {
         let local = socket.local_addr()?;
-        let endpoint = Endpoint::new(EndpointConfig::default(), Some(config), socket, Arc::new(TokioRuntime))?;
-        Ok(Quic { endpoint, local, path })
+        let socket = Arc::new(Deafening::new(TokioRuntime.wrap_udp_socket(socket)?));
+        let shared: Arc<dyn AsyncUdpSocket> = Arc::<Deafening>::clone(&socket);
+        let endpoint = Endpoint::new_with_abstract_socket(EndpointConfig::default(), Some(config), shared, Arc::new(TokioRuntime))?;
+        Ok(Quic { endpoint, socket, local, path })
     }
 
     /// Takes on newcomers until the stop.
@@ -133,6 +133,8 @@ impl Quic {
                 tokio::task::spawn_local(welcome(incoming, Rc::clone(&handshakes), self.local, path, hall, presence));
             }
         }
+        // From here on newcomers are for another process, if there is one: read here they would be refused.
+        self.socket.deafen();
         self.endpoint.close(NO_ERROR, b"");
         // Clients are told, as far as there is time.
         let _ = timeout(hall.timeouts.drain, self.endpoint.wait_idle()).await;
@@ -152,7 +154,7 @@ async fn welcome(incoming: Incoming, handshake: Rc<()>, mut local: SocketAddr, p
     let guest = Guest { peer, local, _permit: permit, _presence: presence };
     let protocol = connection.handshake_data().and_then(|data| data.downcast::<HandshakeData>().ok()).and_then(|data| data.protocol);
     if protocol.as_deref() == Some(HTTP3) {
-        serve_http(connection, path, Rc::new(guest), hall).await;
+        http3::serve(connection, path, Rc::new(guest), hall).await;
     } else {
         serve_queries(connection, Rc::new(guest), hall).await;
     }
@@ -227,61 +229,6 @@ fn message(octets: &[u8]) -> Result<&[u8], &'static str> {
     }
     let has_keepalive = query::parse(message).is_ok_and(|query| query.edns.is_some_and(|edns| edns.keepalive));
     if has_keepalive { Err("edns-tcp-keepalive") } else { Ok(message) }
-}
-
-type Http = h3::server::Connection<h3_quinn::Connection, Bytes>;
-type HttpStream = h3::server::RequestStream<h3_quinn::BidiStream<Bytes>, Bytes>;
-type HttpRequest = h3::server::RequestResolver<h3_quinn::Connection, Bytes>;
-
-/// HTTP/3: one request a stream.
-async fn serve_http(connection: Connection, path: Arc<str>, guest: Rc<Guest>, hall: Rc<Hall>) {
-    let built = h3::server::builder().max_field_section_size(MAX_HEAD_OCTETS).build(h3_quinn::Connection::new(connection.clone())).await;
-    let Ok(mut http): Result<Http, _> = built else { return };
-    while let Ok(Ok(Some(request))) = timeout(hall.timeouts.idle, http.accept()).await {
-        let (path, guest, hall) = (Arc::clone(&path), Rc::clone(&guest), Rc::clone(&hall));
-        tokio::task::spawn_local(async move {
-            // Head, body and reply within their times, whatever the client does.
-            let limit = hall.timeouts.first_message + hall.timeouts.write;
-            if timeout(limit, respond(request, &path, &guest, &hall)).await.is_err() {
-                hall.count(Metric::ConnectionsTimedOut);
-            }
-        });
-    }
-    connection.close(HTTP_NO_ERROR, b"");
-}
-
-/// Errors are those of a stream that the client has broken off: nobody waits for more.
-async fn respond(request: HttpRequest, path: &str, guest: &Guest, hall: &Hall) -> Result<(), h3::error::StreamError> {
-    let (request, mut stream) = request.resolve_request().await?;
-    let message = match doh::ask(request.method(), request.uri(), request.headers(), path) {
-        Ok(Asked::Message(message)) => Ok(message),
-        Ok(Asked::Body) => match timeout(hall.timeouts.first_message, body(&mut stream)).await {
-            Ok(body) => body?,
-            Err(_elapsed) => Err(Refusal::SLOW),
-        },
-        Err(refusal) => Err(refusal),
-    };
-    let response = match message {
-        Ok(message) => doh::response(request.method(), hall.answer(&message, guest.peer, guest.local, Transport::Http3)),
-        Err(refusal) => refusal.response(),
-    };
-    let (head, body) = response.into_parts();
-    stream.send_response(hyper::Response::from_parts(head, ())).await?;
-    if !body.is_empty() {
-        stream.send_data(body).await?;
-    }
-    stream.finish().await
-}
-
-async fn body(stream: &mut HttpStream) -> Result<Result<Vec<u8>, Refusal>, h3::error::StreamError> {
-    let mut message = Vec::new();
-    while let Some(mut part) = stream.recv_data().await? {
-        if message.len() + part.remaining() > MAX_MESSAGE_OCTETS {
-            return Ok(Err(Refusal::LONG));
-        }
-        message.extend_from_slice(&part.copy_to_bytes(part.remaining()));
-    }
-    Ok(Ok(message))
 }
 
 #[cfg(test)]

@@ -22,6 +22,9 @@ pub(in crate::config) const ENCRYPTED_KEYS: [&str; 7] = ["certificate", "key", "
 /// Those of them that list addresses.
 const TRANSPORTS: [&str; 4] = ["tls", "https", "http3", "quic"];
 
+/// DNS in clear text.
+const CLEAR_PORT: u16 = 53;
+
 /// Octets of a file with certificates or a key: a chain has some thousand.
 const MAX_PEM_OCTETS: u64 = 1 << 20;
 
@@ -41,6 +44,8 @@ pub(in crate::config) fn encrypted(server: &Fields<'_>, listen: &[SocketAddr], o
     // The other two share a port if they are told to: clients say which they want.
     refuse_taken(&keys, "http3", &http3, listen, out);
     refuse_taken(&keys, "quic", &quic, listen, out);
+    refuse_clear_port(&keys, "tls", &tls, out);
+    refuse_clear_port(&keys, "quic", &quic, out);
     if TRANSPORTS.iter().all(|key| keys.get(key).is_none()) {
         out.error_hint(field.mark(), "`encrypted` listens nowhere", "give `tls: [\"0.0.0.0:853\", \"[::]:853\"]`");
     }
@@ -61,6 +66,17 @@ fn path(field: &Field<'_>, out: &mut Diagnostics) -> Option<String> {
 fn refuse_taken(keys: &Fields<'_>, key: &str, addresses: &[SocketAddr], taken: &[SocketAddr], out: &mut Diagnostics) {
     for address in addresses.iter().filter(|address| address.port() != 0 && taken.contains(address)) {
         out.error_hint(keys.key_mark(key), format!("`{address}` is listened on already"), "give each transport a port of its own");
+    }
+}
+
+/// The port of DNS in clear text is for nothing else (RFC 7858 3.1, RFC 9250 4.1.1): whoever speaks it there would hear noise.
+fn refuse_clear_port(keys: &Fields<'_>, key: &str, addresses: &[SocketAddr], out: &mut Diagnostics) {
+    for address in addresses.iter().filter(|address| address.port() == CLEAR_PORT) {
+        out.error_hint(
+            keys.key_mark(key),
+            format!("`{address}` has the port of DNS in clear text"),
+            "the usual port of `tls` and `quic` is 853",
+        );
     }
 }
 

@@ -14,10 +14,10 @@ use super::*;
 use crate::geo::Prefix;
 use crate::snapshot::Catalog;
 
-const ANY: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+pub(super) const ANY: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
 /// Short enough for a test, and long for a machine that has time.
-const SHORT: Duration = Duration::from_millis(50);
+pub(super) const SHORT: Duration = Duration::from_millis(50);
 
 /// A certificate of its own authority, for `dns.test`.
 fn identity() -> (Identity, CertificateDer<'static>) {
@@ -28,13 +28,13 @@ fn identity() -> (Identity, CertificateDer<'static>) {
     (Identity { path: "dns.pem".into(), not_after_s: i64::MAX, key: key.into() }, certificate)
 }
 
-struct Encrypting {
-    server: Server,
+pub(super) struct Encrypting {
+    pub(super) server: Server,
     certificate: CertificateDer<'static>,
 }
 
 impl Encrypting {
-    fn start(edit: impl FnOnce(&mut Config)) -> Encrypting {
+    pub(super) fn start(edit: impl FnOnce(&mut Config)) -> Encrypting {
         Encrypting::start_in(empty_world(), edit)
     }
 
@@ -53,9 +53,13 @@ impl Encrypting {
     }
 
     fn client(&self, protocol: &[u8]) -> ClientConfig {
+        self.client_of(protocol, rustls::DEFAULT_VERSIONS)
+    }
+
+    fn client_of(&self, protocol: &[u8], versions: &[&'static rustls::SupportedProtocolVersion]) -> ClientConfig {
         let mut roots = RootCertStore::empty();
         roots.add(self.certificate.clone()).unwrap();
-        let builder = ClientConfig::builder_with_provider(ring::default_provider().into()).with_safe_default_protocol_versions().unwrap();
+        let builder = ClientConfig::builder_with_provider(ring::default_provider().into()).with_protocol_versions(versions).unwrap();
         let mut config = builder.with_root_certificates(roots).with_no_client_auth();
         config.alpn_protocols = vec![protocol.to_vec()];
         config
@@ -81,7 +85,7 @@ impl Encrypting {
     }
 
     /// Waits for a count: the server learns of some things a moment later.
-    fn wait_for(&self, metric: Metric, count: u64) {
+    pub(super) fn wait_for(&self, metric: Metric, count: u64) {
         let start = Instant::now();
         while self.count(metric) < count {
             assert!(start.elapsed() < PATIENCE, "{metric:?} is {}", self.count(metric));
@@ -94,14 +98,24 @@ impl Encrypting {
     }
 
     async fn try_quic(&self) -> Result<quinn::Connection, ConnectionError> {
-        let crypto = QuicClientConfig::try_from(self.client(b"doq")).unwrap();
+        self.try_quic_as(b"doq", Transport::Quic, |_| {}).await
+    }
+
+    pub(super) async fn try_quic_as(
+        &self,
+        protocol: &[u8],
+        transport: Transport,
+        edit: impl FnOnce(&mut quinn::TransportConfig),
+    ) -> Result<quinn::Connection, ConnectionError> {
+        let crypto = QuicClientConfig::try_from(self.client(protocol)).unwrap();
         let mut endpoint = quinn::Endpoint::client(ANY).unwrap();
         let mut config = quinn::ClientConfig::new(Arc::new(crypto));
-        let mut transport = quinn::TransportConfig::default();
-        transport.keep_alive_interval(Some(SHORT / 10));
-        config.transport_config(transport.into());
+        let mut settings = quinn::TransportConfig::default();
+        settings.keep_alive_interval(Some(SHORT / 10));
+        edit(&mut settings);
+        config.transport_config(settings.into());
         endpoint.set_default_client_config(config);
-        endpoint.connect(self.address(Transport::Quic), "dns.test").unwrap().await
+        endpoint.connect(self.address(transport), "dns.test").unwrap().await
     }
 }
 
@@ -123,7 +137,7 @@ fn http(stream: &mut (impl Read + Write), request: &str) -> (u16, String) {
     (text.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0), text)
 }
 
-fn runtime() -> tokio::runtime::Runtime {
+pub(super) fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
 }
 
@@ -138,7 +152,7 @@ async fn ask_quic(connection: &quinn::Connection, message: &[u8]) -> Result<Vec<
     Ok(reply.to_vec())
 }
 
-fn code(error: &ConnectionError) -> u64 {
+pub(super) fn code(error: &ConnectionError) -> u64 {
     match error {
         ConnectionError::ApplicationClosed(ApplicationClose { error_code, .. }) => error_code.into_inner(),
         other => panic!("{other}"),
@@ -227,6 +241,35 @@ fn a_new_certificate_is_shown_to_newcomers_and_disturbs_nobody() {
         check(&query(3), &read_from(stream));
     }
     runtime().block_on(async { check(&query(0), &ask_quic(&server.quic().await, &query(0)).await.unwrap()) });
+}
+
+#[test]
+fn clients_come_back_by_a_ticket_whichever_thread_takes_them() {
+    let server = Encrypting::start(|_| {});
+    let name = ServerName::try_from("dns.test").unwrap();
+    for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
+        let client = Arc::new(server.client_of(b"dot", &[version]));
+        let kinds = [(); 8].map(|()| {
+            let connection = ClientConnection::new(Arc::clone(&client), name.clone()).unwrap();
+            let mut stream = StreamOwned::new(connection, server.connect_raw(Transport::Tls));
+            stream.write_all(&framed(&query(1))).unwrap();
+            check(&query(1), &read_from(&mut stream));
+            stream.conn.handshake_kind().unwrap()
+        });
+        assert_eq!(kinds[0], rustls::HandshakeKind::Full);
+        assert!(kinds[1..].iter().all(|kind| *kind == rustls::HandshakeKind::Resumed), "{version:?} {kinds:?}");
+    }
+}
+
+#[test]
+fn idle_threads_of_the_encrypted_transports_let_an_old_world_go() {
+    let server = Encrypting::start(|_| {});
+    let first = server.server.shared.publish(Arc::new(Snapshot::default()));
+    let start = Instant::now();
+    while Arc::strong_count(&first) > 1 || Arc::strong_count(&first.catalog) > 1 {
+        assert!(start.elapsed() < PATIENCE, "a thread keeps the old world");
+        thread::yield_now();
+    }
 }
 
 #[test]

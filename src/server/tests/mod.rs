@@ -2,6 +2,7 @@
 //! No test sleeps: what must happen is waited for on a socket.
 
 mod encrypted;
+mod http3;
 mod packets;
 mod streams;
 

@@ -1,0 +1,120 @@
+//! What clients of HTTP/3 see, polite ones and others.
+
+use h3::client;
+use hyper::body::{Buf, Bytes};
+use hyper::{Method, Request};
+use quinn::{Connection, ConnectionError};
+
+use super::encrypted::{ANY, Encrypting, SHORT, code, runtime};
+use super::*;
+use crate::server::capped::{CONTROL_OCTETS, REQUEST_OCTETS};
+
+fn start(edit: impl FnOnce(&mut Config)) -> Encrypting {
+    Encrypting::start(|config| {
+        if let Some(encrypted) = &mut config.encrypted {
+            encrypted.http3 = vec![ANY];
+        }
+        edit(config);
+    })
+}
+
+async fn connect(server: &Encrypting) -> Connection {
+    server.try_quic_as(b"h3", Transport::Http3, |_| {}).await.unwrap()
+}
+
+type Asking = client::SendRequest<h3_quinn::OpenStreams, Bytes>;
+
+/// Asks and gives back the status, the media type, and the body.
+async fn ask_http(asking: &mut Asking, request: Request<&[u8]>) -> (u16, String, Vec<u8>) {
+    let (head, body) = request.into_parts();
+    let mut stream = asking.send_request(Request::from_parts(head, ())).await.unwrap();
+    // A server that has read enough reads no more.
+    let _ = stream.send_data(Bytes::copy_from_slice(body)).await;
+    let _ = stream.finish().await;
+    let response = stream.recv_response().await.unwrap();
+    let mut octets = Vec::new();
+    while let Some(mut part) = stream.recv_data().await.unwrap() {
+        octets.extend_from_slice(&part.copy_to_bytes(part.remaining()));
+    }
+    let media = response.headers().get("content-type").map(|media| media.to_str().unwrap().to_owned());
+    (response.status().as_u16(), media.unwrap_or_default(), octets)
+}
+
+fn request<'b>(method: Method, target: &str, media: &str, body: &'b [u8]) -> Request<&'b [u8]> {
+    Request::builder().method(method).uri(format!("https://dns.test{target}")).header("content-type", media).body(body).unwrap()
+}
+
+#[test]
+fn http3_answers_get_and_post_and_says_what_is_wrong() {
+    const MESSAGE: &str = "application/dns-message";
+    let server = start(|_| {});
+    runtime().block_on(async {
+        let (mut driver, mut asking) = client::new(h3_quinn::Connection::new(connect(&server).await)).await.unwrap();
+        let driving = tokio::spawn(async move { driver.wait_idle().await });
+        let query = query(0);
+        let get = format!("/dns-query?dns={}", data_encoding::BASE64URL_NOPAD.encode(&query));
+        for asked in [request(Method::GET, &get, MESSAGE, &[]), request(Method::POST, "/dns-query", MESSAGE, &query)] {
+            let (status, media, reply) = ask_http(&mut asking, asked).await;
+            assert_eq!((status, media.as_str()), (200, MESSAGE));
+            check(&query, &reply);
+        }
+        let long = vec![0; 70_000];
+        for (asked, expected) in [
+            (request(Method::HEAD, &get, MESSAGE, &[]), 200),
+            (request(Method::GET, "/", MESSAGE, &[]), 404),
+            (request(Method::GET, "/dns-query", MESSAGE, &[]), 400),
+            (request(Method::PUT, "/dns-query", MESSAGE, &query), 405),
+            (request(Method::POST, "/dns-query", "text/plain", &query), 415),
+            (request(Method::POST, "/dns-query", MESSAGE, &long), 413),
+        ] {
+            let name = format!("{} {}", asked.method(), asked.uri());
+            assert_eq!(ask_http(&mut asking, asked).await.0, expected, "{name}");
+        }
+        drop(asking);
+        driving.abort();
+    });
+    assert_eq!(server.server.registry.totals().queries(Transport::Http3), 3);
+}
+
+/// A frame that says to be longer than it will ever be.
+const ENDLESS: [u8; 8] = [0x80 | 0x3f, 0xff, 0xff, 0xff, 0, 0, 0, 0];
+
+/// Writes until the server takes no more; how many octets that were.
+async fn flood(send: &mut quinn::SendStream, most: usize) -> usize {
+    let mut sent = 0;
+    while sent < most && send.write_all(&[0; 1024]).await.is_ok() {
+        sent += 1024;
+    }
+    sent
+}
+
+#[test]
+fn http3_takes_so_much_on_a_stream_and_no_more() {
+    let server = start(|_| {});
+    runtime().block_on(async {
+        let connection = connect(&server).await;
+        let (mut send, _receive) = connection.open_bi().await.unwrap();
+        // HEADERS.
+        send.write_all(&[&[1][..], &ENDLESS[..4]].concat()).await.unwrap();
+        // What is under way when the server has had enough counts, too.
+        assert!(flood(&mut send, 16 * REQUEST_OCTETS).await < 4 * REQUEST_OCTETS, "the server keeps whatever it is sent");
+        assert!(connection.close_reason().is_none(), "only the request is lost");
+        let mut control = connection.open_uni().await.unwrap();
+        // The control stream, empty settings, and a frame that means nothing.
+        control.write_all(&[&[0, 4, 0, 0x21][..], &ENDLESS[..4]].concat()).await.unwrap();
+        assert!(flood(&mut control, 16 * CONTROL_OCTETS).await < 4 * CONTROL_OCTETS, "the server keeps whatever it is sent");
+        assert!(matches!(connection.closed().await, ConnectionError::ApplicationClosed(_)));
+    });
+}
+
+#[test]
+fn http3_ends_who_lets_it_open_no_stream_and_who_is_silent() {
+    let timeouts = Timeouts { handshake: 20 * SHORT, idle: SHORT, ..Timeouts::default() };
+    let server = start(|config| config.timeouts = timeouts);
+    runtime().block_on(async {
+        let closed = server.try_quic_as(b"h3", Transport::Http3, |transport| _ = transport.max_concurrent_uni_streams(0_u8.into()));
+        assert_eq!(code(&closed.await.unwrap().closed().await), 0x100);
+        server.wait_for(Metric::HandshakeFailures, 1);
+        assert_eq!(code(&connect(&server).await.closed().await), 0x100);
+    });
+}
