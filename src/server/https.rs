@@ -81,7 +81,11 @@ impl Visit {
         let message = match doh::ask(&method, request.uri(), request.headers(), &self.path) {
             Ok(Asked::Message(message)) => Ok(message),
             Ok(Asked::Body) => self.body(request.into_body()).await,
-            Err(refusal) => Err(refusal),
+            Err(refusal) => {
+                // What the client still sends is taken first, within the same limits: some clients overlook a reply that comes before.
+                _ = self.body(request.into_body()).await;
+                Err(refusal)
+            }
         };
         match message {
             Ok(message) => doh::response(&method, self.hall.answer(&message, self.guest.peer, self.guest.local, Transport::Https)),
