@@ -247,6 +247,8 @@ impl Daemon {
             taps: query_log.as_ref().map(QueryLog::taps),
             connections: server.connections,
             encrypted: server.encrypted.clone(),
+            cpus: server.cpus.clone(),
+            batch: server.batch,
             ..server::Config::new(server.listen.clone(), server.workers)
         };
         let bound = server::bind(config, &mut estate.sockets).map_err(|error| DaemonError::System(error.to_string()))?;
@@ -350,6 +352,8 @@ impl Daemon {
         let changes = [
             ("listen", new.listen != old.listen),
             ("workers", new.workers != old.workers),
+            ("cpus", new.cpus != old.cpus),
+            ("batch", new.batch != old.batch),
             ("log", new.log != old.log),
             ("query_log", new.query_log != old.query_log),
             ("tcp", new.connections != old.connections),

@@ -74,6 +74,10 @@ pub struct Config {
     pub clock: Clock,
     /// The encrypted transports; none = none.
     pub encrypted: Option<Encrypted>,
+    /// Processors for the workers of each address and transport, the first for the first one, and around; none = as the system sees fit.
+    pub cpus: Vec<usize>,
+    /// Most packets that a UDP worker takes and sends in one system call, 1 to [`udp::BATCH`].
+    pub batch: usize,
 }
 
 impl Config {
@@ -87,6 +91,8 @@ impl Config {
             taps: None,
             clock: Clock::system(),
             encrypted: None,
+            cpus: Vec::new(),
+            batch: udp::BATCH,
         }
     }
 }
@@ -198,9 +204,11 @@ impl Bound {
         running.tell_limits(shares.notes.clone(), Arc::clone(now))?;
         let gate = limit::Gate::new(self.config.connections);
         let mut listeners: Vec<Vec<_>> = (0..self.config.workers).map(|_| Vec::new()).collect();
+        let cpu = |worker: usize| (!self.config.cpus.is_empty()).then(|| self.config.cpus[worker % self.config.cpus.len()]);
         for endpoint in self.endpoints {
-            for socket in endpoint.udp {
-                running.serve_packets(socket, endpoint.address, worker().with_shares(shares.clone()))?;
+            for (at, socket) in endpoint.udp.into_iter().enumerate() {
+                let path = (socket, endpoint.address, self.config.batch);
+                running.serve_packets(path, worker().with_shares(shares.clone()), cpu(at))?;
             }
             // There may be more listeners than workers: then a worker has several.
             for (at, listener) in endpoint.tcp.into_iter().enumerate() {
@@ -213,12 +221,27 @@ impl Bound {
             running.certificate = Some(certificate);
             streams.extend(doors.into_iter().map(|of_worker| ("dns-tls", of_worker)));
         }
-        for (name, of_worker) in streams {
+        for (at, (name, of_worker)) in streams.into_iter().enumerate() {
             let service = tcp::Service::new(of_worker, gate.clone(), self.config.timeouts, running.stop_streams.subscribe())?;
-            let worker = worker();
-            running.spawn(name, move || service.run(worker))?;
+            let (worker, cpu) = (worker(), cpu(at));
+            running.spawn(name, move || {
+                pin(cpu);
+                service.run(worker);
+            })?;
         }
         Ok(running)
+    }
+}
+
+/// Keeps the calling thread on a processor, if one is named for it. Where that cannot be, it serves on any.
+fn pin(cpu: Option<usize>) {
+    let Some(cpu) = cpu else { return };
+    #[cfg(target_os = "linux")]
+    let pinned = sys::pin(cpu);
+    #[cfg(not(target_os = "linux"))]
+    let pinned: io::Result<()> = Err(io::ErrorKind::Unsupported.into());
+    if let Err(error) = pinned {
+        tracing::warn!(cpu, %error, "an answering thread is not kept on its processor");
     }
 }
 
@@ -271,9 +294,18 @@ impl Running {
         self.end();
     }
 
-    fn serve_packets(&mut self, socket: UdpSocket, local: SocketAddr, mut worker: Worker) -> io::Result<()> {
+    fn serve_packets(
+        &mut self,
+        (socket, local, most): (UdpSocket, SocketAddr, usize),
+        mut worker: Worker,
+        cpu: Option<usize>,
+    ) -> io::Result<()> {
         let stop = Arc::clone(&self.stop_packets);
-        self.spawn("dns-udp", move || udp::run(&mut Path::new(socket, local), &mut worker, &stop))
+        self.spawn("dns-udp", move || {
+            // First, so that the buffers lie near that processor.
+            pin(cpu);
+            udp::run(&mut Path::new(socket, local, most), &mut worker, &stop);
+        })
     }
 
     fn tell_limits(&mut self, notes: Notes, now: NowMs) -> io::Result<()> {

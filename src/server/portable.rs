@@ -18,8 +18,8 @@ pub(super) struct Single {
 }
 
 impl Single {
-    /// Takes over a socket that is bound to `local`.
-    pub(super) fn new(socket: UdpSocket, local: SocketAddr) -> Single {
+    /// Takes over a socket that is bound to `local`; a batch is always one packet.
+    pub(super) fn new(socket: UdpSocket, local: SocketAddr, _most: usize) -> Single {
         let (query, reply) = (vec![0; QUERY_OCTETS].into(), vec![0; REPLY_OCTETS].into());
         Single { socket, local, peer: local, query, query_len: 0, reply, reply_len: 0 }
     }

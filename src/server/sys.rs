@@ -72,6 +72,24 @@ pub(super) fn stand_back() -> io::Result<()> {
     if done < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
+/// Keeps the calling thread on one processor, counted from 0.
+///
+/// # Errors
+/// What the system says: there is no such processor, or the process may not use it.
+pub(super) fn pin(cpu: usize) -> io::Result<()> {
+    // SAFETY: a set of processors is plain integers, for which all zero bits are a value.
+    let mut set = unsafe { zeroed::<libc::cpu_set_t>() };
+    if cpu >= libc::CPU_SETSIZE as usize {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    // SAFETY: the number is within the set; the pointer is to a live set that the kernel only reads, and 0 is the calling thread.
+    let done = unsafe {
+        libc::CPU_SET(cpu, &mut set);
+        libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &raw const set)
+    };
+    if done < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
 /// Lets the kernel cut replies that are longer than the interface takes; still deaf to what ICMP says of the path.
 fn allow_fragments(socket: &UdpSocket, address: SocketAddr) -> io::Result<()> {
     set_fragmentation(socket, address, libc::IP_PMTUDISC_OMIT, libc::IPV6_PMTUDISC_OMIT)
@@ -242,6 +260,8 @@ pub(super) struct Batch {
     _query_slots: Fixed<iovec>,
     incoming: Fixed<mmsghdr>,
     received: usize,
+    /// Most packets of a batch.
+    most: usize,
     /// Replies one after the other, so that a batch of small ones stays within a few pages.
     replies: Box<[u8]>,
     replies_end: usize,
@@ -257,8 +277,8 @@ pub(super) struct Batch {
 }
 
 impl Batch {
-    /// Takes over a socket that is bound to `local`.
-    pub(super) fn new(socket: UdpSocket, local: SocketAddr) -> Batch {
+    /// Takes over a socket that is bound to `local`, for batches of at most `most` packets, 1 to [`BATCH`].
+    pub(super) fn new(socket: UdpSocket, local: SocketAddr, most: usize) -> Batch {
         let queries = Fixed::new(BATCH * QUERY_OCTETS, || 0);
         let mut query_slots = Fixed::new(BATCH, || iovec { iov_base: null_mut(), iov_len: QUERY_OCTETS });
         let names = Names::new(local);
@@ -283,6 +303,7 @@ impl Batch {
             _query_slots: query_slots,
             incoming,
             received: BATCH,
+            most: most.clamp(1, BATCH),
             replies: vec![0; BATCH * REPLY_OCTETS].into(),
             replies_end: 0,
             waiting: [Waiting::default(); BATCH],
@@ -431,7 +452,7 @@ impl PacketPath for Batch {
         let flags = if wait { libc::MSG_WAITFORONE } else { libc::MSG_DONTWAIT };
         // SAFETY: `incoming` holds BATCH headers whose pointers lead into `queries`, `names`, `controls` and the slots, all
         // owned by `self` and not referenced now; their lengths are the room there (`new` and `reset`).
-        let got = unsafe { libc::recvmmsg(self.socket.as_raw_fd(), self.incoming.pointer(0), BATCH as u32, flags as _, null_mut()) };
+        let got = unsafe { libc::recvmmsg(self.socket.as_raw_fd(), self.incoming.pointer(0), self.most as u32, flags as _, null_mut()) };
         self.received = usize::try_from(got).map_err(|_| io::Error::last_os_error())?.min(BATCH);
         Ok(self.received)
     }

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use super::monitors::percent;
 use super::regions::MAX_REGIONS;
 use super::{access, api, limits, logs, prefix};
-use crate::config::model::{EcsPolicy, MAX_LISTEN, MAX_WORKERS, RunAs, Server};
+use crate::config::model::{EcsPolicy, MAX_BATCH, MAX_LISTEN, MAX_WORKERS, RunAs, Server};
 use crate::config::spec::{Field, Fields};
 use crate::config::{files, seen};
 use crate::diag::Diagnostics;
@@ -22,7 +22,7 @@ use crate::wire::{MAX_UDP_OCTETS, MIN_UDP_OCTETS};
 use crate::zone::rrset::MAX_STRING_OCTETS;
 
 /// Every key of the server file.
-pub(in crate::config) const SERVER_KEYS: [&str; 37] = [
+pub(in crate::config) const SERVER_KEYS: [&str; 39] = [
     "version",
     "listen",
     "geodb",
@@ -32,6 +32,8 @@ pub(in crate::config) const SERVER_KEYS: [&str; 37] = [
     "regions",
     "zones",
     "workers",
+    "cpus",
+    "batch",
     "udp_size",
     "ecs",
     "explain_from",
@@ -78,6 +80,9 @@ const MAX_GEO_AGE_S: u64 = 10 * 366 * 86_400;
 /// Longest name of a user (useradd(8)).
 const MAX_USER_CHARS: usize = 32;
 
+/// Largest number of a processor: as many fit the system's sets of them.
+const MAX_CPU: u64 = 1_023;
+
 /// The port of DNS.
 const DNS_PORT: u16 = 53;
 
@@ -103,6 +108,8 @@ pub(in crate::config) fn server(fields: &Fields<'_>, out: &mut Diagnostics) -> O
     version(fields, out);
     let listen = listen(fields, out);
     let workers = fields.get("workers").map_or_else(default_workers, |field| field.whole(1..=MAX_WORKERS as u64, out).unwrap_or(1));
+    let cpus = fields.get("cpus").map(|field| cpus(&field, out)).unwrap_or_default();
+    let batch = fields.get("batch").and_then(|field| field.whole(1..=MAX_BATCH as u64, out)).unwrap_or(MAX_BATCH);
     let udp_size = fields
         .get("udp_size")
         .and_then(|field| field.whole(MIN_UDP_OCTETS as u64..=MAX_UDP_OCTETS as u64, out))
@@ -140,6 +147,8 @@ pub(in crate::config) fn server(fields: &Fields<'_>, out: &mut Diagnostics) -> O
     let server = Server {
         listen: listen?,
         workers,
+        cpus,
+        batch,
         udp_size,
         ecs,
         explain_from,
@@ -318,6 +327,15 @@ fn resolvers(field: &Field<'_>, out: &mut Diagnostics) -> Vec<SocketAddr> {
 
 fn default_workers() -> usize {
     std::thread::available_parallelism().map_or(1, |cores| cores.get().min(MAX_WORKERS))
+}
+
+/// `cpus:`, the numbers of processors.
+fn cpus(field: &Field<'_>, out: &mut Diagnostics) -> Vec<usize> {
+    let list = field.filled_list("the numbers of processors, such as `[0, 1]`", out);
+    if list.len() > MAX_WORKERS {
+        out.error(field.mark(), format!("`cpus` has {} processors, at most {MAX_WORKERS} are allowed", list.len()));
+    }
+    list.iter().take(MAX_WORKERS).filter_map(|item| item.whole(0..=MAX_CPU, out)).collect()
 }
 
 /// `ecs: false`, or the map.

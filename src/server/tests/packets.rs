@@ -5,7 +5,13 @@ use super::*;
 
 #[test]
 fn bursts_of_several_batches_are_answered_whole() {
-    let server = Server::on_loopback(2);
+    for batch in [BATCH, 5] {
+        burst(&Config { batch, ..loopback(2) });
+    }
+}
+
+fn burst(config: &Config) {
+    let server = Server::start(config.clone());
     let client = server.client();
     let count = 3 * u16::try_from(BATCH).unwrap() + 7;
     for round in 0..20 {
@@ -27,6 +33,39 @@ fn bursts_of_several_batches_are_answered_whole() {
     assert_eq!(totals.queries(Transport::Udp), 20 * u64::from(count));
     assert_eq!(totals.responses(5), 20 * u64::from(count));
     assert_eq!(totals.count(Metric::SendFailures), 0);
+}
+
+/// What the system says of the answering threads of this process: on which processors each may run.
+#[cfg(target_os = "linux")]
+fn processors(of: &str) -> Vec<String> {
+    let allowed = |status: &str| Some(status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:"))?.trim().to_owned());
+    let threads = std::fs::read_dir("/proc/self/task").unwrap().flatten();
+    let ours = threads.filter(|thread| std::fs::read_to_string(thread.path().join("comm")).is_ok_and(|name| name.trim() == of));
+    ours.filter_map(|thread| allowed(&std::fs::read_to_string(thread.path().join("status")).ok()?)).collect()
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn workers_are_kept_on_their_processors_and_serve_where_there_is_no_such() {
+    let ours = processors("dns-udp");
+    // The first processor that this process may use, which need not be the first of the machine.
+    let status = std::fs::read_to_string("/proc/thread-self/status").unwrap();
+    let list = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:")).unwrap().trim();
+    let first: usize = list.split(['-', ',']).next().unwrap().parse().unwrap();
+    let server = Server::start(Config { cpus: vec![first, 1023], ..loopback(2) });
+    let client = server.client();
+    client.send(&query(7)).unwrap();
+    check(&query(7), &{
+        let mut reply = [0; 512];
+        let len = client.recv(&mut reply).unwrap();
+        reply[..len].to_vec()
+    });
+    // A worker answers once it is where it belongs; the other one may still be on its way there.
+    let deadline = std::time::Instant::now() + PATIENCE;
+    while !processors("dns-udp").contains(&first.to_string()) {
+        assert!(std::time::Instant::now() < deadline, "{ours:?} before, {:?} now", processors("dns-udp"));
+        thread::yield_now();
+    }
 }
 
 #[test]
@@ -99,7 +138,7 @@ fn the_portable_path_answers_too() {
     let (registry, stop) = (Registry::new(), AtomicBool::new(false));
     let mut worker = Worker::new(&empty_world(), &registry, &any_time());
     thread::scope(|scope| {
-        scope.spawn(|| udp::run(&mut portable::Single::new(socket, local), &mut worker, &stop));
+        scope.spawn(|| udp::run(&mut portable::Single::new(socket, local, BATCH), &mut worker, &stop));
         let client = udp_client(local.ip());
         client.connect(local).unwrap();
         client.send(b"short").unwrap();
@@ -124,7 +163,7 @@ fn what_the_kernel_throws_away_is_counted_apart() {
         client.send(&query(id)).unwrap();
     }
     let (registry, stopped) = (Registry::new(), AtomicBool::new(true));
-    let mut path = sys::Batch::new(socket, local);
+    let mut path = sys::Batch::new(socket, local, BATCH);
     let mut worker = Worker::new(&empty_world(), &registry, &any_time());
     let deadline = std::time::Instant::now() + PATIENCE;
     let (mut read, mut dropped) = (0, 0);
