@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)] // helpers of tests, too
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use meridian::config::model::{Model, Steer};
@@ -285,6 +286,32 @@ fn latency_without_a_table_is_a_warning_only() {
     let Loaded { model, diagnostics } = load_files("latency", &files);
     assert!(model.is_some() && !diagnostics.has_errors());
     assert!(diagnostics.to_string().contains("warning: `order: latency` has no table"), "{diagnostics}");
+}
+
+#[test]
+fn a_secret_that_everyone_can_read_is_a_warning_only() {
+    let server = format!("{PLAIN_SERVER}cookies: {{secrets: cookies.txt}}\napi: {{tokens: tokens.txt}}\n");
+    let secret = "0123456789abcdef0123456789abcdef";
+    let tokens = format!("monitor read {secret}\n");
+    let files = [
+        ("meridian.yaml", server.as_str()),
+        ("regions.yaml", PLAIN_REGIONS),
+        ("example.com.zone.yaml", PLAIN_ZONE),
+        ("cookies.txt", secret),
+        ("tokens.txt", &tokens),
+    ];
+    load_files("secrets", &files);
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("secrets");
+    for (mode, expected) in [(0o644, 2), (0o640, 0), (0o600, 0)] {
+        for file in ["cookies.txt", "tokens.txt"] {
+            fs::set_permissions(folder.join(file), fs::Permissions::from_mode(mode)).unwrap();
+        }
+        let Loaded { model, diagnostics } = load(&folder.join("meridian.yaml"));
+        let text = diagnostics.to_string();
+        assert!(model.is_some() && !text.contains(secret), "{text}");
+        assert_eq!(text.matches("every user of this machine can read it").count(), expected, "{mode:o}: {text}");
+        assert_eq!(text.matches("hint: leave it to the server's group: `chmod 640 ").count(), expected, "{text}");
+    }
 }
 
 #[test]

@@ -314,10 +314,11 @@ impl World {
         World::load(&write(name, files).join("meridian.yaml"))
     }
 
-    /// Nothing that we show may even be warned of.
+    /// Nothing that we show may even be warned of, but that everyone can read a key that everyone has.
     fn load(path: &Path) -> World {
         let prepared = prepare(path, None).unwrap_or_else(|diagnostics| panic!("{diagnostics}"));
-        assert!(prepared.warnings.is_empty(), "{}", prepared.warnings);
+        let is_of_the_key = |text: &str| text.contains("/try.key` is a secret");
+        assert!(prepared.warnings.iter().all(|warning| is_of_the_key(&warning.text)), "{}", prepared.warnings);
         World(prepared)
     }
 

@@ -20,6 +20,7 @@ use serde_json::Value;
 
 const SERVER: &str =
     "version: 1\nlisten: \"127.0.0.1:0\"\nregions: regions.yaml\nzones: \"*.zone.yaml\"\nnetworks: networks.csv\ncontrol: control.sock\n";
+const COOKIES: &str = "cookies: {secrets: cookies.txt}\n";
 const REGIONS: &str = "regions:\n  a:\n    location: {latitude: 1, longitude: 10}\n    services: {web: 192.0.2.1}\n";
 const NETWORKS: &str = "network,latitude,longitude\n10.0.0.0/8,1,10\n";
 
@@ -34,6 +35,7 @@ fn folder(name: &str, more: &str) -> Folder {
         ("networks.csv", NETWORKS.into()),
         ("a.zone.yaml", zone("a.example", "192.0.2.1")),
         ("a.example.records", "static 60 IN A 192.0.2.1\n".into()),
+        ("cookies.txt", "0123456789abcdef0123456789abcdef\n".into()),
     ];
     let files: Vec<(&str, &str)> = files.iter().map(|(name, text)| (*name, text.as_str())).collect();
     Folder::with(name, &files)
@@ -64,7 +66,7 @@ fn replace(folder: &Folder, file: &str, text: &str) {
 
 #[test]
 fn r1_a_rewrite_a_rename_and_a_new_file_are_noticed_and_what_is_bad_changes_nothing() {
-    let folder = folder("watched", "watch: true\n");
+    let folder = folder("watched", &format!("watch: true\n{COOKIES}"));
     let server = Server::start(&folder.join("meridian.yaml"));
     let reloaded = |change: &dyn Fn()| {
         let mark = server.mark();
@@ -88,6 +90,8 @@ fn r1_a_rewrite_a_rename_and_a_new_file_are_noticed_and_what_is_bad_changes_noth
     assert_eq!(addresses(&server, "static.b.example"), is("192.0.2.8"));
     // Geo data.
     reloaded(&|| replace(&folder, "networks.csv", "network,latitude,longitude\n10.0.0.0/8,1,10\n11.0.0.0/8,1,10\n"));
+    // What no message shows is watched, too.
+    reloaded(&|| folder.write("cookies.txt", "fedcba9876543210fedcba9876543210\n"));
     // Half written: all of it stays as it was, and what is mended is in force without anybody's doing.
     let mark = server.mark();
     let text = zone("a.example", "192.0.2.5");
@@ -99,10 +103,10 @@ fn r1_a_rewrite_a_rename_and_a_new_file_are_noticed_and_what_is_bad_changes_noth
     // A configuration whose tests fail is one that is bad.
     let mark = server.mark();
     let tests = "tests: [{name: www.a.example, client: 10.0.0.1, expect: {addresses: [192.0.2.77]}}]\n";
-    folder.write("meridian.yaml", &format!("{SERVER}watch: true\n{tests}"));
+    folder.write("meridian.yaml", &format!("{SERVER}watch: true\n{COOKIES}{tests}"));
     server.wait_for(mark, "reload refused");
     // By the key it ends, and it is the reload that takes the key away which is the last.
-    reloaded(&|| folder.write("meridian.yaml", SERVER));
+    reloaded(&|| folder.write("meridian.yaml", &format!("{SERVER}{COOKIES}")));
     let mark = server.mark();
     folder.write("a.zone.yaml", &zone("a.example", "192.0.2.6"));
     server.signal("HUP");

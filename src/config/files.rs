@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -15,6 +16,9 @@ pub(super) const MAX_YAML_OCTETS: u64 = 64 << 20;
 
 /// Octets of a CSV or master file: their rows are taken one by one, so that this bounds the time of a load only.
 pub(super) const MAX_TEXT_OCTETS: u64 = 1 << 30;
+
+/// Octets of a file with a key, certificates or tokens: a chain of certificates has some thousand.
+const MAX_SECRET_OCTETS: u64 = 1 << 20;
 
 /// What is mostly wrong when a file is not where it should be.
 const RELATIVE: &str = "relative paths start at the folder of the file that names them";
@@ -48,9 +52,26 @@ pub(super) fn read_text(path: &Path, max_octets: u64, named: &Mark, out: &mut Di
 }
 
 /// Reads a file whose text no diagnostic may show, such as a key, named at `named`.
-pub(super) fn read_secret(path: &Path, max_octets: u64, named: &Mark, out: &mut Diagnostics) -> Option<Vec<u8>> {
+pub(super) fn read_secret(path: &Path, named: &Mark, out: &mut Diagnostics) -> Option<Vec<u8>> {
     seen::file(path, out);
-    read_octets(path, max_octets).map_err(|error| refuse(path, named, &error, out)).ok()
+    read_octets(path, MAX_SECRET_OCTETS).map_err(|error| refuse(path, named, &error, out)).ok()
+}
+
+/// The same of a text.
+pub(super) fn read_secret_text(path: &Path, named: &Mark, out: &mut Diagnostics) -> Option<String> {
+    let text = String::from_utf8(read_secret(path, named, out)?);
+    text.map_err(|_| out.error_hint(named.clone(), format!("`{}` is not UTF-8", path.display()), "save the file as UTF-8")).ok()
+}
+
+/// Warns where a secret that was read may be read by every user of this machine, unless there are errors, which come first.
+pub(super) fn warn_of_readers(path: &Path, named: &Mark, out: &mut Diagnostics) {
+    /// Of the file's mode: others may read.
+    const OTHERS_READ: u32 = 0o004;
+    if !out.has_errors() && fs::metadata(path).is_ok_and(|file| file.mode() & OTHERS_READ != 0) {
+        let path = path.display();
+        let text = format!("`{path}` is a secret, and every user of this machine can read it");
+        out.warning_hint(named.clone(), text, format!("leave it to the server's group: `chmod 640 {path}`"));
+    }
 }
 
 /// A path that is written in a file, from the folder of that file.

@@ -92,6 +92,11 @@ impl Gate {
         Ok(Permit { gate: self.clone(), peer })
     }
 
+    /// Queries that a connection may ask; none = no limit.
+    pub(super) fn queries(&self) -> Option<u32> {
+        self.lock().caps.queries
+    }
+
     fn lock(&self) -> MutexGuard<'_, Connections> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -127,7 +132,7 @@ mod tests {
 
     #[test]
     fn a_network_gets_its_share_and_leaves_the_rest_to_others() {
-        let mut open = Connections::new(Caps { total: 5, per_network: 2 });
+        let mut open = Connections::new(Caps { total: 5, per_network: 2, ..Caps::default() });
         assert_eq!(open.enter(ip("192.0.2.1")), Ok(()));
         assert_eq!(open.enter(ip("192.0.2.200")), Ok(()));
         assert_eq!(open.enter(ip("192.0.2.1")), Err(Refusal::Network));
@@ -155,7 +160,7 @@ mod tests {
 
     #[test]
     fn a_permit_gives_its_place_back_when_dropped() {
-        let gate = Gate::new(Caps { total: 1, per_network: 1 });
+        let gate = Gate::new(Caps { total: 1, per_network: 1, ..Caps::default() });
         let permit = gate.admit(ip("::1")).unwrap();
         assert_eq!(gate.admit(ip("192.0.2.1")).unwrap_err(), Refusal::Total);
         drop(permit);

@@ -66,6 +66,8 @@ pub(super) struct Connection<S> {
     sent: usize,
     /// The stream has taken all and still holds some of it back, as TLS does.
     is_held_back: bool,
+    /// Queries that are still answered, where they are counted.
+    left: Option<u32>,
     /// Nothing more is read; the connection ends when the replies are out.
     is_over: bool,
     _guest: Guest,
@@ -79,12 +81,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             transport,
             peer: guest.peer,
             local: guest.local,
-            hall,
             unread: Vec::new(),
             unsent: Vec::new(),
             sent: 0,
             is_held_back: false,
+            left: hall.gate.queries(),
             is_over: false,
+            hall,
             _guest: guest,
         }
     }
@@ -124,6 +127,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             };
             let now = Instant::now();
             match step {
+                // It may have sent more than it may ask.
+                Step::Closed if self.left == Some(0) => return self.farewell().await,
                 Step::Closed => return,
                 // Busy to the last: it is told before it is left, so that what was answered is not lost with the connection.
                 Step::Done(_) if end.is_some_and(|end| now >= end) => return self.farewell().await,
@@ -215,6 +220,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 }
                 Err(_) => {
                     worker.counters().add(Metric::Panics, 1);
+                    self.is_over = true;
+                    break;
+                }
+            }
+            if let Some(left) = &mut self.left {
+                *left -= 1;
+                if *left == 0 {
                     self.is_over = true;
                     break;
                 }

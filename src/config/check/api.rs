@@ -5,9 +5,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use super::server::socket;
+use crate::config::files;
 use crate::config::model::{Api, ApiTls, Role, Token};
 use crate::config::spec::Field;
-use crate::config::{files, seen};
 use crate::diag::{Diagnostics, Mark};
 
 /// Every key of `api:`.
@@ -61,7 +61,11 @@ fn listen(field: &Field<'_>, out: &mut Diagnostics) -> Vec<(SocketAddr, Mark)> {
 fn tls(field: &Field<'_>, out: &mut Diagnostics) -> Option<ApiTls> {
     let keys = field.fields("a map such as `{certificate: api.pem, key: api.key}`", &TLS_KEYS, out)?;
     let certificate = keys.need("certificate", "api.pem", out).and_then(|field| file(&field, out));
-    let key = keys.need("key", "api.key", out).and_then(|field| file(&field, out));
+    let key = keys.need("key", "api.key", out).and_then(|field| {
+        let path = file(&field, out)?;
+        files::warn_of_readers(&path, &field.node.mark, out);
+        Some(path)
+    });
     let clients = keys.get("clients").map(|field| file(&field, out));
     Some(ApiTls {
         certificate: certificate?,
@@ -85,14 +89,7 @@ fn file(field: &Field<'_>, out: &mut Diagnostics) -> Option<PathBuf> {
 /// A file with a line `NAME read|tell|write SECRET` for each; what begins with `#` is a comment.
 fn tokens(field: &Field<'_>, out: &mut Diagnostics) -> Vec<Token> {
     let Some(path) = file(field, out) else { return Vec::new() };
-    seen::file(&path, out);
-    let text = match std::fs::read_to_string(&path) {
-        Ok(text) => text,
-        Err(error) => {
-            out.error(field.mark(), format!("cannot read `{}`: {error}", path.display()));
-            return Vec::new();
-        }
-    };
+    let Some(text) = files::read_secret_text(&path, &field.node.mark, out) else { return Vec::new() };
     let lines = (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty() && !line.trim_start().starts_with('#'));
     let mut tokens: Vec<Token> = Vec::new();
     for (number, line) in lines {
@@ -114,6 +111,9 @@ fn tokens(field: &Field<'_>, out: &mut Diagnostics) -> Vec<Token> {
     }
     if tokens.is_empty() && !out.has_errors() {
         out.error(field.mark(), format!("no token is in `{}`", path.display()));
+    }
+    if !tokens.is_empty() {
+        files::warn_of_readers(&path, &field.node.mark, out);
     }
     tokens
 }

@@ -25,9 +25,6 @@ const TRANSPORTS: [&str; 4] = ["tls", "https", "http3", "quic"];
 /// DNS in clear text.
 const CLEAR_PORT: u16 = 53;
 
-/// Octets of a file with certificates or a key: a chain has some thousand.
-const MAX_PEM_OCTETS: u64 = 1 << 20;
-
 /// Where DNS is in HTTP unless something else is said (the example of RFC 8484 4.1, which all clients know).
 const DEFAULT_PATH: &str = "/dns-query";
 
@@ -107,7 +104,10 @@ fn identity(keys: &Fields<'_>, out: &mut Diagnostics) -> Option<Identity> {
     });
     let ((chain, certificates, not_after_s), (key_field, key)) = (chain?, key?);
     match CertifiedKey::from_der(certificates, key, &ring::default_provider()) {
-        Ok(key) => Some(Identity { path: file(&chain, out)?, not_after_s, key: key.into() }),
+        Ok(key) => {
+            files::warn_of_readers(&file(&key_field, out)?, &key_field.node.mark, out);
+            Some(Identity { path: file(&chain, out)?, not_after_s, key: key.into() })
+        }
         Err(rustls::Error::InconsistentKeys(_)) => {
             let hint = "the first certificate in the file must be the server's own, made for this key";
             out.error_hint(key_field.mark(), "this key does not belong to the certificate", hint);
@@ -129,5 +129,5 @@ fn file(field: &Field<'_>, out: &mut Diagnostics) -> Option<PathBuf> {
 }
 
 fn pem(field: &Field<'_>, out: &mut Diagnostics) -> Option<Vec<u8>> {
-    files::read_secret(&file(field, out)?, MAX_PEM_OCTETS, &field.node.mark, out)
+    files::read_secret(&file(field, out)?, &field.node.mark, out)
 }

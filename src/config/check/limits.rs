@@ -20,7 +20,7 @@ const COOKIE_KEYS: [&str; 2] = ["required", "secrets"];
 /// The one that makes cookies, and the one before it or after it (RFC 9018 5).
 const MAX_SECRETS: usize = 2;
 
-const TCP_KEYS: [&str; 2] = ["connections", "per_network"];
+const TCP_KEYS: [&str; 3] = ["connections", "per_network", "queries"];
 
 /// Fastest rate that can be kept: a microsecond from one response to the next.
 const MAX_RATE: u64 = 1_000_000;
@@ -48,6 +48,9 @@ const MAX_ENTRIES: u64 = 1 << 24;
 
 /// As many descriptors as a process commonly may have.
 const MAX_CONNECTIONS: u64 = 1 << 20;
+
+/// More than a connection sees in its life.
+const MAX_QUERIES: u64 = u32::MAX as u64;
 
 /// `rate_limit:`, a rate of every answer or a map.
 pub(super) fn rate_limit(field: &Field<'_>, out: &mut Diagnostics) -> Option<RateLimit> {
@@ -133,13 +136,7 @@ pub(super) fn cookies(field: &Field<'_>, out: &mut Diagnostics) -> Option<Cookie
 /// A file with a secret on each line: 32 hexadecimal digits, as BIND and Knot have them; what begins with `#` is a comment.
 fn secrets(field: &Field<'_>, out: &mut Diagnostics) -> Vec<Secret> {
     let Some(path) = field.text("a file", out).map(|text| files::resolve(text, &field.node.mark)) else { return Vec::new() };
-    let text = match std::fs::read_to_string(&path) {
-        Ok(text) => text,
-        Err(error) => {
-            out.error(field.mark(), format!("cannot read `{}`: {error}", path.display()));
-            return Vec::new();
-        }
-    };
+    let Some(text) = files::read_secret_text(&path, &field.node.mark, out) else { return Vec::new() };
     let lines = (1..).zip(text.lines().map(str::trim)).filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
     let mut secrets = Vec::new();
     for (number, line) in lines {
@@ -159,6 +156,9 @@ fn secrets(field: &Field<'_>, out: &mut Diagnostics) -> Vec<Secret> {
     if secrets.is_empty() && !out.has_errors() {
         out.error(field.mark(), format!("no secret is in `{}`", path.display()));
     }
+    if !secrets.is_empty() {
+        files::warn_of_readers(&path, &field.node.mark, out);
+    }
     secrets
 }
 
@@ -169,7 +169,7 @@ fn secret(digits: &str) -> Option<Secret> {
     Some(Secret(u128::from_str_radix(digits, 16).ok()?.to_be_bytes()))
 }
 
-/// `tcp:`, the most connections.
+/// `tcp:`, the most connections and what one may ask.
 pub(super) fn tcp(field: &Field<'_>, out: &mut Diagnostics) -> Option<Caps> {
     let keys = field.fields("a map such as `{connections: 4096, per_network: 512}`", &TCP_KEYS, out)?;
     let usual = Caps::default();
@@ -177,5 +177,6 @@ pub(super) fn tcp(field: &Field<'_>, out: &mut Diagnostics) -> Option<Caps> {
     let per_network = keys.get("per_network").and_then(|field| field.whole(1..=MAX_CONNECTIONS, out));
     // Where fewer are allowed in all, an eighth of them still.
     let per_network = per_network.unwrap_or(if keys.get("connections").is_some() { (total / 8).max(1) } else { usual.per_network });
-    Some(Caps { total, per_network })
+    let queries = keys.get("queries").and_then(|field| field.whole(1..=MAX_QUERIES, out));
+    Some(Caps { total, per_network, queries })
 }

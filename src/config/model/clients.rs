@@ -11,18 +11,20 @@ pub const MAX_CONNECTIONS: usize = 4_096;
 /// enough for a farm of resolvers behind one prefix.
 pub const MAX_CONNECTIONS_PER_NETWORK: usize = 512;
 
-/// The most TCP connections that are held open at a time (`tcp`).
+/// The most TCP connections that are held open at a time, and what one may ask (`tcp`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Caps {
     /// In all.
     pub total: usize,
     /// Per /24 of IPv4 and /56 of IPv6.
     pub per_network: usize,
+    /// Queries on a connection, after which it ends; none = as many as the peer likes.
+    pub queries: Option<u32>,
 }
 
 impl Default for Caps {
     fn default() -> Caps {
-        Caps { total: MAX_CONNECTIONS, per_network: MAX_CONNECTIONS_PER_NETWORK }
+        Caps { total: MAX_CONNECTIONS, per_network: MAX_CONNECTIONS_PER_NETWORK, queries: None }
     }
 }
 

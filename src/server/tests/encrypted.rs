@@ -374,7 +374,7 @@ fn quic_ends_who_stays_without_asking() {
 
 #[test]
 fn places_are_counted_over_all_streams_and_quic_alike() {
-    let server = Encrypting::start(|config| config.connections = Caps { total: 100, per_network: 2 });
+    let server = Encrypting::start(|config| config.connections = Caps { total: 100, per_network: 2, ..Caps::default() });
     let mut first = server.server.connect();
     ask_over(&mut first, 1);
     let mut second = server.connect(Transport::Tls, b"dot");
@@ -402,7 +402,8 @@ fn header(client: [u8; 4]) -> Vec<u8> {
 
 #[test]
 fn proxies_are_answered_for_their_clients_and_not_without_a_header() {
-    let server = Encrypting::start_in(behind_proxies(), |config| config.connections = Caps { total: 100, per_network: 1 });
+    let server =
+        Encrypting::start_in(behind_proxies(), |config| config.connections = Caps { total: 100, per_network: 1, ..Caps::default() });
     let client = server.server.client();
     client.send(&query(9)).unwrap();
     for (id, header) in [(1, header([192, 0, 2, 1])), (2, b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0".to_vec())] {

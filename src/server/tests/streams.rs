@@ -94,7 +94,7 @@ fn n9_an_empty_message_ends_the_connection_after_the_replies_before_it() {
 
 #[test]
 fn n9_connections_beyond_the_cap_are_closed_and_places_come_back() {
-    let server = Server::start(Config { connections: Caps { total: 3, per_network: 2 }, ..loopback(2) });
+    let server = Server::start(Config { connections: Caps { total: 3, per_network: 2, ..Caps::default() }, ..loopback(2) });
     let mut inside: Vec<_> = (0..2).map(|_| server.connect()).collect();
     for stream in &mut inside {
         ask_over(stream, 1);
@@ -110,6 +110,21 @@ fn n9_connections_beyond_the_cap_are_closed_and_places_come_back() {
     });
     assert!(entered);
     ask_over(&mut inside[0], 3);
+}
+
+#[test]
+fn a_connection_ends_after_so_many_queries_with_all_its_replies() {
+    let server = Server::start(Config { connections: Caps { queries: Some(3), ..Caps::default() }, ..loopback(1) });
+    let mut stream = server.connect();
+    ask_over(&mut stream, 1);
+    let rest: Vec<u8> = (2..500).flat_map(|id| framed(&query(id))).collect();
+    stream.write_all(&rest).unwrap();
+    for id in [2, 3] {
+        check(&query(id), &read_message(&mut stream));
+    }
+    assert_eq!(stream.read(&mut [0; 2]).unwrap(), 0, "an end, and nothing of what was sent breaks it off");
+    ask_over(&mut server.connect(), 4);
+    assert_eq!(server.registry.totals().queries(Transport::Tcp), 4);
 }
 
 #[test]
