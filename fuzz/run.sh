@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 seconds=${1:-180}
 shift || true
 targets=("$@")
-((${#targets[@]})) || targets=(query options framing proxy yaml folder master geo api)
+((${#targets[@]})) || targets=(query options framing proxy yaml folder master geo api doh doq takeover)
 
 # Files are written again and again: into memory where there is such a folder.
 [[ -w /dev/shm ]] && export TMPDIR=/dev/shm
@@ -18,9 +18,9 @@ for target in "${targets[@]}"; do
     mkdir -p "$corpus"
     options=(-max_total_time="$seconds" -timeout=20 -rss_limit_mb=2048 -print_final_stats=1 -close_fd_mask=1)
     case $target in
-        query) options+=(-max_len=1300) ;;
+        query | doq) options+=(-max_len=1300) ;;
         options) options+=(-max_len=400) ;;
-        framing | proxy | api) options+=(-max_len=4096) ;;
+        framing | proxy | api | doh | takeover) options+=(-max_len=4096) ;;
         geo) options+=(-max_len=4096 -rss_limit_mb=4096) ;;
         *) options+=(-max_len=8192) ;;
     esac

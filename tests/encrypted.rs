@@ -7,12 +7,12 @@ mod common;
 
 use std::net::SocketAddr;
 use std::process::{Command, Stdio};
-use std::time::{Duration, SystemTime};
 
 use common::client::{tcp, udp};
 use common::daemon::{Daemon, Recipe, find};
 use common::folder::Folder;
 use common::message::query;
+use common::secure::{self, certificate};
 use common::server::Server;
 use common::skip_without;
 use meridian::answer::Transport;
@@ -43,15 +43,6 @@ networks:
   ::1/128: {region: there}
 ";
 
-/// A self-signed certificate for `dns.test` and 127.0.0.1 that lasts so many days, and its key.
-fn certificate(days: u32) -> (String, String) {
-    let mut params = rcgen::CertificateParams::new(["dns.test".to_owned(), "127.0.0.1".to_owned()]).unwrap();
-    params.not_before = (SystemTime::now() - Duration::from_secs(3_600)).into();
-    params.not_after = (SystemTime::now() + Duration::from_secs(86_400) * days + Duration::from_secs(3_600)).into();
-    let key = rcgen::KeyPair::generate().unwrap();
-    (params.self_signed(&key).unwrap().pem(), key.serialize_pem())
-}
-
 struct Site {
     folder: Folder,
     server: Server,
@@ -74,9 +65,7 @@ impl Site {
     }
 
     fn address(&self, transport: Transport) -> SocketAddr {
-        let named = format!("transport=\"{}\"", transport.name());
-        let line = self.server.lines().into_iter().find(|line| line.contains(&named)).unwrap();
-        line.split("address=").nth(1).unwrap().trim().parse().unwrap()
+        secure::address(&self.server, transport)
     }
 
     /// What a program prints; nothing, with the reason on standard error, where it is not installed.

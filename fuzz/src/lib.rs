@@ -2,12 +2,15 @@
 //! the server hands over the seeds at every `cargo test`. Nothing here knows the fuzzer.
 
 pub mod api;
+pub mod doh;
+pub mod doq;
 pub mod files;
 pub mod framing;
 pub mod geo;
 pub mod options;
 pub mod proxy;
 pub mod query;
+pub mod takeover;
 
 use std::path::PathBuf;
 use std::sync::OnceLock;
@@ -16,7 +19,7 @@ use std::sync::OnceLock;
 pub type Target = fn(&[u8]);
 
 /// Every target, by the name of its folder of seeds.
-pub const TARGETS: [(&str, Target); 9] = [
+pub const TARGETS: [(&str, Target); 12] = [
     ("query", query::run),
     ("options", options::run),
     ("framing", framing::run),
@@ -26,6 +29,9 @@ pub const TARGETS: [(&str, Target); 9] = [
     ("master", files::master),
     ("geo", geo::run),
     ("api", api::run),
+    ("doh", doh::run),
+    ("doq", doq::run),
+    ("takeover", takeover::run),
 ];
 
 /// The folder of the fuzz targets, whichever package this is a part of.

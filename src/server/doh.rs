@@ -17,7 +17,7 @@ const MAX_TARGET_OCTETS: usize = 8_192;
 
 /// Where the message of a request is.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Asked {
+pub enum Asked {
     /// It was in the address.
     Message(Vec<u8>),
     /// It is the body, which has yet to be read.
@@ -26,7 +26,7 @@ pub(super) enum Asked {
 
 /// Why a request gets no reply of DNS.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Refusal(StatusCode, &'static str);
+pub struct Refusal(StatusCode, &'static str);
 
 impl Refusal {
     /// The body did not come in time.
@@ -39,7 +39,7 @@ impl Refusal {
     const NO_QUERY: Refusal = Refusal(StatusCode::BAD_REQUEST, "this is no DNS query");
 
     /// As it is sent.
-    pub(super) fn response(self) -> Response<Bytes> {
+    pub fn response(self) -> Response<Bytes> {
         let Refusal(status, text) = self;
         let mut response = Response::new(Bytes::from_static(text.as_bytes()));
         *response.status_mut() = status;
@@ -52,7 +52,10 @@ impl Refusal {
 }
 
 /// Finds the message of a request for `path`.
-pub(super) fn ask(method: &Method, uri: &Uri, headers: &HeaderMap, path: &str) -> Result<Asked, Refusal> {
+///
+/// # Errors
+/// The request is none for a message (RFC 8484 4.1).
+pub fn ask(method: &Method, uri: &Uri, headers: &HeaderMap, path: &str) -> Result<Asked, Refusal> {
     if uri.path().len() + uri.query().map_or(0, str::len) > MAX_TARGET_OCTETS {
         return Err(Refusal(StatusCode::URI_TOO_LONG, "post the message instead"));
     }
@@ -87,7 +90,7 @@ fn in_body(headers: &HeaderMap) -> Result<Asked, Refusal> {
 
 /// A reply of DNS as one of HTTP; errors of DNS are successes there (RFC 8484 4.2.1). No shared cache may keep it, as another client may be
 /// answered otherwise (RFC 8484 5.1).
-pub(super) fn response(method: &Method, reply: Option<Vec<u8>>) -> Response<Bytes> {
+pub fn response(method: &Method, reply: Option<Vec<u8>>) -> Response<Bytes> {
     let Some(reply) = reply else { return Refusal::NO_QUERY.response() };
     let cache = format!("private, max-age={}", freshness_s(&reply));
     let length = HeaderValue::from(reply.len());

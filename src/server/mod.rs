@@ -24,7 +24,8 @@ mod capped;
 mod deaf;
 #[cfg(target_os = "linux")]
 mod departure;
-mod doh;
+pub mod doh;
+pub mod doq;
 mod encrypted;
 mod hall;
 mod http3;

@@ -1,7 +1,7 @@
 //! QUIC: DNS over QUIC (RFC 9250), and the connections of HTTP/3 on the same socket, told apart by ALPN.
 //! Each handshake is a task of its own, and nobody takes a place before it has proved its address; 0-RTT, which could be replayed, is not offered.
 
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,12 +16,12 @@ use tokio::time::{sleep, timeout};
 
 use super::deaf::Deafening;
 use super::hall::{Hall, IDLE_TIMEOUT};
-use super::http3;
+use super::limit::{Permit, Refusal};
 use super::stream::Guest;
 use super::tls::{self, Certificate};
+use super::{doq, http3};
 use crate::answer::Transport;
 use crate::metrics::Metric;
-use crate::wire::{HEADER_OCTETS, MAX_MESSAGE_OCTETS, query};
 
 /// The protocols of ALPN.
 pub(super) const DOQ: &[u8] = b"doq";
@@ -40,10 +40,8 @@ const WINDOW_OCTETS: u32 = 128 << 10;
 /// What a connection keeps until the client has confirmed it: two of the longest replies.
 const SEND_WINDOW_OCTETS: u64 = 128 << 10;
 
-/// Handshakes under way on a thread; each holds some ten kilobytes.
-const MAX_HANDSHAKES: usize = 512;
-
-/// With as many under way, newcomers must first prove their address by a Retry (RFC 9000 8.1.2), which costs them a round trip and us no memory.
+/// Handshakes under way on a thread with peers that have not proved their address; each holds some ten kilobytes. With as many newcomers must
+/// prove it first, by a Retry (RFC 9000 8.1.2), which costs them a round trip and us no memory.
 const RETRY_FROM: usize = 32;
 
 /// Packets of newcomers that wait for us: in number, by newcomer, and in all.
@@ -59,9 +57,6 @@ const NO_ERROR: VarInt = VarInt::from_u32(0);
 const INTERNAL_ERROR: VarInt = VarInt::from_u32(1);
 const PROTOCOL_ERROR: VarInt = VarInt::from_u32(2);
 const EXCESSIVE_LOAD: VarInt = VarInt::from_u32(4);
-
-/// The longest message with its length.
-const LONGEST_OCTETS: usize = 2 + MAX_MESSAGE_OCTETS;
 
 /// A socket that is served by QUIC.
 pub(super) struct Quic {
@@ -112,8 +107,8 @@ impl Quic {
     /// Takes on newcomers until the stop.
     pub(super) async fn accept_all(self, hall: Rc<Hall>, presence: mpsc::Sender<()>) {
         let mut stop = hall.stop.clone();
-        // Held once more by each handshake.
-        let handshakes = Rc::new(());
+        // Held once more by each handshake whose peer may be anyone.
+        let unproved = Rc::new(());
         loop {
             let incoming = tokio::select! {
                 biased;
@@ -121,17 +116,25 @@ impl Quic {
                 incoming = self.endpoint.accept() => incoming,
             };
             let Some(incoming) = incoming else { break };
-            let under_way = Rc::strong_count(&handshakes) - 1;
-            if under_way >= MAX_HANDSHAKES {
-                hall.count(Metric::ConnectionsRefused);
-                incoming.ignore();
-            } else if under_way >= RETRY_FROM && !incoming.remote_address_validated() {
+            let newcomer = if incoming.remote_address_validated() {
+                // Its place is taken before the handshake, so that no network has more of those than it may have connections.
+                match hall.gate.admit(incoming.remote_address().ip()) {
+                    Ok(permit) => Newcomer::Proved(permit),
+                    Err(_) => {
+                        hall.count(Metric::ConnectionsRefused);
+                        incoming.refuse();
+                        continue;
+                    }
+                }
+            } else if Rc::strong_count(&unproved) > RETRY_FROM {
                 // It can only fail for those that have proved their address.
                 let _ = incoming.retry();
+                continue;
             } else {
-                let (hall, path, presence) = (Rc::clone(&hall), Arc::clone(&self.path), presence.clone());
-                tokio::task::spawn_local(welcome(incoming, Rc::clone(&handshakes), self.local, path, hall, presence));
-            }
+                Newcomer::Unproved { _counted: Rc::clone(&unproved) }
+            };
+            let (hall, path, presence) = (Rc::clone(&hall), Arc::clone(&self.path), presence.clone());
+            tokio::task::spawn_local(welcome(incoming, newcomer, self.local, path, hall, presence));
         }
         // From here on newcomers are for another process, if there is one: read here they would be refused.
         self.socket.deafen();
@@ -141,12 +144,36 @@ impl Quic {
     }
 }
 
-async fn welcome(incoming: Incoming, handshake: Rc<()>, mut local: SocketAddr, path: Arc<str>, hall: Rc<Hall>, presence: mpsc::Sender<()>) {
+/// Whose handshake begins.
+enum Newcomer {
+    /// It has shown that it gets what is sent to its address, and has its place.
+    Proved(Permit),
+    /// Anyone: one of the few handshakes of such peers, for as long as it lasts.
+    Unproved { _counted: Rc<()> },
+}
+
+impl Newcomer {
+    /// The place of a peer whose handshake is done, which proves its address too.
+    fn settle(self, peer: IpAddr, hall: &Hall) -> Result<Permit, Refusal> {
+        match self {
+            Newcomer::Proved(permit) => Ok(permit),
+            Newcomer::Unproved { .. } => hall.gate.admit(peer),
+        }
+    }
+}
+
+async fn welcome(
+    incoming: Incoming,
+    newcomer: Newcomer,
+    mut local: SocketAddr,
+    path: Arc<str>,
+    hall: Rc<Hall>,
+    presence: mpsc::Sender<()>,
+) {
     let Ok(connecting) = incoming.accept() else { return hall.count(Metric::HandshakeFailures) };
     let Ok(Ok(connection)) = timeout(hall.timeouts.handshake, connecting).await else { return hall.count(Metric::HandshakeFailures) };
-    drop(handshake);
     let peer = connection.remote_address();
-    let Ok(permit) = hall.gate.admit(peer.ip()) else {
+    let Ok(permit) = newcomer.settle(peer.ip(), &hall) else {
         connection.close(EXCESSIVE_LOAD, b"");
         return hall.count(Metric::ConnectionsRefused);
     };
@@ -187,7 +214,7 @@ async fn serve_queries(connection: Connection, guest: Rc<Guest>, hall: Rc<Hall>)
 
 /// One query and its reply.
 async fn exchange(connection: Connection, mut send: SendStream, mut receive: RecvStream, guest: Rc<Guest>, hall: Rc<Hall>) {
-    let octets = match timeout(hall.timeouts.first_message, receive.read_to_end(LONGEST_OCTETS)).await {
+    let octets = match timeout(hall.timeouts.first_message, receive.read_to_end(doq::LONGEST_OCTETS)).await {
         Ok(Ok(octets)) => octets,
         Ok(Err(quinn::ReadToEndError::TooLong)) => return connection.close(PROTOCOL_ERROR, b"more than one message"),
         // Cancelled, or the connection is gone.
@@ -197,7 +224,7 @@ async fn exchange(connection: Connection, mut send: SendStream, mut receive: Rec
             return connection.close(EXCESSIVE_LOAD, b"the query did not come in time");
         }
     };
-    let message = match message(&octets) {
+    let message = match doq::message(&octets) {
         Ok(message) => message,
         Err(fault) => return connection.close(PROTOCOL_ERROR, fault.as_bytes()),
     };
@@ -213,56 +240,5 @@ async fn exchange(connection: Connection, mut send: SendStream, mut receive: Rec
             hall.count(Metric::ConnectionsTimedOut);
             connection.close(EXCESSIVE_LOAD, b"the reply was not taken in time");
         }
-    }
-}
-
-/// The one message of a stream, or what is fatal about it (RFC 9250 4.2, 4.2.1, 4.3.3, 5.5.2).
-fn message(octets: &[u8]) -> Result<&[u8], &'static str> {
-    let (length, message) = octets.split_first_chunk::<2>().ok_or("no message")?;
-    if message.len() != usize::from(u16::from_be_bytes(*length)) {
-        return Err("the stream is not one message");
-    }
-    match message {
-        [0, 0, flags, ..] if message.len() >= HEADER_OCTETS && flags & 0x80 == 0 => {}
-        [_, _, flags, ..] if message.len() >= HEADER_OCTETS && flags & 0x80 == 0 => return Err("the message ID is not 0"),
-        _ => return Err("no query"),
-    }
-    let has_keepalive = query::parse(message).is_ok_and(|query| query.edns.is_some_and(|edns| edns.keepalive));
-    if has_keepalive { Err("edns-tcp-keepalive") } else { Ok(message) }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_stream_holds_one_query_with_id_0_and_without_keepalive() {
-        let query = |id: u8, opt: &[u8]| {
-            let mut query = vec![0, id, 0, 0, 0, 1, 0, 0, 0, 0, 0, u8::from(!opt.is_empty())];
-            query.extend(b"\x03www\x07example\0\0\x01\0\x01");
-            query.extend(opt);
-            query
-        };
-        let framed = |message: &[u8]| [&(message.len() as u16).to_be_bytes(), message].concat();
-        let good = query(0, &[]);
-        assert_eq!(message(&framed(&good)), Ok(&good[..]));
-        let reply = {
-            let mut reply = good.clone();
-            reply[2] = 0x80;
-            reply
-        };
-        for (octets, fault) in [
-            (vec![], "no message"),
-            (vec![0], "no message"),
-            (framed(&good)[..20].to_vec(), "the stream is not one message"),
-            ([framed(&good), framed(&good)].concat(), "the stream is not one message"),
-            (framed(&query(1, &[])), "the message ID is not 0"),
-            (framed(&[0; 11]), "no query"),
-            (framed(&reply), "no query"),
-            (framed(&query(0, &[0, 0, 41, 4, 208, 0, 0, 0, 0, 0, 4, 0, 11, 0, 0])), "edns-tcp-keepalive"),
-        ] {
-            assert_eq!(message(&octets), Err(fault));
-        }
-        assert!(message(&framed(&query(0, &[0, 0, 41, 4, 208, 0, 0, 0, 0, 0, 4, 0, 12, 0, 0]))).is_ok(), "padding is welcome");
     }
 }

@@ -12,6 +12,7 @@ pub(crate) mod gauge;
 pub(crate) mod message;
 pub(crate) mod random;
 pub(crate) mod readers;
+pub(crate) mod secure;
 pub(crate) mod server;
 pub(crate) mod world;
 

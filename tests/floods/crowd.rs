@@ -12,10 +12,13 @@ use std::time::{Duration, Instant};
 use super::common::folder::Folder;
 use super::common::gauge::{Page, Usage};
 use super::common::message::query;
+use super::common::secure::{Client, certificate};
 use super::common::server::Server;
 use super::common::{PATIENCE, wait_until};
 
 const SERVER: &str = "version: 1\nlisten: \"127.0.0.1:0\"\nregions: regions.yaml\nzones: z.zone.yaml\nstate_dir: state\nworkers: 2\n";
+const ENCRYPTED: &str = "encrypted: {certificate: dns.pem, key: dns.key, tls: \"127.0.0.1:0\", https: \"127.0.0.1:0\", \
+                         quic: \"127.0.0.1:0\", http3: \"127.0.0.1:0\"}\n";
 const REGIONS: &str = "regions:\n  a: {location: {latitude: 1, longitude: 10}, services: {web: 192.0.2.1}}\n  \
                        b: {location: {latitude: 50, longitude: 10}, services: {web: 192.0.2.2}}\n";
 const ZONE: &str =
@@ -36,7 +39,7 @@ const HONEST_REST: Duration = Duration::from_millis(1);
 const HONEST_PATIENCE: Duration = Duration::from_secs(3);
 
 /// Resident memory may grow by this much under a flood: buffers that no quiet time has touched, and what the allocator keeps.
-const MAX_GROWTH_KIB: u64 = 6 << 10;
+pub(crate) const MAX_GROWTH_KIB: u64 = 6 << 10;
 
 /// Where honest resolvers ask from: a network of their own.
 pub(crate) const HONEST: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 77, 7, 7));
@@ -56,7 +59,19 @@ impl Target {
 
     /// Started by a line of a shell, which may set limits first.
     pub(crate) fn start_with(name: &str, shell: &str) -> Target {
-        let folder = Folder::with(name, &[("meridian.yaml", SERVER), ("regions.yaml", REGIONS), ("z.zone.yaml", ZONE)]);
+        Target::start_as(name, shell, SERVER, &[])
+    }
+
+    /// With all encrypted transports and these settings besides, and a client that trusts its certificate.
+    pub(crate) fn encrypting(name: &str, shell: &str, more: &str) -> (Target, Client) {
+        let (pem, key) = certificate(30);
+        let server = format!("{SERVER}{ENCRYPTED}{more}");
+        (Target::start_as(name, shell, &server, &[("dns.pem", &pem), ("dns.key", &key)]), Client::trusting(&pem))
+    }
+
+    fn start_as(name: &str, shell: &str, server: &str, files: &[(&str, &str)]) -> Target {
+        let folder = Folder::with(name, &[("meridian.yaml", server), ("regions.yaml", REGIONS), ("z.zone.yaml", ZONE)]);
+        files.iter().for_each(|(file, text)| folder.write(file, text));
         let mut command = Command::new("sh");
         command.arg("-c").arg(shell);
         let server = Server::launch_by(command, &folder.join("meridian.yaml"));

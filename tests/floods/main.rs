@@ -7,5 +7,6 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod crowd;
+mod encrypted;
 mod packets;
 mod streams;
