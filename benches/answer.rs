@@ -3,15 +3,15 @@
 //!
 //! `cargo bench --bench answer` prints nanoseconds. `benches/budget.sh` counts instructions and compares them with `benches/budget.txt`.
 
+mod common;
+
 use std::hint::black_box;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-use hickory_proto::op::{Edns, Message, MessageType, OpCode, Query};
-use hickory_proto::rr::rdata::opt::{ClientSubnet, EdnsOption};
-use hickory_proto::rr::{Name, RecordType};
+use common::{NETWORKS, queries};
 use meridian::answer::Transport;
 use meridian::daemon::prepare;
 use meridian::geo::Access;
@@ -21,9 +21,11 @@ use meridian::server::{Notes, NowMs, Shares, Worker};
 use meridian::snapshot::{Kind, RateLimit, Shared, Snapshot};
 
 /// Kind, name, whether a client subnet is sent, and how many responses a second there may be; names of `benches/world`.
-const KINDS: [(&str, &str, bool, Option<u32>); 7] = [
+const KINDS: [(&str, &str, bool, Option<u32>); 8] = [
     ("steered", "geo.example.com.", true, None),
     ("shared", "three.example.com.", true, None),
+    // Three endpoints in each region, in turn.
+    ("several", "several.example.com.", true, None),
     ("static", "www.example.com.", false, None),
     ("wildcard", "x.apps.example.com.", false, None),
     ("missing", "missing.example.com.", false, None),
@@ -31,9 +33,6 @@ const KINDS: [(&str, &str, bool, Option<u32>); 7] = [
     ("rated", "geo.example.com.", true, Some(1_000_000)),
     ("slipped", "geo.example.com.", true, Some(1)),
 ];
-
-/// Networks that ask: a power of two, so that taking them in turn costs next to nothing.
-const NETWORKS: usize = 256;
 
 struct Args {
     config: PathBuf,
@@ -91,22 +90,6 @@ fn args() -> Args {
         }
     }
     args
-}
-
-/// One query for each of the networks, spread over the unicast space.
-fn queries(name: &str, subnet: bool) -> Vec<Vec<u8>> {
-    let query = |octet: u8| {
-        let mut message = Message::new(u16::from(octet), MessageType::Query, OpCode::Query);
-        message.add_query(Query::query(Name::from_ascii(name).unwrap_or_else(|error| panic!("{error}")), RecordType::A));
-        if subnet {
-            let mut edns = Edns::new();
-            let network = [octet % 223 + 1, octet, octet, 0].into();
-            edns.options_mut().insert(EdnsOption::Subnet(ClientSubnet::new(network, 24, 0)));
-            message.set_edns(edns);
-        }
-        message.to_vec().unwrap_or_else(|error| panic!("{error}"))
-    };
-    (0..NETWORKS).map(|network| query(network as u8)).collect()
 }
 
 /// Nanoseconds a query.

@@ -54,7 +54,7 @@ fn addresses(reply: &mut UsualReply<'_, '_>, rrset: &Rrset) -> Option<()> {
     }
 }
 
-/// The address of a steered name, and the scope of the answer.
+/// The addresses of a steered name, and the scope of the answer.
 #[inline(always)]
 fn steered(
     world: &Snapshot,
@@ -76,11 +76,13 @@ fn steered(
         Some(subnet) if steering.ecs && catalog.settings.believes(ask.peer.ip()) => (subnet.network, true),
         _ => (peer.ip().to_bits(), false),
     };
-    let decision = plain((steering, family), (&catalog.table, catalog.settings.hash_floor), &world.health, client, ask.seed)?;
-    match decision.address {
-        IpAddr::V4(address) => reply.v4(steering.ttl_s, address.octets())?,
-        IpAddr::V6(address) => reply.v6(steering.ttl_s, address.octets())?,
-    }
+    // There is always room for as many as there may be, so no turn is taken in vain.
+    let put = |address| match address {
+        IpAddr::V4(address) => reply.v4(steering.ttl_s, address.octets()),
+        IpAddr::V6(address) => reply.v6(steering.ttl_s, address.octets()),
+    };
+    let located_by = (&*catalog.table, catalog.settings.hash_floor);
+    let decision = plain((steering, family), located_by, &world.health, client, (ask.turns, ask.seed), put)?;
     (outcome.steering, outcome.region, outcome.reason) = (Some(id), Some(decision.region), decision.reason);
     Some(if is_told { decision.scope } else { 0 })
 }

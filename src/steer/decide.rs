@@ -127,6 +127,13 @@ struct Endpoints {
 }
 
 impl Endpoints {
+    /// As the balance of the name says.
+    #[inline]
+    fn rotated(steering: &Steering, pick: &Pick<'_>) -> Endpoints {
+        let start = if pick.living.are_several() { steering.balance.start(pick) } else { 0 };
+        Endpoints { living: pick.living, start, count: usize::from(steering.answers) }
+    }
+
     /// Positions of endpoints in their region, in the order of the answer.
     #[inline]
     fn iter(&self) -> impl Iterator<Item = usize> {
@@ -344,9 +351,7 @@ fn pick(question: &Question<'_>, candidate: &Candidate, client: u64, standard: S
         }
     }
     let (endpoints, turns, slot, seed) = (&*candidate.endpoints, question.turns, candidate.slot, question.seed);
-    let pick = Pick { endpoints, health: question.health, living, turns, slot, seed, client };
-    let start = if living.are_several() { question.steering.balance.start(&pick) } else { 0 };
-    Endpoints { living, start, count: usize::from(question.steering.answers) }
+    Endpoints::rotated(question.steering, &Pick { endpoints, health: question.health, living, turns, slot, seed, client })
 }
 
 /// While a change is pending no answer outlives it, but none is shorter than the floor (BEHAVIOUR T1).

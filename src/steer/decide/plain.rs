@@ -1,35 +1,35 @@
-//! The decision while all is in order: the regions of the first band take all their clients, no change of them is foreseen, and the one that is
-//! chosen has one endpoint. It says what [`decide`](super::decide()) would, in a third of the time, and leaves everything else to it.
+//! The decision while all is in order: the regions of the first band take all their clients, and no change of them is foreseen. It says what [`decide`](super::decide()) would, in a third of the time, and leaves everything else to it.
 
 use std::net::IpAddr;
 
-use super::{HashFloor, Reason, scope};
+use super::{Endpoints, HashFloor, Reason, scope};
 use crate::geo::{Kind, PlaceTable, RegionId};
 use crate::health::HealthView;
+use crate::steer::balance::{Pick, Positions, Turns};
 use crate::steer::hash::{Rendezvous, mix};
-use crate::steer::{FamilySteering, ShareSpec, Steering};
+use crate::steer::{Candidate, FamilySteering, ShareSpec, Steering};
 
 /// A decision of this kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Plain {
     /// The region.
     pub region: RegionId,
-    /// Its address.
-    pub address: IpAddr,
     /// ECS scope prefix length; 0 where nothing depends on the client.
     pub scope: u8,
     /// Why this region.
     pub reason: Reason,
 }
 
-/// Decides for an IPv4 client; its TTL is the one of the name. `seed` as in [`Question`](super::Question).
+/// Decides for an IPv4 client and gives `put` each address of the answer; its TTL is the one of the name. `turns` and `seed` as in
+/// [`Question`](super::Question). No turn is taken where it does not decide.
 #[inline(always)]
 pub fn plain(
     (steering, family): (&Steering, &FamilySteering),
     (table, hash_floor): (&PlaceTable, HashFloor),
     health: &HealthView,
     client: u32,
-    seed: u64,
+    (turns, seed): (&Turns, u64),
+    mut put: impl FnMut(IpAddr) -> Option<()>,
 ) -> Option<Plain> {
     let plan = &*family.plan;
     let leaf = table.locate_v4(client);
@@ -53,12 +53,28 @@ pub fn plain(
         }
         (chosen, reason) = (band.best()?, Reason::Shared);
     }
-    let [endpoint] = &*chosen.endpoints else { return None };
-    if !health.endpoint_up(endpoint.id) || health.seat(endpoint.id).is_some() {
-        return None;
+    match &*chosen.endpoints {
+        [endpoint] if health.endpoint_up(endpoint.id) && health.seat(endpoint.id).is_none() => put(endpoint.address)?,
+        [_] => return None,
+        endpoints => {
+            let endpoint_at = several(steering, chosen, health, network_hash(client, hash_floor), (turns, seed))?;
+            endpoint_at
+                .iter()
+                .try_for_each(|at| put(health.seat(endpoints[at].id).map_or(endpoints[at].address, |(address, _)| address)))?;
+        }
     }
     let scope = scope(family, hash_floor, IpAddr::V4(client.into()), leaf);
-    Some(Plain { region: chosen.region, address: endpoint.address, scope, reason })
+    Some(Plain { region: chosen.region, scope, reason })
+}
+
+/// Which of several endpoints are answered; none where none of them is up. Apart, so that a region with one has its registers for itself.
+#[inline(never)]
+fn several(steering: &Steering, chosen: &Candidate, health: &HealthView, client: u64, (turns, seed): (&Turns, u64)) -> Option<Endpoints> {
+    let mut living = Positions::default();
+    let are_up = chosen.endpoints.iter().enumerate().filter(|(_, endpoint)| health.endpoint_up(endpoint.id));
+    are_up.for_each(|(position, _)| living.add(position));
+    let pick = Pick { endpoints: &chosen.endpoints, health, living, turns, slot: chosen.slot, seed, client };
+    (!living.is_empty()).then(|| Endpoints::rotated(steering, &pick))
 }
 
 /// Hash of an IPv4 client's network.
