@@ -47,6 +47,18 @@ impl Clock {
         }
     }
 
+    /// Nanoseconds since 1970-01-01 UTC, to compare with what the kernel notes; 0 on a machine whose clock stands before that. A fake clock
+    /// shows whole seconds.
+    pub fn wall_ns(&self) -> u64 {
+        match &self.source {
+            Source::System(_) => {
+                let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+                u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+            }
+            Source::Fake(hands) => hands.wall_s.load(Ordering::Relaxed).saturating_mul(1_000_000_000),
+        }
+    }
+
     /// Seconds since 1970-01-01 UTC; 0 on a machine whose clock stands before that.
     pub fn wall_s(&self) -> u64 {
         self.wall_ms() / 1_000
@@ -54,13 +66,7 @@ impl Clock {
 
     /// Milliseconds since 1970-01-01 UTC; 0 on a machine whose clock stands before that. A fake clock shows whole seconds.
     pub fn wall_ms(&self) -> u64 {
-        match &self.source {
-            Source::System(_) => {
-                let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-                u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
-            }
-            Source::Fake(hands) => hands.wall_s.load(Ordering::Relaxed).saturating_mul(1_000),
-        }
+        self.wall_ns() / 1_000_000
     }
 }
 

@@ -248,7 +248,7 @@ impl Daemon {
             connections: server.connections,
             encrypted: server.encrypted.clone(),
             cpus: server.cpus.clone(),
-            batch: server.batch,
+            reading: server::Reading { most: server.batch, has_stamps: server.timestamps },
             ..server::Config::new(server.listen.clone(), server.workers)
         };
         let bound = server::bind(config, &mut estate.sockets).map_err(|error| DaemonError::System(error.to_string()))?;
@@ -354,6 +354,7 @@ impl Daemon {
             ("workers", new.workers != old.workers),
             ("cpus", new.cpus != old.cpus),
             ("batch", new.batch != old.batch),
+            ("timestamps", new.timestamps != old.timestamps),
             ("log", new.log != old.log),
             ("query_log", new.query_log != old.query_log),
             ("tcp", new.connections != old.connections),

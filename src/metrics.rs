@@ -17,7 +17,7 @@ mod tests;
 pub mod text;
 
 use counters::{COUNTRY_CELLS, country_of};
-pub use counters::{Counters, Histogram, LATENCY_BOUNDS_NS};
+pub use counters::{Counters, Histogram, LATENCY_BOUNDS_NS, WAIT_BOUNDS_NS};
 pub use grid::{Grid, OTHER};
 use grid::{MAX_KEPT, Pair, Shape, Sums};
 use series::{Series, Shown};
@@ -83,8 +83,9 @@ impl Registry {
         let held = self.hold();
         let kept = held.added_up();
         self.keep(&held, &kept);
-        let (mut cells, mut latency, mut sums) = ([0; CELLS], Histogram::new(&LATENCY_BOUNDS_NS), (*kept).clone());
-        held.workers.iter().for_each(|worker| worker.add_to(&mut cells, &mut latency));
+        let (mut cells, mut times, mut sums) =
+            ([0; CELLS], [&LATENCY_BOUNDS_NS, &WAIT_BOUNDS_NS].map(|bounds| Histogram::new(bounds)), (*kept).clone());
+        held.workers.iter().for_each(|worker| worker.add_to(&mut cells, &mut times));
         held.grids.iter().for_each(|grid| grid.add_to(&mut sums, usize::MAX));
         let mut countries = [0; COUNTRY_CELLS];
         held.workers.iter().for_each(|worker| worker.add_countries_to(&mut countries));
@@ -97,7 +98,7 @@ impl Registry {
         ];
         let is_gone = |pair: &&Pair| !shapes.is_empty() && !shapes.iter().any(|shape| shape.has_pair(pair));
         let gone = sums.pairs.keys().filter(is_gone).cloned().collect();
-        Totals { cells, latency, sums, shown, gone, countries }
+        Totals { cells, times, sums, shown, gone, countries }
     }
 
     /// Steered answers by service and region alone: what a keeper asks for again and again.
@@ -186,7 +187,8 @@ impl Held {
 #[derive(Debug, Clone)]
 pub struct Totals {
     cells: [u64; CELLS],
-    latency: Histogram,
+    /// Answering times and waiting times.
+    times: [Histogram; 2],
     sums: Sums,
     /// Zones and names, as monitoring is told of them.
     shown: [Shown; 2],
@@ -259,7 +261,13 @@ impl Totals {
 
     /// Answering times in nanoseconds: the mean of a batch of UDP queries, of one batch in so many.
     pub fn latency(&self) -> &Histogram {
-        &self.latency
+        &self.times[0]
+    }
+
+    /// How long the newest UDP query of a batch waited to be read, in nanoseconds, of one batch in so many; nothing where the kernel was
+    /// not asked to note it.
+    pub fn waits(&self) -> &Histogram {
+        &self.times[1]
     }
 
     /// The steered names that were asked for most, most first, with their counts.

@@ -70,6 +70,14 @@ fn answers(app: &App, page: &mut Page) {
         1e9,
         [(&[][..], totals.latency())],
     );
+    if totals.waits().count() > 0 {
+        page.histogram(
+            "meridian_udp_wait_seconds",
+            "Time that the newest UDP query of a batch waited to be read, of one batch in 64; with `timestamps: true`",
+            1e9,
+            [(&[][..], totals.waits())],
+        );
+    }
 }
 
 fn query_log(app: &App, page: &mut Page) {

@@ -76,6 +76,8 @@ pub struct Server {
     pub cpus: Vec<usize>,
     /// Most packets that a UDP worker takes at once (`batch`).
     pub batch: usize,
+    /// Whether it is measured how long UDP queries wait to be read (`timestamps`).
+    pub timestamps: bool,
     /// Largest UDP reply in octets (`udp_size`, default 1232).
     pub udp_size: u16,
     /// Whose client subnets are believed.

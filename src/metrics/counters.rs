@@ -23,10 +23,43 @@ impl Cell {
 }
 
 /// Upper ends of the buckets of answering times, in nanoseconds: an answer takes some hundred of them from warm memory.
-pub const LATENCY_BOUNDS_NS: [u64; 12] = [250, 500, 1_000, 2_000, 4_000, 8_000, 16_000, 50_000, 100_000, 500_000, 2_000_000, 10_000_000];
+pub const LATENCY_BOUNDS_NS: [u64; TIME_BUCKETS] =
+    [250, 500, 1_000, 2_000, 4_000, 8_000, 16_000, 50_000, 100_000, 500_000, 2_000_000, 10_000_000];
 
-/// The buckets, the one above the last bound, and the sum.
-const LATENCY_CELLS: usize = LATENCY_BOUNDS_NS.len() + 2;
+/// Upper ends of the buckets of waiting times, in nanoseconds: a query that is read at once waits for some microseconds, and a full socket
+/// holds what a worker answers in some ten milliseconds.
+pub const WAIT_BOUNDS_NS: [u64; TIME_BUCKETS] =
+    [2_000, 5_000, 10_000, 50_000, 100_000, 500_000, 1_000_000, 5_000_000, 10_000_000, 50_000_000, 100_000_000, 1_000_000_000];
+
+/// Bounds of buckets.
+const TIME_BUCKETS: usize = 12;
+
+/// Measured times of one worker.
+#[derive(Debug)]
+struct Times {
+    bounds: &'static [u64; TIME_BUCKETS],
+    /// The last one counts what is above all bounds.
+    buckets: [Cell; TIME_BUCKETS + 1],
+    sum: Cell,
+}
+
+impl Times {
+    fn new(bounds: &'static [u64; TIME_BUCKETS]) -> Times {
+        Times { bounds, buckets: std::array::from_fn(|_| Cell::default()), sum: Cell::default() }
+    }
+
+    fn take(&self, ns: u64) {
+        self.buckets[self.bounds.iter().position(|bound| ns <= *bound).unwrap_or(TIME_BUCKETS)].add(1);
+        self.sum.add(ns);
+    }
+
+    fn add_to(&self, histogram: &mut Histogram) {
+        for (sum, cell) in histogram.buckets.iter_mut().zip(&self.buckets) {
+            *sum = sum.wrapping_add(cell.value());
+        }
+        histogram.sum = histogram.sum.wrapping_add(self.sum.value());
+    }
+}
 
 /// Two letters, and one cell for clients of no known country.
 pub(super) const COUNTRY_CELLS: usize = LETTERS * LETTERS + 1;
@@ -39,14 +72,15 @@ const LETTERS: usize = 26;
 #[repr(align(128))]
 pub struct Counters {
     cells: [Cell; CELLS],
-    latency: [Cell; LATENCY_CELLS],
+    latency: Times,
+    waits: Times,
     countries: [Cell; COUNTRY_CELLS],
 }
 
 impl Counters {
     pub(super) fn new() -> Counters {
-        let (cells, latency) = (std::array::from_fn(|_| Cell::default()), std::array::from_fn(|_| Cell::default()));
-        Counters { cells, latency, countries: std::array::from_fn(|_| Cell::default()) }
+        let (latency, waits) = (Times::new(&LATENCY_BOUNDS_NS), Times::new(&WAIT_BOUNDS_NS));
+        Counters { cells: std::array::from_fn(|_| Cell::default()), latency, waits, countries: std::array::from_fn(|_| Cell::default()) }
     }
 
     /// Counts one message and what became of it.
@@ -75,9 +109,12 @@ impl Counters {
 
     /// Takes one measured answering time, in nanoseconds.
     pub fn took(&self, ns: u64) {
-        let bucket = LATENCY_BOUNDS_NS.iter().position(|bound| ns <= *bound).unwrap_or(LATENCY_BOUNDS_NS.len());
-        self.latency[bucket].add(1);
-        self.latency[LATENCY_CELLS - 1].add(ns);
+        self.latency.take(ns);
+    }
+
+    /// Takes one measured time that a query has waited to be read, in nanoseconds.
+    pub fn waited(&self, ns: u64) {
+        self.waits.take(ns);
     }
 
     /// Takes a sample of where a client is; none: nobody knows.
@@ -103,15 +140,12 @@ impl Counters {
         sums.iter_mut().zip(&self.countries).for_each(|(sum, cell)| *sum = sum.wrapping_add(cell.value()));
     }
 
-    pub(super) fn add_to(&self, sums: &mut [u64; CELLS], latency: &mut Histogram) {
+    pub(super) fn add_to(&self, sums: &mut [u64; CELLS], [latency, waits]: &mut [Histogram; 2]) {
         for (sum, cell) in sums.iter_mut().zip(&self.cells) {
             *sum = sum.wrapping_add(cell.value());
         }
-        let (buckets, total) = self.latency.split_at(LATENCY_CELLS - 1);
-        for (sum, cell) in latency.buckets.iter_mut().zip(buckets) {
-            *sum = sum.wrapping_add(cell.value());
-        }
-        latency.sum = latency.sum.wrapping_add(total[0].value());
+        self.latency.add_to(latency);
+        self.waits.add_to(waits);
     }
 }
 

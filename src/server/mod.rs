@@ -28,6 +28,7 @@ pub mod doh;
 pub mod doq;
 mod encrypted;
 mod hall;
+mod host;
 mod http3;
 mod https;
 pub mod limit;
@@ -49,8 +50,10 @@ mod tests;
 pub use bind::{BindError, BindFault};
 use encrypted::Fronts;
 pub use hall::Timeouts;
+pub use host::{raise_descriptor_limit, stand_back};
 pub use limit::{Caps, Notes, Shares};
 use tls::Certificate;
+pub use udp::Reading;
 pub use worker::{NowMs, Worker};
 
 #[cfg(not(target_os = "linux"))]
@@ -77,8 +80,8 @@ pub struct Config {
     pub encrypted: Option<Encrypted>,
     /// Processors for the workers of each address and transport, the first for the first one, and around; none = as the system sees fit.
     pub cpus: Vec<usize>,
-    /// Most packets that a UDP worker takes and sends in one system call, 1 to [`udp::BATCH`].
-    pub batch: usize,
+    /// How UDP workers read their sockets.
+    pub reading: Reading,
 }
 
 impl Config {
@@ -93,32 +96,9 @@ impl Config {
             clock: Clock::system(),
             encrypted: None,
             cpus: Vec::new(),
-            batch: udp::BATCH,
+            reading: Reading::default(),
         }
     }
-}
-
-/// Raises the process's soft limit of open descriptors to its hard one; returns the limit in force, none where it is not known.
-///
-/// # Errors
-/// What the system says.
-pub fn raise_descriptor_limit() -> io::Result<Option<u64>> {
-    #[cfg(target_os = "linux")]
-    return sys::raise_descriptor_limit().map(Some);
-    #[cfg(not(target_os = "linux"))]
-    Ok(None)
-}
-
-/// Lets the calling thread, and those that it starts from now on, run only when answering threads leave it the time; where the system
-/// cannot do that they run as they are.
-///
-/// # Errors
-/// What the system says.
-pub fn stand_back() -> io::Result<()> {
-    #[cfg(target_os = "linux")]
-    return sys::stand_back();
-    #[cfg(not(target_os = "linux"))]
-    Ok(())
 }
 
 /// Bound sockets that nobody serves yet: queries wait in them.
@@ -208,7 +188,7 @@ impl Bound {
         let cpu = |worker: usize| (!self.config.cpus.is_empty()).then(|| self.config.cpus[worker % self.config.cpus.len()]);
         for endpoint in self.endpoints {
             for (at, socket) in endpoint.udp.into_iter().enumerate() {
-                let path = (socket, endpoint.address, self.config.batch);
+                let path = (socket, endpoint.address, self.config.reading);
                 running.serve_packets(path, worker().with_shares(shares.clone()), cpu(at))?;
             }
             // There may be more listeners than workers: then a worker has several.
@@ -237,11 +217,7 @@ impl Bound {
 /// Keeps the calling thread on a processor, if one is named for it. Where that cannot be, it serves on any.
 fn pin(cpu: Option<usize>) {
     let Some(cpu) = cpu else { return };
-    #[cfg(target_os = "linux")]
-    let pinned = sys::pin(cpu);
-    #[cfg(not(target_os = "linux"))]
-    let pinned: io::Result<()> = Err(io::ErrorKind::Unsupported.into());
-    if let Err(error) = pinned {
+    if let Err(error) = host::pin(cpu) {
         tracing::warn!(cpu, %error, "an answering thread is not kept on its processor");
     }
 }
@@ -297,7 +273,7 @@ impl Running {
 
     fn serve_packets(
         &mut self,
-        (socket, local, most): (UdpSocket, SocketAddr, usize),
+        (socket, local, reading): (UdpSocket, SocketAddr, Reading),
         mut worker: Worker,
         cpu: Option<usize>,
     ) -> io::Result<()> {
@@ -305,7 +281,7 @@ impl Running {
         self.spawn("dns-udp", move || {
             // First, so that the buffers lie near that processor.
             pin(cpu);
-            udp::run(&mut Path::new(socket, local, most), &mut worker, &stop);
+            udp::run(&mut Path::new(socket, local, reading), &mut worker, &stop);
         })
     }
 

@@ -4,7 +4,7 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 
-use super::udp::{Packet, PacketPath, QUERY_OCTETS, REPLY_OCTETS};
+use super::udp::{Packet, PacketPath, QUERY_OCTETS, REPLY_OCTETS, Reading};
 
 /// A socket and room for one packet each way.
 pub(super) struct Single {
@@ -19,7 +19,7 @@ pub(super) struct Single {
 
 impl Single {
     /// Takes over a socket that is bound to `local`; a batch is always one packet.
-    pub(super) fn new(socket: UdpSocket, local: SocketAddr, _most: usize) -> Single {
+    pub(super) fn new(socket: UdpSocket, local: SocketAddr, _reading: Reading) -> Single {
         let (query, reply) = (vec![0; QUERY_OCTETS].into(), vec![0; REPLY_OCTETS].into());
         Single { socket, local, peer: local, query, query_len: 0, reply, reply_len: 0 }
     }

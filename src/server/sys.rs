@@ -11,16 +11,16 @@ use std::ptr::{NonNull, null_mut};
 use libc::{c_int, in_pktinfo, in6_pktinfo, iovec, mmsghdr, sockaddr_in, sockaddr_in6, socklen_t};
 
 use super::departure::{Waiting, deliver, run_of};
-use super::udp::{BATCH, Packet, PacketPath, QUERY_OCTETS, REPLY_OCTETS};
+use super::udp::{BATCH, Packet, PacketPath, QUERY_OCTETS, REPLY_OCTETS, Reading};
 
 /// Room for the one control message that we ask for; `in6_pktinfo` is the larger one.
 const CONTROL_OCTETS: usize = 64;
 
-/// How far a thread stands back: to a tenth of the time of one that does not, where both want all of a core.
-const NICE: c_int = 10;
-
 /// Fields of `SO_MEMINFO` that are read (linux/sock_diag.h, `SK_MEMINFO_*`); the last of them is the number of drops.
 const MEMORY_FIELDS: usize = 9;
+
+/// The time of the packet that was read last (linux/sockios.h); `_OLD`, as the kernel's timespec is that of the C library where both have 64 bits.
+const SIOCGSTAMPNS: libc::Ioctl = 0x8907;
 
 /// Replies start on a cache line of their own.
 const REPLY_ALIGN: usize = 64;
@@ -41,53 +41,6 @@ pub(super) fn tune_udp(socket: &UdpSocket, address: SocketAddr, receive_buffer_o
         IpAddr::V6(ip) if ip.is_unspecified() => set_option(socket, libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO, 1),
         _ => Ok(()),
     }
-}
-
-/// Raises the soft limit of open descriptors to the hard one, as connections and probes need more than the usual 1,024.
-/// Returns the limit now in force.
-///
-/// # Errors
-/// What the system says.
-pub(super) fn raise_descriptor_limit() -> io::Result<u64> {
-    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: the pointer is to a live rlimit, which the kernel only writes.
-    if unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) } < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    limit.rlim_cur = limit.rlim_max;
-    // SAFETY: the pointer is to a live rlimit, which the kernel only reads.
-    if unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) } < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    Ok(limit.rlim_cur)
-}
-
-/// Lets the calling thread, and those that it starts from now on, run only when others leave it the time.
-///
-/// # Errors
-/// What the system says.
-pub(super) fn stand_back() -> io::Result<()> {
-    // SAFETY: a system call without pointers; 0 is the calling thread (setpriority(2), "C library/kernel differences").
-    let done = unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, NICE) };
-    if done < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
-}
-
-/// Keeps the calling thread on one processor, counted from 0.
-///
-/// # Errors
-/// What the system says: there is no such processor, or the process may not use it.
-pub(super) fn pin(cpu: usize) -> io::Result<()> {
-    // SAFETY: a set of processors is plain integers, for which all zero bits are a value.
-    let mut set = unsafe { zeroed::<libc::cpu_set_t>() };
-    if cpu >= libc::CPU_SETSIZE as usize {
-        return Err(io::ErrorKind::InvalidInput.into());
-    }
-    // SAFETY: the number is within the set; the pointer is to a live set that the kernel only reads, and 0 is the calling thread.
-    let done = unsafe {
-        libc::CPU_SET(cpu, &mut set);
-        libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &raw const set)
-    };
-    if done < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
 /// Lets the kernel cut replies that are longer than the interface takes; still deaf to what ICMP says of the path.
@@ -112,6 +65,16 @@ fn kernel_drops(socket: &UdpSocket) -> Option<u32> {
     let done =
         unsafe { libc::getsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, libc::SO_MEMINFO, (&raw mut memory).cast(), &raw mut octets) };
     (done == 0 && octets as usize == size_of_val(&memory)).then_some(memory[MEMORY_FIELDS - 1])
+}
+
+/// When the kernel received the packet that was read last from this socket, in nanoseconds since 1970; none where it does not say.
+/// The first call asks it to note the time of what comes from then on (socket(7), `SIOCGSTAMP`).
+fn newest_ns(socket: &UdpSocket) -> Option<u64> {
+    let mut stamp = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the request writes one timespec to where the pointer says, which is a live one.
+    let done = unsafe { libc::ioctl(socket.as_raw_fd(), SIOCGSTAMPNS, &raw mut stamp) };
+    let ns = u64::try_from(stamp.tv_sec).ok()?.checked_mul(1_000_000_000)?.checked_add(stamp.tv_nsec as u64)?;
+    (done == 0 && ns > 0).then_some(ns)
 }
 
 fn set_option(socket: &UdpSocket, level: c_int, name: c_int, value: c_int) -> io::Result<()> {
@@ -273,12 +236,18 @@ pub(super) struct Batch {
     may_fragment: bool,
     /// As the kernel said last.
     drops: u32,
+    /// Whether the kernel notes when packets come.
+    has_stamps: bool,
     may_join: bool,
 }
 
 impl Batch {
     /// Takes over a socket that is bound to `local`, for batches of at most `most` packets, 1 to [`BATCH`].
-    pub(super) fn new(socket: UdpSocket, local: SocketAddr, most: usize) -> Batch {
+    pub(super) fn new(socket: UdpSocket, local: SocketAddr, Reading { most, has_stamps }: Reading) -> Batch {
+        if has_stamps {
+            // Nothing has come yet; this makes the kernel begin.
+            newest_ns(&socket);
+        }
         let queries = Fixed::new(BATCH * QUERY_OCTETS, || 0);
         let mut query_slots = Fixed::new(BATCH, || iovec { iov_base: null_mut(), iov_len: QUERY_OCTETS });
         let names = Names::new(local);
@@ -313,6 +282,7 @@ impl Batch {
             cuts: Fixed::new(BATCH, Cut::new),
             may_fragment: false,
             drops: 0,
+            has_stamps,
             may_join: true,
         }
     }
@@ -460,6 +430,10 @@ impl PacketPath for Batch {
     fn drops(&mut self) -> u64 {
         let Some(drops) = kernel_drops(&self.socket) else { return 0 };
         u64::from(drops.wrapping_sub(std::mem::replace(&mut self.drops, drops)))
+    }
+
+    fn newest_ns(&self) -> Option<u64> {
+        if self.has_stamps { newest_ns(&self.socket) } else { None }
     }
 
     fn query(&self, index: usize) -> (&[u8], IpAddr) {

@@ -56,6 +56,21 @@ pub(super) struct Packet<'a> {
     pub(super) out: &'a mut [u8],
 }
 
+/// How a worker reads its socket.
+#[derive(Debug, Clone, Copy)]
+pub struct Reading {
+    /// Most packets that it takes and sends in one system call, 1 to [`BATCH`].
+    pub most: usize,
+    /// Whether the kernel notes when packets come.
+    pub has_stamps: bool,
+}
+
+impl Default for Reading {
+    fn default() -> Reading {
+        Reading { most: BATCH, has_stamps: false }
+    }
+}
+
 /// Where packets come from and go to, a batch at a time: `recvmmsg`, plain sockets, or rings of frames.
 pub(super) trait PacketPath {
     /// Starts a new batch and returns how many packets it has. With `wait` it blocks up to [`WAKE_MS`] for the first.
@@ -69,6 +84,12 @@ pub(super) trait PacketPath {
     /// system call, so not for every batch.
     fn drops(&mut self) -> u64 {
         0
+    }
+
+    /// When the newest packet of the batch came to this host, in nanoseconds since 1970; none where nobody notes it. A system call, so not
+    /// for every batch.
+    fn newest_ns(&self) -> Option<u64> {
+        None
     }
 
     /// The packet at `index` of the batch.
@@ -176,6 +197,11 @@ pub(super) fn run(path: &mut impl PacketPath, worker: &mut Worker, stop: &Atomic
 fn serve(path: &mut impl PacketPath, worker: &mut Worker, count: usize) {
     begin(worker);
     let watch = worker.stopwatch();
+    if watch.is_some()
+        && let Some(newest_ns) = path.newest_ns()
+    {
+        worker.waited(newest_ns);
+    }
     let proxied = worker.has_proxies();
     // What stands behind headers is not looked for twice.
     let unread =

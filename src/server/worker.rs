@@ -137,6 +137,12 @@ impl Worker {
         self.counters.took(watch.elapsed_ns() / answers.max(1) as u64);
     }
 
+    /// Counts how long the newest packet of this batch has waited to be read since it came, in nanoseconds since 1970.
+    #[cold]
+    pub fn waited(&self, newest_ns: u64) {
+        self.counters.waited(self.clock.wall_ns().saturating_sub(newest_ns));
+    }
+
     /// Answers one message into `out` and counts it. Returns the length of the reply; 0 = send nothing.
     #[inline]
     pub fn answer(&mut self, bytes: &[u8], peer: SocketAddr, local: SocketAddr, transport: Transport, out: &mut [u8]) -> usize {

@@ -22,7 +22,7 @@ use crate::wire::{MAX_UDP_OCTETS, MIN_UDP_OCTETS};
 use crate::zone::rrset::MAX_STRING_OCTETS;
 
 /// Every key of the server file.
-pub(in crate::config) const SERVER_KEYS: [&str; 39] = [
+pub(in crate::config) const SERVER_KEYS: [&str; 40] = [
     "version",
     "listen",
     "geodb",
@@ -34,6 +34,7 @@ pub(in crate::config) const SERVER_KEYS: [&str; 39] = [
     "workers",
     "cpus",
     "batch",
+    "timestamps",
     "udp_size",
     "ecs",
     "explain_from",
@@ -110,6 +111,7 @@ pub(in crate::config) fn server(fields: &Fields<'_>, out: &mut Diagnostics) -> O
     let workers = fields.get("workers").map_or_else(default_workers, |field| field.whole(1..=MAX_WORKERS as u64, out).unwrap_or(1));
     let cpus = fields.get("cpus").map(|field| cpus(&field, out)).unwrap_or_default();
     let batch = fields.get("batch").and_then(|field| field.whole(1..=MAX_BATCH as u64, out)).unwrap_or(MAX_BATCH);
+    let timestamps = fields.get("timestamps").and_then(|field| field.flag(out)).unwrap_or(false);
     let udp_size = fields
         .get("udp_size")
         .and_then(|field| field.whole(MIN_UDP_OCTETS as u64..=MAX_UDP_OCTETS as u64, out))
@@ -149,6 +151,7 @@ pub(in crate::config) fn server(fields: &Fields<'_>, out: &mut Diagnostics) -> O
         workers,
         cpus,
         batch,
+        timestamps,
         udp_size,
         ecs,
         explain_from,

@@ -2,11 +2,13 @@
 
 use super::super::udp::{BATCH, QUERY_OCTETS};
 use super::*;
+use crate::clock::FakeClock;
+use crate::wire::cookie::Secret;
 
 #[test]
 fn bursts_of_several_batches_are_answered_whole() {
     for batch in [BATCH, 5] {
-        burst(&Config { batch, ..loopback(2) });
+        burst(&Config { reading: Reading { most: batch, has_stamps: true }, ..loopback(2) });
     }
 }
 
@@ -138,7 +140,7 @@ fn the_portable_path_answers_too() {
     let (registry, stop) = (Registry::new(), AtomicBool::new(false));
     let mut worker = Worker::new(&empty_world(), &registry, &any_time());
     thread::scope(|scope| {
-        scope.spawn(|| udp::run(&mut portable::Single::new(socket, local, BATCH), &mut worker, &stop));
+        scope.spawn(|| udp::run(&mut portable::Single::new(socket, local, Reading::default()), &mut worker, &stop));
         let client = udp_client(local.ip());
         client.connect(local).unwrap();
         client.send(b"short").unwrap();
@@ -148,6 +150,29 @@ fn the_portable_path_answers_too() {
         stop.store(true, Relaxed);
     });
     assert_eq!(registry.totals().queries(Transport::Udp), 101);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn what_a_query_waits_to_be_read_is_measured_where_the_kernel_notes_when_it_came() {
+    for has_stamps in [false, true] {
+        let socket = udp::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), 1).unwrap().remove(0);
+        let local = socket.local_addr().unwrap();
+        let mut path = sys::Batch::new(socket, local, Reading { has_stamps, ..Reading::default() });
+        let client = udp_client(local.ip());
+        client.connect(local).unwrap();
+        client.send(&query(7)).unwrap();
+        // By the worker's clock it is 50 to 51 seconds later when it gets to it.
+        let fake = FakeClock::new();
+        fake.set_wall_s(Clock::system().wall_s() + 51);
+        let (registry, stopped) = (Registry::new(), AtomicBool::new(true));
+        let mut worker = Worker::new(&empty_world(), &registry, &any_time()).with_cookies(Secret([0; 16]), fake.clock());
+        udp::run(&mut path, &mut worker, &stopped);
+        let totals = registry.totals();
+        let waits = totals.waits();
+        assert_eq!((totals.queries(Transport::Udp), waits.count()), (1, u64::from(has_stamps)));
+        assert!(!has_stamps || (49_000_000_000..52_000_000_000).contains(&waits.sum), "{} ns", waits.sum);
+    }
 }
 
 #[cfg(target_os = "linux")]
@@ -163,7 +188,7 @@ fn what_the_kernel_throws_away_is_counted_apart() {
         client.send(&query(id)).unwrap();
     }
     let (registry, stopped) = (Registry::new(), AtomicBool::new(true));
-    let mut path = sys::Batch::new(socket, local, BATCH);
+    let mut path = sys::Batch::new(socket, local, Reading::default());
     let mut worker = Worker::new(&empty_world(), &registry, &any_time());
     let deadline = std::time::Instant::now() + PATIENCE;
     let (mut read, mut dropped) = (0, 0);
