@@ -22,12 +22,13 @@ use crate::clock::Clock;
 use crate::config::compile::{Compiled, Earlier, compile};
 use crate::config::model::{Encrypted, Server, Test};
 use crate::config::settings::Settings;
-use crate::config::{load, load_server};
+use crate::config::{load_server, load_telling};
 use crate::diag::{Diagnostics, Mark};
 use crate::health::{NodeId, TargetKey};
 use crate::keeper::{Ended, Keeper};
 use crate::metrics::Registry;
 use crate::prober::{Prober, Resolver};
+use crate::progress::Progress;
 use crate::querylog::{QueryLog, Taps};
 use crate::rehearsal::{expectations, summary};
 use crate::server::{self, NowMs, Running};
@@ -67,22 +68,33 @@ pub struct Prepared {
 }
 
 /// Loads, compiles and asks the configuration's own tests; exactly this is what `check` runs, what `serve` starts from and what a reload does.
-pub fn rehearse(path: &Path, earlier: Option<&Earlier>) -> Result<Prepared, Diagnostics> {
-    let mut prepared = prepare(path, earlier)?;
+pub fn rehearse(path: &Path, earlier: Option<&Earlier>, progress: &Progress) -> Result<Prepared, Diagnostics> {
+    let mut prepared = prepare_telling(path, earlier, progress)?;
     expectations::run(&prepared.compiled, &prepared.tests, &mut prepared.warnings);
     if prepared.warnings.has_errors() { Err(prepared.warnings) } else { Ok(prepared) }
 }
 
 /// Loads and compiles, as tools do that look into a configuration, with failing tests too.
 pub fn prepare(path: &Path, earlier: Option<&Earlier>) -> Result<Prepared, Diagnostics> {
-    let loaded = load(path);
+    prepare_telling(path, earlier, &Progress::default())
+}
+
+/// The same, and tells how far it is.
+pub fn prepare_telling(path: &Path, earlier: Option<&Earlier>, progress: &Progress) -> Result<Prepared, Diagnostics> {
+    let prepared = prepared(path, earlier, progress);
+    progress.end();
+    prepared
+}
+
+fn prepared(path: &Path, earlier: Option<&Earlier>, progress: &Progress) -> Result<Prepared, Diagnostics> {
+    let loaded = load_telling(path, progress);
     let mut diagnostics = loaded.diagnostics;
     let Some(mut model) = loaded.model else { return Err(diagnostics) };
     let settings = Arc::new(std::mem::take(&mut model.settings));
     let server = model.server.clone();
     let tests = model.tests.clone();
     warn_of_expiry(&server, &mut diagnostics);
-    match compile(model, earlier, &mut diagnostics) {
+    match compile(model, earlier, progress, &mut diagnostics) {
         Some(compiled) if !diagnostics.has_errors() => Ok(Prepared { server, compiled, tests, settings, warnings: diagnostics }),
         _ => Err(diagnostics),
     }
@@ -90,7 +102,7 @@ pub fn prepare(path: &Path, earlier: Option<&Earlier>) -> Result<Prepared, Diagn
 
 /// Serves until SIGTERM or SIGINT, reloads at SIGHUP. Both are heard at every moment: while files are read, while first probes are awaited.
 /// With `takeover` it gets the sockets and the health of the process that runs, and serves in its place once it is ready.
-pub fn serve(path: &Path, takeover: bool) -> Result<(), DaemonError> {
+pub fn serve(path: &Path, takeover: bool, progress: &Progress) -> Result<(), DaemonError> {
     let mut estate = Estate::of_manager()?;
     // What else is wrong with the files is told by the load, which reads them as whoever the process is by then.
     let settings = load_server(path).ok();
@@ -107,18 +119,24 @@ pub fn serve(path: &Path, takeover: bool) -> Result<(), DaemonError> {
         confine::confine(settings);
     }
     let runtime = Builder::new_multi_thread().worker_threads(RUNTIME_THREADS).enable_all().build().map_err(system("start the runtime"))?;
-    let done = run(path, &runtime, estate, takeover, &program);
+    let done = run(path, &runtime, estate, (takeover, progress), &program);
     // A load that nobody waits for any more goes with the process.
     runtime.shutdown_background();
     done
 }
 
-fn run(path: &Path, runtime: &Runtime, mut estate: Estate, takeover: bool, program: &Program) -> Result<(), DaemonError> {
+fn run(
+    path: &Path,
+    runtime: &Runtime,
+    mut estate: Estate,
+    (takeover, progress): (bool, &Progress),
+    program: &Program,
+) -> Result<(), DaemonError> {
     let (mut wishes, keeper_ended, Asking { reload, claim, change }) =
         runtime.block_on(async { Wishes::new() }).map_err(system("watch signals"))?;
     let clock = Clock::system();
     let journal = Journal::new(clock.wall_s());
-    let Some(mut prepared) = wishes.prepare(runtime, path, None)? else { return Ok(()) };
+    let Some(mut prepared) = wishes.prepare(runtime, path, None, progress)? else { return Ok(()) };
     let watch = Watch::start(clock.clone(), change).map_err(system("start a thread"))?;
     let seen = prepared.warnings.take_seen();
     journal.done(clock.wall_s(), clock.now_ms(), in_force(&prepared));
@@ -277,7 +295,7 @@ impl Daemon {
     /// all if the process was asked to end meanwhile.
     fn reload(&mut self, runtime: &Runtime, wishes: &mut Wishes, watch: &Watch) -> Option<Result<u64, Refused>> {
         let start_ms = self.told.clock.now_ms();
-        let mut prepared = wishes.prepare(runtime, &self.path, Some(Arc::clone(&self.earlier)));
+        let mut prepared = wishes.prepare(runtime, &self.path, Some(Arc::clone(&self.earlier)), &Progress::default());
         match &mut prepared {
             Ok(Some(prepared)) => {
                 self.server.watch = prepared.server.watch;

@@ -1,6 +1,6 @@
 //! Meridian: an authoritative DNS server for GeoDNS and global server load balancing.
 //!
-//! The modules in reading order: first the words (`name`, `number`, `random`, `diag`, `certificate`, `clock`), then what a query meets on its way
+//! The modules in reading order: first the words (`name`, `number`, `random`, `diag`, `progress`, `certificate`, `clock`), then what a query meets on its way
 //! (`wire`, `zone`, `geo`, `health`, `steer`, `answer`, `snapshot`), then what prepares that world (`config`, `keeper`, `prober`) and tries
 //! it beforehand (`rehearsal`),
 //! and last what carries it (`handover`, `server`, `metrics`, `querylog`, `api`, `daemon`, `cli`). ARCHITECTURE.md says who may import whom.
@@ -21,6 +21,7 @@ pub mod metrics;
 pub mod name;
 pub mod number;
 pub mod prober;
+pub mod progress;
 pub mod querylog;
 pub mod random;
 pub mod rehearsal;

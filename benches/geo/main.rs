@@ -15,6 +15,7 @@ use std::process::Command;
 use std::time::Instant;
 
 use meridian::geo::{Family, Inputs, PlaceTable, Point, RegionId, build, read_file};
+use meridian::progress::Progress;
 use meridian::random::Random;
 use meridian::steer::Weight;
 use meridian::steer::order::OrderSpec;
@@ -165,7 +166,7 @@ fn plan(table: &PlaceTable, regions: usize) {
         sheds: false,
     };
     let start = Stopwatch::start();
-    let plan = Plan::compile(&key, table).unwrap_or_else(|error| panic!("{error}"));
+    let plan = Plan::compile(&key, table, &Progress::default()).unwrap_or_else(|error| panic!("{error}"));
     let (compile_ms, rankings) = (start.ms(), plan.ranking_count());
     println!("plan       {regions} regions: {compile_ms} ms, {:.1} MiB, {rankings} rankings", mib(plan.memory_bytes()));
 }

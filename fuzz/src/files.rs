@@ -4,6 +4,7 @@
 use std::fs;
 
 use meridian::daemon::rehearse;
+use meridian::progress::Progress;
 
 use super::scratch;
 
@@ -52,7 +53,7 @@ fn load(files: &[(&str, &[u8])]) {
     for (name, text) in files {
         fs::write(folder.join(name), text).unwrap_or_else(|error| panic!("{name}: {error}"));
     }
-    let found = match rehearse(&folder.join("meridian.yaml"), None) {
+    let found = match rehearse(&folder.join("meridian.yaml"), None, &Progress::default()) {
         Ok(prepared) => prepared.warnings,
         Err(errors) => {
             assert!(errors.has_errors(), "refused without a reason");

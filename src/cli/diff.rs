@@ -9,9 +9,8 @@ use serde_json::json;
 
 use super::Failure;
 use super::args::Format;
-use super::rehearsed::{
-    AudienceArg, Progress, moves_json, names_text, parse_name, percent, print_moves, sample_json, sample_text, source_json,
-};
+use super::progress::on_terminal;
+use super::rehearsed::{AudienceArg, moves_json, names_text, parse_name, percent, print_moves, sample_json, sample_text, source_json};
 use crate::daemon::{self, Prepared};
 use crate::geo::Family;
 use crate::name::Name;
@@ -56,12 +55,16 @@ impl Diff {
         let (old, new) = (load(&self.old)?, load(&self.new)?);
         let comparer = Comparer::new([&old.catalog, &new.catalog], &audience);
         let types = [(Family::V4, "A"), (Family::V6, "AAAA")];
-        let mut progress = Progress::of(types.len() * old.catalog.steerings.len());
+        let (progress, mut done) = (on_terminal(), 0);
+        let count = types.len() * old.catalog.steerings.len();
         let compared = types.map(|(family, rtype)| {
-            let comparisons = comparer.compare([&old, &new], family, only.as_ref(), || progress.step());
+            let comparisons = comparer.compare([&old, &new], family, only.as_ref(), || {
+                progress.step("names", done, count);
+                done += 1;
+            });
             Compared { rtype, comparisons }
         });
-        progress.clear();
+        progress.end();
         let [gone, come] = [[&old, &new], [&new, &old]].map(|worlds| names_only_in(worlds, only.as_ref()));
         match self.format {
             Format::Text => print(&compared, &gone, &come, &audience.text(), out)?,
@@ -87,7 +90,8 @@ impl Diff {
 
 /// A configuration with everything up that it does not force by hand.
 fn load(path: &Path) -> Result<Snapshot, Failure> {
-    let Prepared { compiled, warnings, .. } = daemon::prepare(path, None).map_err(|found| Failure::Config(found.to_string()))?;
+    let Prepared { compiled, warnings, .. } =
+        daemon::prepare_telling(path, None, &on_terminal()).map_err(|found| Failure::Config(found.to_string()))?;
     eprint!("{warnings}");
     Ok(Down::default().world(&compiled))
 }

@@ -9,6 +9,7 @@ mod explain;
 mod geo;
 mod init;
 mod probe;
+mod progress;
 mod rehearsed;
 mod serve;
 mod shell;
@@ -25,6 +26,7 @@ use crate::config::compile::Earlier;
 use crate::config::default_path;
 use crate::daemon::{self, DaemonError, Prepared};
 use crate::diag::Diagnostics;
+use crate::progress::Progress;
 
 #[derive(Debug, Parser)]
 #[command(name = "meridian", version, about = "Authoritative DNS server for GeoDNS and global server load balancing")]
@@ -82,7 +84,7 @@ impl ConfigArg {
 
     /// Loads and compiles; warnings go to standard error.
     fn prepare(&self) -> Result<Prepared, Failure> {
-        self.loaded(daemon::prepare)
+        self.loaded(daemon::prepare_telling)
     }
 
     /// The same, and asks the tests of the configuration.
@@ -90,8 +92,8 @@ impl ConfigArg {
         self.loaded(daemon::rehearse)
     }
 
-    fn loaded(&self, load: impl Fn(&Path, Option<&Earlier>) -> Result<Prepared, Diagnostics>) -> Result<Prepared, Failure> {
-        let prepared = load(&self.path()?, None).map_err(|found| Failure::Config(found.to_string()))?;
+    fn loaded(&self, load: impl Fn(&Path, Option<&Earlier>, &Progress) -> Result<Prepared, Diagnostics>) -> Result<Prepared, Failure> {
+        let prepared = load(&self.path()?, None, &progress::on_terminal()).map_err(|found| Failure::Config(found.to_string()))?;
         eprint!("{}", prepared.warnings);
         Ok(prepared)
     }

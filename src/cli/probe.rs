@@ -8,9 +8,10 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::args::Format;
+use super::progress::on_terminal;
 use super::{ConfigArg, Failure};
 use crate::clock::Clock;
-use crate::config::load;
+use crate::config::load_telling;
 use crate::config::model::{At, Endpoint, Model, Offer};
 use crate::geo::Family;
 use crate::health::overrides::Selector;
@@ -49,7 +50,7 @@ type Chosen<'m> = (String, &'m Offer, &'m Endpoint);
 
 impl Probe {
     pub(super) fn run(&self, out: &mut impl Write) -> Result<(), Failure> {
-        let loaded = load(&self.config.path()?);
+        let loaded = load_telling(&self.config.path()?, &on_terminal());
         let model = loaded.model.ok_or_else(|| Failure::Config(loaded.diagnostics.to_string()))?;
         let clock = Clock::system();
         let chosen = self.chosen(&model)?;

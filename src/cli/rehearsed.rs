@@ -1,22 +1,18 @@
-//! What `simulate` and `diff` have in common: who asks, how far they are, and how a comparison is printed. It works nothing out itself.
+//! What `simulate` and `diff` have in common: who asks, and how a comparison is printed. It works nothing out itself.
 
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 use std::path::PathBuf;
 
 use clap::Args;
 use serde_json::{Value, json};
 
 use super::Failure;
-use crate::clock::Clock;
 use crate::name::Name;
 use crate::rehearsal::compare::Source;
 use crate::rehearsal::{Audience, Comparison};
 
 /// Names that are listed where many are alike.
 const MAX_NAMES: usize = 5;
-
-/// Progress is shown from here on: what is done in a moment needs none.
-const QUIET_MS: u64 = 1_000;
 
 #[derive(Debug, Args)]
 pub(super) struct AudienceArg {
@@ -32,40 +28,6 @@ impl AudienceArg {
     pub(super) fn read(&self) -> Result<Audience, Failure> {
         let Some(path) = &self.clients else { return Ok(Audience::Addresses) };
         Audience::read(path).map_err(|found| Failure::Config(found.to_string()))
-    }
-}
-
-/// `12/40` on the terminal, after a second.
-pub(super) struct Progress {
-    clock: Clock,
-    start_ms: u64,
-    done: usize,
-    count: usize,
-    shown: bool,
-}
-
-impl Progress {
-    /// Of so many steps.
-    pub(super) fn of(count: usize) -> Progress {
-        let clock = Clock::system();
-        Progress { start_ms: clock.now_ms(), clock, done: 0, count, shown: false }
-    }
-
-    /// Another step begins.
-    pub(super) fn step(&mut self) {
-        if self.clock.now_ms() >= self.start_ms + QUIET_MS && std::io::stderr().is_terminal() {
-            const WIDTH: usize = 30;
-            let filled = self.done * WIDTH / self.count.max(1);
-            eprint!("\r[{}{}] {}/{}", "#".repeat(filled), " ".repeat(WIDTH - filled), self.done, self.count);
-            self.shown = true;
-        }
-        self.done += 1;
-    }
-
-    pub(super) fn clear(&mut self) {
-        if std::mem::take(&mut self.shown) {
-            eprint!("\r\x1b[K");
-        }
     }
 }
 

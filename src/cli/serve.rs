@@ -6,6 +6,7 @@ use clap::Args;
 use tracing_subscriber::EnvFilter;
 
 use super::args::Format;
+use super::progress::on_terminal;
 use super::{ConfigArg, Failure};
 use crate::config::load_server;
 use crate::config::model::LogFormat;
@@ -45,7 +46,7 @@ impl Serve {
             Format::Text => builder.with_ansi(std::io::stderr().is_terminal()).with_target(false).init(),
             Format::Json => builder.json().flatten_event(true).init(),
         }
-        daemon::serve(&path, self.takeover)?;
+        daemon::serve(&path, self.takeover, &on_terminal())?;
         Ok(())
     }
 }

@@ -9,7 +9,8 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::args::{Format, QType};
-use super::rehearsed::{AudienceArg, Progress, names_text, parse_name, percent, sample_json, sample_text, source_json};
+use super::progress::on_terminal;
+use super::rehearsed::{AudienceArg, names_text, parse_name, percent, sample_json, sample_text, source_json};
 use super::{ConfigArg, Failure};
 use crate::config::compile::Compiled;
 use crate::daemon::Prepared;
@@ -133,15 +134,19 @@ impl Simulate {
         let before = Down::default().world(&compiled);
         let downs = self.downs(&compiled)?;
         let known = Loads::of(self, &compiled, only.as_ref())?;
-        let mut progress = Progress::of(downs.len() * compiled.catalog.steerings.len());
+        let (progress, mut done) = (on_terminal(), 0);
+        let count = downs.len() * compiled.catalog.steerings.len();
         let mut outages = Vec::new();
         for (text, down) in downs {
             let after = down.world(&compiled);
-            let comparisons = comparer.compare([&before, &after], self.qtype.family(), only.as_ref(), || progress.step());
+            let comparisons = comparer.compare([&before, &after], self.qtype.family(), only.as_ref(), || {
+                progress.step("names", done, count);
+                done += 1;
+            });
             let loads = comparisons.iter().map(|comparison| known.after(comparison)).collect();
             outages.push(Outage { down: text, comparisons, loads });
         }
-        progress.clear();
+        progress.end();
         if outages.iter().all(|outage| outage.comparisons.is_empty()) {
             return Err(Failure::Usage(
                 only.map_or("no name is steered for this type".into(), |name| format!("no steered name is `{name}`")),

@@ -14,6 +14,7 @@ use crate::diag::{Diagnostics, Mark};
 use crate::geo::{self, Family, PlaceTable, RegionId, Rows, source};
 use crate::health::Layout;
 use crate::name::Name;
+use crate::progress::Progress;
 use crate::snapshot::{self, Catalog, Settings};
 use crate::steer::Steering;
 use crate::steer::order::OrderSpec;
@@ -85,19 +86,20 @@ pub struct PoolName {
 /// Compiles a checked model; what did not change since `earlier` is shared with it.
 ///
 /// Errors: a geo file that cannot be used, too much geo data, a zone that changed while its written serial did not grow.
-pub fn compile(mut model: Model, earlier: Option<&Earlier>, diagnostics: &mut Diagnostics) -> Option<Compiled> {
+pub fn compile(mut model: Model, earlier: Option<&Earlier>, progress: &Progress, diagnostics: &mut Diagnostics) -> Option<Compiled> {
     if let Some(earlier) = earlier {
         check_serials(earlier.catalog.zones.zones(), &model.zones, diagnostics);
     }
-    let (table, geo_sources) = place_table(&model, diagnostics)?;
+    let (table, geo_sources) = place_table(&model, progress, diagnostics)?;
     let table = Arc::new(table);
     let no_plans = PlanCache::new();
     let latencies = model.geo.latencies.clone();
     let mut plans =
-        Plans { table: &table, latencies, earlier: earlier.map_or(&no_plans, |earlier| &earlier.plans), used: PlanCache::new() };
+        Plans { table: &table, latencies, earlier: earlier.map_or(&no_plans, |earlier| &earlier.plans), used: PlanCache::new(), progress };
     let mut pools = Pools::default();
     let mut steerings: Vec<Steering> = Vec::with_capacity(model.steerings.len());
-    for steer in &model.steerings {
+    for (done, steer) in model.steerings.iter().enumerate() {
+        progress.step("steered names", done, model.steerings.len());
         match steering(&model, steer, &mut pools, &mut plans) {
             Ok(steering) => steerings.push(steering),
             Err(error) => refuse(&model, steer, error, diagnostics),
@@ -182,10 +184,11 @@ fn settings(model: &Model, sources: &[GeoSource]) -> Settings {
 }
 
 /// The one place table that all plans lie over.
-fn place_table(model: &Model, diagnostics: &mut Diagnostics) -> Option<(PlaceTable, Vec<GeoSource>)> {
+fn place_table(model: &Model, progress: &Progress, diagnostics: &mut Diagnostics) -> Option<(PlaceTable, Vec<GeoSource>)> {
     let mut sources = Vec::new();
     let mut refused = false;
-    for file in &model.geo.files {
+    for (done, file) in model.geo.files.iter().enumerate() {
+        progress.step("geo files", done, model.geo.files.len());
         match geo::read_file(file) {
             Ok(rows) => {
                 diagnostics.extend(rows.warnings().clone());

@@ -9,6 +9,7 @@ use super::model::{GeoData, Model, Server};
 use super::settings::{Settings, Typed};
 use super::spec::{Field, Fields, Node};
 use crate::diag::{Diagnostics, Mark};
+use crate::progress::Progress;
 
 /// Where the server file is looked for when none is named, first match.
 const DEFAULT_PATHS: [&str; 3] = ["meridian.yaml", "zones/meridian.yaml", "/etc/meridian/meridian.yaml"];
@@ -29,8 +30,13 @@ pub fn default_path() -> Option<PathBuf> {
 
 /// Loads the configuration that begins with the server file at `path`.
 pub fn load(path: &Path) -> Loaded {
+    load_telling(path, &Progress::default())
+}
+
+/// The same, and tells how far it is.
+pub fn load_telling(path: &Path, progress: &Progress) -> Loaded {
     let mut diagnostics = Diagnostics::new();
-    let model = read(path, &mut diagnostics).filter(|_| !diagnostics.has_errors());
+    let model = read(path, progress, &mut diagnostics).filter(|_| !diagnostics.has_errors());
     Loaded { model, diagnostics }
 }
 
@@ -47,7 +53,7 @@ fn server_fields<'n>(node: &'n Node, out: &mut Diagnostics) -> Option<Fields<'n>
     root.fields("a map with keys such as `listen`, `regions` and `zones`", &check::SERVER_KEYS, out)
 }
 
-fn read(path: &Path, out: &mut Diagnostics) -> Option<Model> {
+fn read(path: &Path, progress: &Progress, out: &mut Diagnostics) -> Option<Model> {
     let node = files::read_yaml(path, &Mark::path(path), out)?;
     let fields = server_fields(&node, out)?;
     let mut typed = Typed::default();
@@ -58,7 +64,7 @@ fn read(path: &Path, out: &mut Diagnostics) -> Option<Model> {
     }
     let files = check::geo_files(&fields, out);
     let mut regions = Regions::default();
-    let complete = each_file(&fields, "regions", "regions.yaml", out, |node, out| {
+    let complete = each_file(&fields, "regions", "regions.yaml", progress, out, |node, out| {
         typed.add_regions(node);
         regions.add_file(node, out);
     });
@@ -71,7 +77,7 @@ fn read(path: &Path, out: &mut Diagnostics) -> Option<Model> {
     let latencies = check::latencies(&fields, &regions, out);
     let areas = check::areas(&fields, out);
     let mut zones = Zones::new(Known { regions: &regions, areas: &areas, has_latencies: fields.get("latencies").is_some() });
-    each_file(&fields, "zones", "\"*.zone.yaml\"", out, |node, out| {
+    each_file(&fields, "zones", "\"*.zone.yaml\"", progress, out, |node, out| {
         typed.add_zone(node);
         zones.add_file(node, out);
     });
@@ -85,13 +91,22 @@ fn read(path: &Path, out: &mut Diagnostics) -> Option<Model> {
 }
 
 /// Reads the files of a key that must be there, one after the other; false if any of them could not be read.
-fn each_file(fields: &Fields<'_>, key: &str, example: &str, out: &mut Diagnostics, mut take: impl FnMut(&Node, &mut Diagnostics)) -> bool {
+fn each_file(
+    fields: &Fields<'_>,
+    key: &'static str,
+    example: &str,
+    progress: &Progress,
+    out: &mut Diagnostics,
+    mut take: impl FnMut(&Node, &mut Diagnostics),
+) -> bool {
     let Some(field) = fields.need(key, example, out) else { return false };
     let mut found = Diagnostics::new();
     let paths = files::expand(field, &mut found);
     let mut complete = !found.has_errors();
     out.extend(found);
-    for (path, named) in paths {
+    let count = paths.len();
+    for (done, (path, named)) in paths.into_iter().enumerate() {
+        progress.step(key, done, count);
         match files::read_yaml(&path, &named, out) {
             Some(node) => take(&node, out),
             None => complete = false,

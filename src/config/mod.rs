@@ -13,5 +13,5 @@ pub mod settings;
 mod spec;
 
 pub use import::{Imported, import};
-pub use load::{Loaded, default_path, load, load_server};
+pub use load::{Loaded, default_path, load, load_server, load_telling};
 pub use model::Model;

@@ -15,6 +15,7 @@ use super::{DaemonError, Prepared, rehearse, system};
 use crate::api::{Claim, Claims, Reload, Reloads, Waiting, claims, reloads};
 use crate::config::compile::Earlier;
 use crate::handover::Heir;
+use crate::progress::Progress;
 use crate::server;
 
 /// What the process is asked to do.
@@ -107,8 +108,9 @@ impl Wishes {
         runtime: &Runtime,
         path: &Path,
         earlier: Option<Arc<Earlier>>,
+        progress: &Progress,
     ) -> Result<Option<Prepared>, DaemonError> {
-        let path = path.to_owned();
+        let (path, progress) = (path.to_owned(), progress.clone());
         let (done, load) = oneshot::channel();
         let work = move || {
             if earlier.is_some()
@@ -117,7 +119,7 @@ impl Wishes {
                 tracing::warn!(%error, "the load takes as much time as the answers");
             }
             // Whoever asked may be gone: the process ends.
-            _ = done.send(rehearse(&path, earlier.as_deref()));
+            _ = done.send(rehearse(&path, earlier.as_deref(), &progress));
         };
         thread::Builder::new().name("load".to_owned()).spawn(work).map_err(system("start a thread"))?;
         match runtime.block_on(self.unless_stopped(load)) {

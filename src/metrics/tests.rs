@@ -6,6 +6,7 @@ use crate::answer::Outcome;
 use crate::geo::{Point, RegionId};
 use crate::health::PoolId;
 use crate::name::Name;
+use crate::progress::Progress;
 use crate::snapshot::Region;
 use crate::steer::balance::BalanceSpec;
 use crate::steer::order::OrderSpec;
@@ -39,7 +40,7 @@ fn steering(service: u16, regions: usize) -> Steering {
         hashes_clients: false,
         sheds: false,
     };
-    let plan = Arc::new(Plan::compile(&key, &Catalog::default().table).unwrap());
+    let plan = Arc::new(Plan::compile(&key, &Catalog::default().table, &Progress::default()).unwrap());
     let endpoints: Arc<[Endpoint]> = Arc::new([]);
     let candidate = |region| Candidate {
         region: RegionId(region),

@@ -18,6 +18,7 @@ use super::order::OrderSpec;
 use super::order::latency::Latencies;
 use super::rule::Rule;
 use crate::geo::{Leaf, PlaceId, PlaceTable, Point, RegionId};
+use crate::progress::Progress;
 pub use harm::Harms;
 use head::PlaceReader;
 use rankings::Rankings;
@@ -138,7 +139,7 @@ impl std::error::Error for PlanTooLarge {}
 
 impl Plan {
     /// Compiles a key over its table. The same inputs give the same plan, bit for bit.
-    pub fn compile(key: &PlanKey, table: &PlaceTable) -> Result<Plan, PlanTooLarge> {
+    pub fn compile(key: &PlanKey, table: &PlaceTable, progress: &Progress) -> Result<Plan, PlanTooLarge> {
         let tails = Tails::of(key);
         let (mut places, mut clients, mut known) = (PlaceReader::new(key), Vec::new(), HashMap::new());
         let mut by_place = Vec::with_capacity(table.place_count());
@@ -149,7 +150,7 @@ impl Plan {
                 clients.len() as u32 - 1
             }));
         }
-        let (mut rankings, by_client) = Rankings::of(key, &places, &tails, &clients)?;
+        let (mut rankings, by_client) = Rankings::of(key, &places, &tails, &clients, progress)?;
         by_place.iter_mut().for_each(|client| *client = by_client[*client as usize]);
         let orders = rankings.distinct_orders();
         // An answer that is the same for every client has scope 0 (BEHAVIOUR S4), and whether the peer stands in for one does not matter.

@@ -7,6 +7,7 @@ use super::PlanCache;
 use super::pools::{PoolKey, Pools, group};
 use crate::config::model::{self, Model, Steer};
 use crate::geo::{self, Family, PlaceTable, RegionId};
+use crate::progress::Progress;
 use crate::steer::hash::identity;
 use crate::steer::order::OrderSpec;
 use crate::steer::order::latency::Latencies;
@@ -189,6 +190,7 @@ pub(super) struct Plans<'a> {
     pub(super) latencies: Option<Arc<Latencies>>,
     pub(super) earlier: &'a PlanCache,
     pub(super) used: PlanCache,
+    pub(super) progress: &'a Progress,
 }
 
 impl Plans<'_> {
@@ -198,7 +200,7 @@ impl Plans<'_> {
         }
         let plan = match self.earlier.get(key) {
             Some(plan) => Arc::clone(plan),
-            None => Arc::new(Plan::compile(key, self.table)?),
+            None => Arc::new(Plan::compile(key, self.table, self.progress)?),
         };
         self.used.insert(key.clone(), Arc::clone(&plan));
         Ok(plan)

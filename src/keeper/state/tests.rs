@@ -8,12 +8,13 @@ use crate::config::compile::compile;
 use crate::config::load;
 use crate::diag::Diagnostics;
 use crate::health::{Evidence, Outcome, Override, PoolState};
+use crate::progress::Progress;
 
 /// The sample, compiled: five regions, each probed, `fall` and `rise` of 2.
 fn sample() -> Compiled {
     let loaded = load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("zones/meridian.yaml"));
     let model = loaded.model.unwrap_or_else(|| panic!("{}", loaded.diagnostics));
-    compile(model, None, &mut Diagnostics::new()).unwrap()
+    compile(model, None, &Progress::default(), &mut Diagnostics::new()).unwrap()
 }
 
 fn state() -> (State, Vec<TargetKey>) {

@@ -3,17 +3,22 @@
 
 use std::collections::HashMap;
 use std::num::NonZero;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::thread;
 
 use super::head::{Ingredients, PlaceReader, Ranker};
 use super::tail::Tails;
 use super::{Entry, MAX_ENTRIES, PlanKey, PlanTooLarge, harm};
+use crate::progress::Progress;
 
 /// Threads that rank at once: beyond, they would wait for the memory.
 const MAX_THREADS: usize = 16;
 
 /// Clients that are worth a thread of their own: some milliseconds of work.
 const CLIENTS_PER_THREAD: usize = 4_096;
+
+/// Clients after which it is told how many are done.
+const CLIENTS_A_STEP: usize = 4_096;
 
 /// A ranking while it is interned: its head, and which tail follows.
 #[derive(Debug, PartialEq, Eq, Hash)]
@@ -45,11 +50,15 @@ impl Rankings {
         places: &PlaceReader<'_, '_>,
         tails: &Tails,
         clients: &[Ingredients],
+        progress: &Progress,
     ) -> Result<(Rankings, Vec<u32>), PlanTooLarge> {
         let cores = thread::available_parallelism().map_or(1, NonZero::get).min(MAX_THREADS);
         let part_len = clients.len().div_ceil(cores).max(CLIENTS_PER_THREAD);
+        let ranked = AtomicUsize::new(0);
+        let count = |more: usize| progress.step("places", ranked.fetch_add(more, Relaxed) + more, clients.len());
+        let count = &count;
         let parts: Vec<Part> = thread::scope(|scope| {
-            let rank = |part| move || Part::ranked(key, places, tails, part);
+            let rank = |part| move || Part::ranked(key, places, tails, part, count);
             let start = |part| (part, thread::Builder::new().spawn_scoped(scope, rank(part)));
             let others: Vec<_> = clients.chunks(part_len).skip(1).map(start).collect();
             let first = clients.chunks(part_len).next().map(|part| rank(part)());
@@ -119,10 +128,19 @@ struct Part {
 }
 
 impl Part {
-    fn ranked(key: &PlanKey, places: &PlaceReader<'_, '_>, tails: &Tails, clients: &[Ingredients]) -> Result<Part, PlanTooLarge> {
+    fn ranked(
+        key: &PlanKey,
+        places: &PlaceReader<'_, '_>,
+        tails: &Tails,
+        clients: &[Ingredients],
+        count: &(impl Fn(usize) + Sync),
+    ) -> Result<Part, PlanTooLarge> {
         let (mut ranker, mut known, mut entries) = (Ranker::new(key), HashMap::<Interned, u32>::new(), 0);
         let mut by_client = Vec::with_capacity(clients.len());
-        for client in clients {
+        for (at, client) in clients.iter().enumerate() {
+            if at % CLIENTS_A_STEP == CLIENTS_A_STEP - 1 {
+                count(CLIENTS_A_STEP);
+            }
             let head = ranker.head(client, places.measured(client));
             let tail = tails.after(client.rule, &head);
             let harms = if key.sheds { harm::buckets(&head, ranker.scores(client, places.measured(client))) } else { Vec::new() };

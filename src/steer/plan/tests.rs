@@ -18,7 +18,7 @@ fn table(overrides: Vec<Override>) -> PlaceTable {
 }
 
 fn compiled(key: &PlanKey, table: &PlaceTable) -> Plan {
-    Plan::compile(key, table).unwrap()
+    Plan::compile(key, table, &Progress::default()).unwrap()
 }
 
 /// Regions on the equator at these longitudes, with these weights.
