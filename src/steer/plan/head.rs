@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use super::{Entry, PlanKey, RANKED_REGIONS, Why};
-use crate::geo::distance::{ESTIMATE_ERROR_M, Vector};
+use crate::geo::distance::{ESTIMATE_ERROR_M, Vectors};
 use crate::geo::{Code, Place, Point, Prefix, RegionId};
 use crate::steer::Weight;
 use crate::steer::order::latency::Latencies;
@@ -82,11 +82,17 @@ pub(super) struct Ranker<'k> {
     key: &'k PlanKey,
     policy: &'static dyn Order,
     /// Where the candidates stand, in their order.
-    vectors: Vec<Vector>,
+    vectors: Vectors,
+    /// One by the weight of each, in thousandths.
+    inverse_weights: Vec<f64>,
     /// Whether all candidates but the standby ones have the same weight.
     equal_weights: bool,
     /// Estimated metres from the client to each candidate; empty where every candidate is judged.
     estimates_m: Vec<f64>,
+    /// Scores that are no lower, and no higher, than the ones the candidates have; beside `estimates_m`. That they are multiplied where the
+    /// order divides makes a difference of nanometres, and estimates are wrong by metres.
+    scores_at_most: Vec<f64>,
+    scores_at_least: Vec<f64>,
 }
 
 /// With fewer candidates than this all are judged: an estimate would save nothing.
@@ -95,11 +101,21 @@ const MIN_TO_ESTIMATE: usize = 2 * RANKED_REGIONS;
 impl<'k> Ranker<'k> {
     /// Prepares what is the same for all clients.
     pub(super) fn new(key: &'k PlanKey) -> Ranker<'k> {
-        let vectors = key.candidates.iter().map(|(_, point, _)| Vector::of(*point)).collect();
+        let vectors = Vectors::of(key.candidates.iter().map(|(_, point, _)| *point));
+        let inverse_weights = key.candidates.iter().map(|(.., weight)| 1.0 / f64::from(unless_zero(*weight).milli())).collect();
         let mut weights = key.candidates.iter().map(|(.., weight)| *weight).filter(|weight| *weight != Weight::ZERO);
         let first = weights.next();
         let equal_weights = weights.all(|weight| Some(weight) == first);
-        Ranker { key, policy: key.order.policy(), vectors, equal_weights, estimates_m: Vec::new() }
+        Ranker {
+            key,
+            policy: key.order.policy(),
+            vectors,
+            inverse_weights,
+            equal_weights,
+            estimates_m: Vec::new(),
+            scores_at_most: Vec::new(),
+            scores_at_least: Vec::new(),
+        }
     }
 
     /// The regions that are ranked for this client, best first.
@@ -131,14 +147,19 @@ impl<'k> Ranker<'k> {
 
     /// Estimates how far all candidates are, where that can spare exact distances: with 1,000 regions and 200,000 places they would take minutes.
     fn estimate(&mut self, client: Option<Point>, measured: &[u32]) {
-        self.estimates_m.clear();
-        if let Some(client) = client.filter(|_| self.vectors.len() >= MIN_TO_ESTIMATE && self.policy.distance_floor_m().is_some()) {
-            let client = Vector::of(client);
-            self.estimates_m.extend(self.vectors.iter().map(|candidate| client.estimate_m(candidate)));
-            // A measurement takes the place of an estimate, and is never wrong.
-            let pairs = self.estimates_m.iter_mut().zip(measured).filter(|(_, metres)| **metres != UNMEASURED);
-            pairs.for_each(|(estimate_m, metres)| *estimate_m = f64::from(*metres));
+        [&mut self.estimates_m, &mut self.scores_at_most, &mut self.scores_at_least].into_iter().for_each(Vec::clear);
+        let (Some(client), Some(floor_m)) = (client, self.policy.distance_floor_m().map(f64::from)) else { return };
+        if self.vectors.len() < MIN_TO_ESTIMATE {
+            return;
         }
+        self.estimates_m.extend(self.vectors.estimates_m(client));
+        // A measurement takes the place of an estimate, and is never wrong.
+        let pairs = self.estimates_m.iter_mut().zip(measured).filter(|(_, metres)| **metres != UNMEASURED);
+        pairs.for_each(|(estimate_m, metres)| *estimate_m = f64::from(*metres));
+        let score = |metres: f64, inverse_weight: f64| (if metres > floor_m { metres } else { floor_m }) * inverse_weight;
+        let candidates = || self.estimates_m.iter().zip(&self.inverse_weights);
+        self.scores_at_most.extend(candidates().map(|(metres, inverse_weight)| score(metres + ESTIMATE_ERROR_M, *inverse_weight)));
+        self.scores_at_least.extend(candidates().map(|(metres, inverse_weight)| score(metres - ESTIMATE_ERROR_M, *inverse_weight)));
     }
 
     /// What the order makes of each candidate for a client; none where it has nothing to compare.
@@ -159,8 +180,7 @@ impl<'k> Ranker<'k> {
     }
 
     fn weight(&self, candidate: u16) -> Weight {
-        let (.., weight) = self.key.candidates[usize::from(candidate)];
-        if weight == Weight::ZERO { Weight::ONE } else { weight }
+        unless_zero(self.key.candidates[usize::from(candidate)].2)
     }
 
     /// Those of `waiting` that can be in the bands that will be ranked; the others cannot, however wrong the estimates are.
@@ -168,14 +188,12 @@ impl<'k> Ranker<'k> {
     /// A band is opened by the best score that is left, and while fewer than [`RANKED_REGIONS`] are ranked that is one of as many best
     /// scores. Whoever else is in a band is within `spread` of the one that opened it.
     fn shortlist(&self, waiting: Vec<u16>) -> Vec<u16> {
-        let Some(floor_m) = self.policy.distance_floor_m().filter(|_| !self.estimates_m.is_empty() && waiting.len() >= MIN_TO_ESTIMATE)
-        else {
+        if self.estimates_m.is_empty() || waiting.len() < MIN_TO_ESTIMATE {
             return waiting;
-        };
+        }
         let estimate_m = |candidate: u16| self.estimates_m[usize::from(candidate)];
-        let score = |candidate: u16, metres: f64| metres.max(f64::from(floor_m)) / f64::from(self.weight(candidate).milli());
-        let limit = at_most_the_nth(waiting.iter().map(|candidate| score(*candidate, estimate_m(*candidate) + ESTIMATE_ERROR_M)));
-        let opens = |candidate: &u16| score(*candidate, estimate_m(*candidate) - ESTIMATE_ERROR_M) <= limit;
+        let limit = at_most_the_nth(waiting.iter().map(|candidate| self.scores_at_most[usize::from(*candidate)]));
+        let opens = |candidate: &u16| self.scores_at_least[usize::from(*candidate)] <= limit;
         let openers: Vec<u16> = waiting.iter().copied().filter(opens).collect();
         if self.key.spread_m == 0 && self.equal_weights {
             // Equal distance is equal score.
@@ -185,6 +203,11 @@ impl<'k> Ranker<'k> {
         let joins = |candidate: &u16| openers.iter().any(|opener| (estimate_m(*candidate) - estimate_m(*opener)).abs() <= near_m);
         waiting.iter().copied().filter(joins).collect()
     }
+}
+
+/// Standby regions are judged as of weight 1.
+fn unless_zero(weight: Weight) -> Weight {
+    if weight == Weight::ZERO { Weight::ONE } else { weight }
 }
 
 /// The [`RANKED_REGIONS`]th lowest of the scores; infinite where there are fewer.
