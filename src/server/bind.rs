@@ -6,6 +6,8 @@ use std::io;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::os::fd::OwnedFd;
 
+use socket2::{Domain, Protocol, Socket, Type};
+
 use super::{tcp, udp};
 use crate::config::model::{MAX_LISTEN, MAX_WORKERS};
 use crate::handover::{Sockets, kind};
@@ -146,6 +148,19 @@ fn inherit(listed: SocketAddr, workers: usize, left: &mut Sockets) -> Result<Opt
     share(&mut udp, workers, UdpSocket::try_clone).map_err(fault("UDP"))?;
     share(&mut tcp, workers, TcpListener::try_clone).map_err(fault("TCP"))?;
     Ok(Some(Endpoint { listed, address, udp, tcp }))
+}
+
+/// A socket that is not bound yet: for one family alone, and where workers share a port each has one.
+pub(super) fn unbound(address: SocketAddr, kind: Type, share_port: bool) -> io::Result<Socket> {
+    let protocol = if kind == Type::STREAM { Protocol::TCP } else { Protocol::UDP };
+    let socket = Socket::new(Domain::for_address(address), kind, Some(protocol))?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    if share_port {
+        socket.set_reuse_port(true)?;
+    }
+    Ok(socket)
 }
 
 /// Listeners that were left for an address, at least one per worker if there are any.

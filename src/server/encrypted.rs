@@ -6,9 +6,9 @@ use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::Type;
 
-use super::bind::{BindFault, inherit_packets, inherit_streams};
+use super::bind::{BindFault, inherit_packets, inherit_streams, unbound};
 use super::quic;
 use super::tcp::{self, Door, Speech};
 use super::tls::{self, Certificate};
@@ -131,13 +131,7 @@ fn datagrams(address: SocketAddr, workers: usize) -> io::Result<Vec<UdpSocket>> 
 }
 
 fn open(address: SocketAddr, share_port: bool) -> io::Result<UdpSocket> {
-    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
-    if address.is_ipv6() {
-        socket.set_only_v6(true)?;
-    }
-    if share_port {
-        socket.set_reuse_port(true)?;
-    }
+    let socket = unbound(address, Type::DGRAM, share_port)?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
     Ok(socket.into())

@@ -11,6 +11,7 @@ use tokio::time::timeout;
 use super::capped::{Bounded, Capped};
 use super::doh::{self, Asked, Refusal};
 use super::hall::Hall;
+use super::intake::Turn;
 use super::stream::Guest;
 use crate::answer::Transport;
 use crate::metrics::Metric;
@@ -37,12 +38,13 @@ pub(super) async fn serve(connection: Connection, path: Arc<str>, guest: Rc<Gues
         hall.count(Metric::HandshakeFailures);
         return connection.close(HTTP_NO_ERROR, b"");
     };
+    let turn = Rc::new(Turn::new());
     while let Ok(Ok(Some(request))) = timeout(hall.timeouts.idle, http.accept()).await {
-        let (path, guest, hall) = (Arc::clone(&path), Rc::clone(&guest), Rc::clone(&hall));
+        let (path, guest, hall, turn) = (Arc::clone(&path), Rc::clone(&guest), Rc::clone(&hall), Rc::clone(&turn));
         tokio::task::spawn_local(async move {
             // Head, body and reply within their times, whatever the client does.
             let limit = hall.timeouts.first_message + hall.timeouts.write;
-            if timeout(limit, respond(request, &path, &guest, &hall)).await.is_err() {
+            if timeout(limit, respond(request, &path, &guest, &hall, &turn)).await.is_err() {
                 hall.count(Metric::ConnectionsTimedOut);
             }
         });
@@ -51,11 +53,11 @@ pub(super) async fn serve(connection: Connection, path: Arc<str>, guest: Rc<Gues
 }
 
 /// Errors are those of a stream that the client has broken off: nobody waits for more.
-async fn respond(request: HttpRequest, path: &str, guest: &Guest, hall: &Hall) -> Result<(), h3::error::StreamError> {
+async fn respond(request: HttpRequest, path: &str, guest: &Guest, hall: &Hall, turn: &Turn) -> Result<(), h3::error::StreamError> {
     let (request, mut stream) = request.resolve_request().await?;
     let message = match doh::ask(request.method(), request.uri(), request.headers(), path) {
         Ok(Asked::Message(message)) => Ok(message),
-        Ok(Asked::Body) => match timeout(hall.timeouts.first_message, body(&mut stream)).await {
+        Ok(Asked::Body) => match timeout(hall.timeouts.first_message, body(&mut stream, turn)).await {
             Ok(body) => body?,
             Err(_elapsed) => Err(Refusal::SLOW),
         },
@@ -73,13 +75,12 @@ async fn respond(request: HttpRequest, path: &str, guest: &Guest, hall: &Hall) -
     stream.finish().await
 }
 
-async fn body(stream: &mut HttpStream) -> Result<Result<Vec<u8>, Refusal>, h3::error::StreamError> {
-    let mut message = Vec::new();
+async fn body(stream: &mut HttpStream, turn: &Turn) -> Result<Result<Vec<u8>, Refusal>, h3::error::StreamError> {
+    let mut intake = turn.intake(MAX_MESSAGE_OCTETS);
     while let Some(mut part) = stream.recv_data().await? {
-        if message.len() + part.remaining() > MAX_MESSAGE_OCTETS {
+        if intake.take(&part.copy_to_bytes(part.remaining())).await.is_err() {
             return Ok(Err(Refusal::LONG));
         }
-        message.extend_from_slice(&part.copy_to_bytes(part.remaining()));
     }
-    Ok(Ok(message))
+    Ok(Ok(intake.whole()))
 }

@@ -8,7 +8,7 @@ use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::rt::Executor;
 use hyper::server::conn::{http1, http2};
@@ -21,12 +21,13 @@ use tokio_rustls::server::TlsStream;
 
 use super::doh::{self, Asked, Refusal};
 use super::hall::Hall;
+use super::intake::Turn;
 use super::stream::Guest;
 use crate::answer::Transport;
 use crate::metrics::Metric;
 use crate::wire::MAX_MESSAGE_OCTETS;
 
-/// Requests of one connection under way at a time. Each may hold a message of 64 KiB: with the longest ones a connection holds 4 MiB.
+/// Requests of one connection under way at a time. Of messages they hold 192 KiB at most, as long ones come in one after the other.
 const MAX_STREAMS: u32 = 32;
 
 /// Largest head of a request: the longest address that is taken, and what browsers add.
@@ -42,7 +43,7 @@ const SEND_OCTETS: usize = MAX_MESSAGE_OCTETS + 1;
 /// Serves a connection until the peer or a time limit ends it.
 pub(super) async fn serve(stream: TlsStream<TcpStream>, path: Arc<str>, guest: Guest, hall: Rc<Hall>) {
     let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-    let visit = Rc::new(Visit { deadline: Cell::new(Instant::now() + hall.timeouts.first_message), path, guest, hall });
+    let visit = Rc::new(Visit { deadline: Cell::new(Instant::now() + hall.timeouts.first_message), path, guest, hall, turn: Turn::new() });
     let answering = Rc::clone(&visit);
     let service = service_fn(move |request| {
         let visit = Rc::clone(&answering);
@@ -71,6 +72,7 @@ struct Visit {
     path: Arc<str>,
     guest: Guest,
     hall: Rc<Hall>,
+    turn: Turn,
 }
 
 impl Visit {
@@ -93,13 +95,17 @@ impl Visit {
         }
     }
 
-    async fn body(&self, body: Incoming) -> Result<Vec<u8>, Refusal> {
-        match timeout(self.hall.timeouts.first_message, Limited::new(body, MAX_MESSAGE_OCTETS).collect()).await {
-            Ok(Ok(body)) => Ok(body.to_bytes().into()),
-            Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Refusal::LONG),
-            Ok(Err(_)) => Err(Refusal::BROKEN),
-            Err(_elapsed) => Err(Refusal::SLOW),
-        }
+    async fn body(&self, mut body: Incoming) -> Result<Vec<u8>, Refusal> {
+        let taking = async {
+            let mut intake = self.turn.intake(MAX_MESSAGE_OCTETS);
+            while let Some(frame) = body.frame().await {
+                if let Some(part) = frame.map_err(|_| Refusal::BROKEN)?.data_ref() {
+                    intake.take(part).await.map_err(|_| Refusal::LONG)?;
+                }
+            }
+            Ok(intake.whole())
+        };
+        timeout(self.hall.timeouts.first_message, taking).await.unwrap_or(Err(Refusal::SLOW))
     }
 
     /// Runs a connection to its end; `wind_down` has it take no more requests.

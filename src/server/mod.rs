@@ -31,6 +31,7 @@ mod hall;
 mod host;
 mod http3;
 mod https;
+mod intake;
 pub mod limit;
 #[cfg(any(test, not(target_os = "linux")))]
 mod portable;

@@ -16,6 +16,7 @@ use tokio::time::{sleep, timeout};
 
 use super::deaf::Deafening;
 use super::hall::{Hall, IDLE_TIMEOUT};
+use super::intake::{TooLong, Turn};
 use super::limit::{Permit, Refusal};
 use super::stream::Guest;
 use super::tls::{self, Certificate};
@@ -189,12 +190,13 @@ async fn welcome(
 
 /// DNS over QUIC: one query a stream, as many streams as the client likes within [`MAX_STREAMS`].
 async fn serve_queries(connection: Connection, guest: Rc<Guest>, hall: Rc<Hall>) {
+    let turn = Rc::new(Turn::new());
     loop {
         tokio::select! {
             stream = connection.accept_bi() => {
                 // The connection is over, by the client or by its idle time.
                 let Ok((send, receive)) = stream else { return };
-                tokio::task::spawn_local(exchange(connection.clone(), send, receive, Rc::clone(&guest), Rc::clone(&hall)));
+                tokio::task::spawn_local(exchange(connection.clone(), send, receive, (Rc::clone(&guest), Rc::clone(&hall), Rc::clone(&turn))));
             }
             // Such streams have no meaning (RFC 9250 4.2).
             stream = connection.accept_uni() => {
@@ -212,13 +214,29 @@ async fn serve_queries(connection: Connection, guest: Rc<Guest>, hall: Rc<Hall>)
     }
 }
 
+/// All that comes on a stream.
+async fn whole(receive: &mut RecvStream, turn: &Turn) -> Result<Result<Vec<u8>, TooLong>, quinn::ReadError> {
+    let mut intake = turn.intake(doq::LONGEST_OCTETS);
+    while let Some(part) = receive.read_chunk(STREAM_WINDOW_OCTETS as usize, true).await? {
+        if intake.take(&part.bytes).await.is_err() {
+            return Ok(Err(TooLong));
+        }
+    }
+    Ok(Ok(intake.whole()))
+}
+
 /// One query and its reply.
-async fn exchange(connection: Connection, mut send: SendStream, mut receive: RecvStream, guest: Rc<Guest>, hall: Rc<Hall>) {
-    let octets = match timeout(hall.timeouts.first_message, receive.read_to_end(doq::LONGEST_OCTETS)).await {
-        Ok(Ok(octets)) => octets,
-        Ok(Err(quinn::ReadToEndError::TooLong)) => return connection.close(PROTOCOL_ERROR, b"more than one message"),
+async fn exchange(
+    connection: Connection,
+    mut send: SendStream,
+    mut receive: RecvStream,
+    (guest, hall, turn): (Rc<Guest>, Rc<Hall>, Rc<Turn>),
+) {
+    let octets = match timeout(hall.timeouts.first_message, whole(&mut receive, &turn)).await {
+        Ok(Ok(Ok(octets))) => octets,
+        Ok(Ok(Err(TooLong))) => return connection.close(PROTOCOL_ERROR, b"more than one message"),
         // Cancelled, or the connection is gone.
-        Ok(Err(quinn::ReadToEndError::Read(_))) => return,
+        Ok(Err(_)) => return,
         Err(_elapsed) => {
             hall.count(Metric::ConnectionsTimedOut);
             return connection.close(EXCESSIVE_LOAD, b"the query did not come in time");

@@ -7,8 +7,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::Type;
 
+use super::bind::unbound;
 use super::proxy;
 use super::worker::Worker;
 use crate::answer::Transport;
@@ -130,14 +131,7 @@ fn bind_shared(address: SocketAddr, workers: usize) -> io::Result<Vec<UdpSocket>
 }
 
 fn open(address: SocketAddr, share_port: bool) -> io::Result<UdpSocket> {
-    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
-    if address.is_ipv6() {
-        socket.set_only_v6(true)?;
-    }
-    if share_port {
-        socket.set_reuse_port(true)?;
-    }
-    let socket = UdpSocket::from(socket);
+    let socket = UdpSocket::from(unbound(address, Type::DGRAM, share_port)?);
     tune(&socket, address)?;
     let bare = socket2::SockRef::from(&socket);
     bare.bind(&address.into())?;

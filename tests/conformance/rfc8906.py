@@ -81,7 +81,7 @@ TESTS = [
     ("8.2.10", "NSID, cookie, client subnet, expire", f"+edns=0 +noad +nsid +cookie +subnet=0.0.0.0/0 +expire {SOA}", edns),
 ]
 
-# dig speaks no QUIC; see quic.py.
+# dig speaks no QUIC; see encrypted.py.
 TRANSPORTS = {"udp": "+notcp", "tcp": "+tcp", "tls": "+tls", "https": "+https"}
 
 

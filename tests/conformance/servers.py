@@ -42,6 +42,7 @@ encrypted:
   tls: "{ip}:{tls}"
   https: "{ip}:{https}"
   quic: "{ip}:{quic}"
+  http3: "{ip}:{http3}"
 """
 
 GDNSD = """\
@@ -151,7 +152,7 @@ def encrypted(binary, folder, ip, settings):
     pair = ["-keyout", os.path.join(folder, "dns.key"), "-out", os.path.join(folder, "dns.pem")]
     curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "30", "-subj", f"/CN=ns1.{ZONE}"]
     subprocess.run(["openssl", "req", "-x509", *curve, "-addext", f"subjectAltName=DNS:ns1.{ZONE}", *pair], check=True, capture_output=True)
-    ports = {"tls": free_port(), "https": free_port(), "quic": free_port()}
+    ports = {"tls": free_port(), "https": free_port(), "quic": free_port(), "http3": free_port()}
     path = os.path.join(folder, "meridian.yaml")
     with open(path, "w") as file:
         file.write(settings + ENCRYPTED.format(ip=ip, **ports))

@@ -362,6 +362,34 @@ fn quic_delays_nobody_for_those_who_drag_on() {
 }
 
 #[test]
+fn quic_takes_long_messages_in_one_after_the_other_and_short_ones_meanwhile() {
+    let server = Encrypting::start(|_| {});
+    runtime().block_on(async {
+        let connection = server.quic().await;
+        // What stands behind a query is ignored.
+        let long = framed(&[query(0), vec![0; 6_000]].concat());
+        let mut streams = Vec::new();
+        for octets in [5_000, long.len()] {
+            let (mut send, receive) = connection.open_bi().await.unwrap();
+            send.write_all(&long[..octets]).await.unwrap();
+            // Both have come before the next, as the server has answered.
+            check(&query(0), &ask_quic(&connection, &query(0)).await.unwrap());
+            streams.push((send, receive));
+        }
+        let (mut last, mut replies) = streams.pop().unwrap();
+        last.finish().unwrap();
+        check(&query(0), &ask_quic(&connection, &query(0)).await.unwrap());
+        let (mut first, mut reply) = streams.pop().unwrap();
+        let early = tokio::time::timeout(SHORT, replies.read_to_end(100)).await;
+        assert!(early.is_err(), "the second waits for the first");
+        first.write_all(&long[5_000..]).await.unwrap();
+        first.finish().unwrap();
+        check(&query(0), &reply.read_to_end(100).await.unwrap()[2..]);
+        check(&query(0), &replies.read_to_end(100).await.unwrap()[2..]);
+    });
+}
+
+#[test]
 fn quic_ends_who_stays_without_asking() {
     let timeouts = Timeouts { idle: SHORT, ..Timeouts::default() };
     let server = Encrypting::start(|config| config.timeouts = timeouts);
