@@ -171,11 +171,11 @@ pub(super) fn inherit_streams(left: &mut Sockets, kind: &str, listed: SocketAddr
     Ok(listeners)
 }
 
-/// The same of sockets of packets that wait for nobody.
-pub(super) fn inherit_packets(left: &mut Sockets, kind: &str, listed: SocketAddr, workers: usize) -> io::Result<Vec<UdpSocket>> {
-    let mut sockets: Vec<UdpSocket> = left.take(kind, &listed.to_string()).into_iter().map(UdpSocket::from).collect();
+/// Sockets of packets that were left for an address. None is shared: a connection of QUIC lives on the thread that reads all its packets, so
+/// workers for whom there is none go without.
+pub(super) fn inherit_packets(left: &mut Sockets, kind: &str, listed: SocketAddr) -> io::Result<Vec<UdpSocket>> {
+    let sockets: Vec<UdpSocket> = left.take(kind, &listed.to_string()).into_iter().map(UdpSocket::from).collect();
     sockets.iter().try_for_each(|socket| socket.set_nonblocking(true))?;
-    share(&mut sockets, workers, UdpSocket::try_clone)?;
     Ok(sockets)
 }
 

@@ -47,7 +47,7 @@ impl Fronts {
         let (tls, https) = (streams(&settings.tls, "TCP for TLS", kind::TLS), streams(&settings.https, "TCP for HTTPS", kind::HTTPS));
         let mut quic = Vec::new();
         for (address, transports) in quic_addresses(settings) {
-            let sockets = || match inherit_packets(left, kind::QUIC, address, workers)? {
+            let sockets = || match inherit_packets(left, kind::QUIC, address)? {
                 sockets if sockets.is_empty() => datagrams(address, workers),
                 sockets => Ok(sockets),
             };

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::limit::Gate;
 use super::stream::{FRESH, MESSAGE_OCTETS, READ_OCTETS, SEND_SOON_OCTETS};
@@ -35,6 +35,10 @@ const DRAIN_TIMEOUT: Duration = Duration::from_millis(200);
 /// Where another process has taken over there is no hurry: connections are answered on for as long as one may be idle, so that a client
 /// that uses its connection once in a while sees nothing but an idle one that is closed, as by any server.
 pub(super) const LEAVE_TIMEOUT: Duration = IDLE_TIMEOUT;
+
+/// What has come by QUIC before the stop is answered within this time, and has left: nothing of that waits for the network. What comes later is
+/// for whoever has the socket, too.
+pub(super) const LAST_WORDS: Duration = Duration::from_millis(50);
 
 /// At the very end of a connection that was busy until then its peer has this long to hear of it, and to take the last replies.
 pub(super) const FAREWELL: Duration = Duration::from_secs(1);
@@ -76,7 +80,8 @@ pub(super) struct Hall {
     pub(super) timeouts: Timeouts,
     /// Held once more by each connection of a proxy whose header is awaited.
     pub(super) headers: Rc<()>,
-    pub(super) stop: watch::Receiver<Option<Duration>>,
+    /// Set by the stop: when connections must have ended.
+    pub(super) stop: watch::Receiver<Option<Instant>>,
 }
 
 /// The answering place.
@@ -110,7 +115,7 @@ impl Desk {
 }
 
 impl Hall {
-    pub(super) fn new(worker: Worker, gate: Gate, timeouts: Timeouts, stop: watch::Receiver<Option<Duration>>) -> Hall {
+    pub(super) fn new(worker: Worker, gate: Gate, timeouts: Timeouts, stop: watch::Receiver<Option<Instant>>) -> Hall {
         Hall { desk: RefCell::new(Desk::new(worker)), gate, timeouts, headers: Rc::default(), stop }
     }
 
@@ -124,9 +129,27 @@ impl Hall {
         self.desk.borrow_mut().answer(message, peer, local, transport).map(<[u8]>::to_vec)
     }
 
-    /// How long connections have after the stop, as it says.
-    pub(super) fn drain(&self) -> Duration {
-        self.stop.borrow().unwrap_or(self.timeouts.drain)
+    /// Whether the end has been asked for.
+    pub(super) fn is_closing(&self) -> bool {
+        self.stop.borrow().is_some()
+    }
+
+    /// Waits for the stop and gives back when connections must have ended.
+    pub(super) async fn closing(&self) -> Instant {
+        let mut stop = self.stop.clone();
+        // Without its sender nobody could ask any more: that is a stop at once.
+        stop.wait_for(Option::is_some).await.ok().and_then(|end| *end).unwrap_or_else(Instant::now)
+    }
+
+    /// Waits for the stop, and then until connections must have ended.
+    pub(super) async fn drained(&self) {
+        sleep_until(self.closing().await).await;
+    }
+
+    /// Waits for the stop, and then until all that had come by QUIC is answered.
+    pub(super) async fn silenced(&self) {
+        self.closing().await;
+        sleep(LAST_WORDS).await;
     }
 
     /// Waits for the stop; meanwhile lets go of old worlds, which no query may come to do.

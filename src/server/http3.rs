@@ -1,6 +1,7 @@
 //! DNS over HTTP/3 (RFC 8484, RFC 9114) on a connection of QUIC.
 //! What a request means, `doh` knows, and how much a stream may bring, `capped`; here are the times of a connection and of its requests.
 
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -39,7 +40,20 @@ pub(super) async fn serve(connection: Connection, path: Arc<str>, guest: Rc<Gues
         return connection.close(HTTP_NO_ERROR, b"");
     };
     let turn = Rc::new(Turn::new());
-    while let Ok(Ok(Some(request))) = timeout(hall.timeouts.idle, http.accept()).await {
+    let mut silenced = pin!(hall.silenced());
+    let mut is_told = false;
+    loop {
+        let request = tokio::select! {
+            request = timeout(hall.timeouts.idle, http.accept()) => request,
+            _ = hall.closing(), if !is_told => {
+                is_told = true;
+                // The word that no more is taken (RFC 9114 5.2); what has come by then is answered before the connection is closed.
+                let _ = http.shutdown(1).await;
+                continue;
+            }
+            () = &mut silenced => break,
+        };
+        let Ok(Ok(Some(request))) = request else { break };
         let (path, guest, hall, turn) = (Arc::clone(&path), Rc::clone(&guest), Rc::clone(&hall), Rc::clone(&turn));
         tokio::task::spawn_local(async move {
             // Head, body and reply within their times, whatever the client does.

@@ -10,10 +10,11 @@ use std::sync::Arc;
 
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
+use hyper::header::{CONNECTION, HeaderValue};
 use hyper::rt::Executor;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
-use hyper::{Request, Response};
+use hyper::{Request, Response, Version};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until, timeout};
@@ -57,11 +58,11 @@ pub(super) async fn serve(stream: TlsStream<TcpStream>, path: Arc<str>, guest: G
             .initial_stream_window_size(STREAM_WINDOW_OCTETS)
             .initial_connection_window_size(CONNECTION_WINDOW_OCTETS)
             .max_send_buf_size(SEND_OCTETS);
-        visit.attend(http.serve_connection(TokioIo::new(stream), service), |connection| connection.graceful_shutdown()).await;
+        visit.attend(http.serve_connection(TokioIo::new(stream), service), true, |connection| connection.graceful_shutdown()).await;
     } else {
         let mut http = http1::Builder::new();
         http.timer(TokioTimer::new()).header_read_timeout(visit.hall.timeouts.idle).max_buf_size(MAX_HEAD_OCTETS);
-        visit.attend(http.serve_connection(TokioIo::new(stream), service), |connection| connection.graceful_shutdown()).await;
+        visit.attend(http.serve_connection(TokioIo::new(stream), service), false, |connection| connection.graceful_shutdown()).await;
     }
 }
 
@@ -79,7 +80,7 @@ impl Visit {
     async fn respond(&self, request: Request<Incoming>) -> Response<Bytes> {
         // Whole heads and their replies prolong the visit; frames without a request do not.
         self.deadline.set(Instant::now() + self.hall.timeouts.idle);
-        let method = request.method().clone();
+        let (method, is_http2) = (request.method().clone(), request.version() == Version::HTTP_2);
         let message = match doh::ask(&method, request.uri(), request.headers(), &self.path) {
             Ok(Asked::Message(message)) => Ok(message),
             Ok(Asked::Body) => self.body(request.into_body()).await,
@@ -89,10 +90,14 @@ impl Visit {
                 Err(refusal)
             }
         };
-        match message {
+        let mut response = match message {
             Ok(message) => doh::response(&method, self.hall.answer(&message, self.guest.peer, self.guest.local, Transport::Https)),
             Err(refusal) => refusal.response(),
+        };
+        if self.hall.is_closing() && !is_http2 {
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
+        response
     }
 
     async fn body(&self, mut body: Incoming) -> Result<Vec<u8>, Refusal> {
@@ -108,14 +113,20 @@ impl Visit {
         timeout(self.hall.timeouts.first_message, taking).await.unwrap_or(Err(Refusal::SLOW))
     }
 
-    /// Runs a connection to its end; `wind_down` has it take no more requests.
-    async fn attend<C: Future>(&self, connection: C, wind_down: impl FnOnce(Pin<&mut C>)) {
+    /// Runs a connection to its end; `wind_down` has it take no more requests. After the stop a client of HTTP/2 is told at once that no more are
+    /// taken, and those that it had sent by then are answered. HTTP/1.1 can say so only with a reply: until the next one, or until it has been
+    /// idle for its time, the connection stays.
+    async fn attend<C: Future>(&self, connection: C, can_wind_down: bool, mut wind_down: impl FnMut(Pin<&mut C>)) {
         let mut connection = pin!(connection);
-        let mut stop = self.hall.stop.clone();
+        let mut is_told = false;
         let grace = loop {
             tokio::select! {
                 _ = connection.as_mut() => return,
-                _ = stop.wait_for(Option::is_some) => break self.hall.timeouts.drain,
+                _ = self.hall.closing(), if can_wind_down && !is_told => {
+                    is_told = true;
+                    wind_down(connection.as_mut());
+                }
+                () = self.hall.drained() => break self.hall.timeouts.drain,
                 () = sleep_until(self.deadline.get()) => if Instant::now() >= self.deadline.get() {
                     self.hall.count(Metric::ConnectionsTimedOut);
                     break self.hall.timeouts.write;

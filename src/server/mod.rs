@@ -10,6 +10,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use crate::answer::Transport;
 use crate::clock::Clock;
@@ -232,8 +233,8 @@ pub struct Running {
     /// The same sockets once more, for a process that takes over.
     held: Sockets,
     stop_packets: Arc<AtomicBool>,
-    /// How long connections have from then on.
-    stop_streams: watch::Sender<Option<Duration>>,
+    /// When connections must have ended.
+    stop_streams: watch::Sender<Option<Instant>>,
     drain: Duration,
     threads: Vec<JoinHandle<()>>,
 }
@@ -300,7 +301,7 @@ impl Running {
         // While connections drain nobody shall wait at a door that is not attended any more.
         self.held = Sockets::default();
         self.stop_packets.store(true, Relaxed);
-        self.stop_streams.send_replace(Some(self.drain));
+        self.stop_streams.send_replace(Some(Instant::now() + self.drain));
         for thread in self.threads.drain(..) {
             // Some only wait for their time.
             thread.thread().unpark();

@@ -2,6 +2,7 @@
 //! Each handshake is a task of its own, and nobody takes a place before it has proved its address; 0-RTT, which could be replayed, is not offered.
 
 use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +16,7 @@ use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 
 use super::deaf::Deafening;
-use super::hall::{Hall, IDLE_TIMEOUT};
+use super::hall::{Hall, IDLE_TIMEOUT, LAST_WORDS};
 use super::intake::{TooLong, Turn};
 use super::limit::{Permit, Refusal};
 use super::stream::Guest;
@@ -105,8 +106,10 @@ impl Quic {
         Ok(Quic { endpoint, socket, local, path })
     }
 
-    /// Takes on newcomers until the stop.
-    pub(super) async fn accept_all(self, hall: Rc<Hall>, presence: mpsc::Sender<()>) {
+    /// Takes on newcomers until the stop, and stays until those that came have gone; `presence` is held meanwhile.
+    pub(super) async fn accept_all(self, hall: Rc<Hall>, _presence: mpsc::Sender<()>) {
+        // Every connection holds a sender; the channel closes when the last has ended.
+        let (here, mut all_gone) = mpsc::channel(1);
         let mut stop = hall.stop.clone();
         // Held once more by each handshake whose peer may be anyone.
         let unproved = Rc::new(());
@@ -134,11 +137,15 @@ impl Quic {
             } else {
                 Newcomer::Unproved { _counted: Rc::clone(&unproved) }
             };
-            let (hall, path, presence) = (Rc::clone(&hall), Arc::clone(&self.path), presence.clone());
-            tokio::task::spawn_local(welcome(incoming, newcomer, self.local, path, hall, presence));
+            let (hall, path) = (Rc::clone(&hall), Arc::clone(&self.path));
+            tokio::task::spawn_local(welcome(incoming, newcomer, self.local, path, hall, here.clone()));
         }
         // From here on newcomers are for another process, if there is one: read here they would be refused.
         self.socket.deafen();
+        drop(here);
+        // Connections end by themselves, with the code of their protocol; this is for those that are not there yet.
+        hall.silenced().await;
+        let _ = timeout(LAST_WORDS, all_gone.recv()).await;
         self.endpoint.close(NO_ERROR, b"");
         // Clients are told, as far as there is time.
         let _ = timeout(hall.timeouts.drain, self.endpoint.wait_idle()).await;
@@ -191,6 +198,7 @@ async fn welcome(
 /// DNS over QUIC: one query a stream, as many streams as the client likes within [`MAX_STREAMS`].
 async fn serve_queries(connection: Connection, guest: Rc<Guest>, hall: Rc<Hall>) {
     let turn = Rc::new(Turn::new());
+    let mut silenced = pin!(hall.silenced());
     loop {
         tokio::select! {
             stream = connection.accept_bi() => {
@@ -205,6 +213,7 @@ async fn serve_queries(connection: Connection, guest: Rc<Guest>, hall: Rc<Hall>)
                 }
                 return;
             }
+            () = &mut silenced => return connection.close(NO_ERROR, b"the server ends"),
             // Packets that only keep the connection do not prolong it.
             () = sleep(hall.timeouts.idle) => {
                 hall.count(Metric::ConnectionsTimedOut);

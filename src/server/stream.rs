@@ -103,8 +103,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     async fn converse(&mut self) {
         let Timeouts { first_message, idle, write, .. } = self.hall.timeouts;
-        let mut stop = self.hall.stop.clone();
-        let mut stopped = pin!(stop.wait_for(Option::is_some));
+        let hall = Rc::clone(&self.hall);
+        let mut closing = pin!(hall.closing());
         let mut stopping = false;
         // Set by the stop.
         let mut end: Option<Instant> = None;
@@ -115,9 +115,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             let step = tokio::select! {
                 biased;
                 step = poll_fn(|context| self.poll_step(context)) => step,
-                _ = &mut stopped, if !stopping => {
+                last = &mut closing, if !stopping => {
                     stopping = true;
-                    let last = Instant::now() + self.hall.drain();
                     deadline = deadline.min(last);
                     end = Some(last);
                     timer.as_mut().reset(deadline);

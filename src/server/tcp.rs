@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, watch};
 use tokio::task::LocalSet;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
@@ -94,7 +94,7 @@ pub(super) struct Service {
     quic: Vec<Quic>,
     gate: Gate,
     timeouts: Timeouts,
-    stop: watch::Receiver<Option<Duration>>,
+    stop: watch::Receiver<Option<Instant>>,
 }
 
 impl Service {
@@ -102,7 +102,7 @@ impl Service {
     ///
     /// # Errors
     /// The system has no descriptor left for it.
-    pub(super) fn new(doors: Vec<Door>, gate: Gate, timeouts: Timeouts, stop: watch::Receiver<Option<Duration>>) -> io::Result<Service> {
+    pub(super) fn new(doors: Vec<Door>, gate: Gate, timeouts: Timeouts, stop: watch::Receiver<Option<Instant>>) -> io::Result<Service> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
         let guard = runtime.enter();
         let (mut streams, mut quic) = (Vec::new(), Vec::new());
@@ -116,7 +116,7 @@ impl Service {
         Ok(Service { runtime, streams, quic, gate, timeouts, stop })
     }
 
-    /// Serves until the stop, then gives connections [`Timeouts::drain`] and returns.
+    /// Serves until the stop, then gives connections the time that it says and returns.
     pub(super) fn run(self, worker: Worker) {
         let Service { runtime, streams, quic, gate, timeouts, stop } = self;
         let hall = Rc::new(Hall::new(worker, gate, timeouts, stop));
@@ -131,8 +131,9 @@ impl Service {
             }
             drop(presence);
             hall.stopped().await;
-            // Twice the time that connections have: they end by themselves, this is for the unforeseen.
-            let _ = timeout(2 * hall.drain() + FAREWELL, ended.recv()).await;
+            // They end by themselves and take their leave; the last time that they have is for the unforeseen.
+            let last = hall.closing().await + 2 * hall.timeouts.drain + FAREWELL;
+            let _ = timeout_at(last, ended.recv()).await;
         });
     }
 }
@@ -244,12 +245,11 @@ async fn converse(stream: TcpStream, speech: Speech, guest: Guest, hall: Rc<Hall
     }
 }
 
-/// The handshake of TLS, within its time; nothing where it came to nothing.
+/// The handshake of TLS, within its time and that of the stop; nothing where it came to nothing.
 async fn shake_hands(stream: TcpStream, tls: &TlsAcceptor, hall: &Hall) -> Option<TlsStream<TcpStream>> {
-    let mut stop = hall.stop.clone();
     let shaken = tokio::select! {
         shaken = timeout(hall.timeouts.handshake, tls.accept(stream)) => shaken,
-        _ = stop.wait_for(Option::is_some) => return None,
+        () = hall.drained() => return None,
     };
     if let Ok(Ok(stream)) = shaken {
         return Some(stream);

@@ -45,6 +45,26 @@ fn request<'b>(method: Method, target: &str, media: &str, body: &'b [u8]) -> Req
 }
 
 #[test]
+fn http3_says_at_the_end_that_no_more_is_taken_and_closes_with_its_own_code() {
+    let server = start(|_| {});
+    runtime().block_on(async {
+        let connection = connect(&server).await;
+        let (mut driver, mut asking) = client::new(h3_quinn::Connection::new(connection.clone())).await.unwrap();
+        let driving = tokio::spawn(async move { driver.wait_idle().await });
+        let get = format!("/dns-query?dns={}", data_encoding::BASE64URL_NOPAD.encode(&query(0)));
+        assert_eq!(ask_http(&mut asking, request(Method::GET, &get, "", &[])).await.0, 200);
+        let end = thread::spawn(move || server.server.running.stop());
+        // A client with nothing under way may close by itself once it has heard GOAWAY.
+        match connection.closed().await {
+            ConnectionError::LocallyClosed => {}
+            error => assert_eq!(code(&error), 0x100),
+        }
+        driving.await.unwrap();
+        end.join().unwrap();
+    });
+}
+
+#[test]
 fn http3_answers_get_and_post_and_says_what_is_wrong() {
     const MESSAGE: &str = "application/dns-message";
     let server = start(|_| {});
