@@ -212,7 +212,7 @@ fn a_handshake_that_drags_on_delays_nobody() {
 }
 
 /// Has the server leave, as when another process has taken over, and gives it back once it takes nobody any more.
-fn leaving(server: Encrypting) -> thread::JoinHandle<()> {
+fn leaving(server: Encrypting) -> JoinHandle<()> {
     let addresses = [Transport::Tls, Transport::Https].map(|transport| server.address(transport));
     let leaving = thread::spawn(move || server.server.running.leave());
     for address in addresses {
