@@ -81,9 +81,10 @@ const CRATES: [(&str, &[&str]); 32] = [
 
 /// Words that ask the time, and the files that may.
 const TIME_WORDS: [&str; 2] = ["Instant", "SystemTime"];
-const TIME_FILES: [&str; 3] = [
+const TIME_FILES: [&str; 4] = [
     "clock.rs",
     // Deadlines of connections are timers of the runtime.
+    "server/hall.rs",
     "server/https.rs",
     "server/stream.rs",
 ];

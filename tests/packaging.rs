@@ -43,6 +43,16 @@ fn alerts_and_dashboard_speak_of_documented_metrics_and_of_runbooks_that_exist()
 #[test]
 fn prometheus_takes_the_alerts_and_they_fire_when_they_should() {
     let Some(program) = find("promtool") else { return skip_without("promtool") };
+    let read = |name: &str| fs::read_to_string(format!("packaging/prometheus/{name}")).unwrap();
+    let (alerts, tests) = (read("alerts.yml"), read("alerts.test.yml"));
+    for alert in alerts.lines().filter_map(|line| line.trim().strip_prefix("- alert: ")) {
+        let named = format!("alertname: {alert}\n");
+        let told: Vec<&str> = tests.split(named.as_str()).skip(1).map(|rest| rest.trim_start().lines().next().unwrap()).collect();
+        assert!(
+            told.contains(&"exp_alerts:") && told.contains(&"exp_alerts: []"),
+            "{alert}: no test that it fires, or none that it does not"
+        );
+    }
     for arguments in [["check", "rules", "alerts.yml"], ["test", "rules", "alerts.test.yml"]] {
         let output = Command::new(&program).args(arguments).current_dir("packaging/prometheus").output().unwrap();
         let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);

@@ -73,6 +73,11 @@ impl Default for Timeouts {
     }
 }
 
+/// When connections must have ended that have so long from now on.
+pub(super) fn end_in(drain: Duration) -> Instant {
+    Instant::now() + drain
+}
+
 /// What the connections of one thread share.
 pub(super) struct Hall {
     pub(super) desk: RefCell<Desk>,

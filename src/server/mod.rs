@@ -301,7 +301,7 @@ impl Running {
         // While connections drain nobody shall wait at a door that is not attended any more.
         self.held = Sockets::default();
         self.stop_packets.store(true, Relaxed);
-        self.stop_streams.send_replace(Some(Instant::now() + self.drain));
+        self.stop_streams.send_replace(Some(hall::end_in(self.drain)));
         for thread in self.threads.drain(..) {
             // Some only wait for their time.
             thread.thread().unpark();
