@@ -16,11 +16,11 @@ use std::sync::Arc;
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::AbortHandle;
 
-use crate::api::{Api, App, Claim, Doors, Guard, InForce, Journal, LoadOutcome, Phase, Refused, Reload, Simulations};
+use crate::api::{Api, App, Claim, Doors, Guard, InForce, Journal, LoadOutcome, Phase, Refused, Reload, Simulations, Tellers};
 use crate::certificate::DAY_S;
 use crate::clock::Clock;
 use crate::config::compile::{Compiled, Earlier, compile};
-use crate::config::model::{Encrypted, Server, Test};
+use crate::config::model::{Identity, Server, Test};
 use crate::config::settings::Settings;
 use crate::config::{load_server, load_telling};
 use crate::diag::{Diagnostics, Mark};
@@ -222,7 +222,7 @@ impl Daemon {
     ) -> Result<Option<Daemon>, DaemonError> {
         let Prepared { server, compiled, warnings, .. } = prepared;
         log_warnings(&warnings);
-        told.journal.shows(server.encrypted.as_ref().map(|encrypted| &encrypted.identity));
+        told.journal.shows(identities(&server));
         let clock = told.clock.clone();
         let earlier = Arc::new(Earlier::of(&compiled));
         let hosts = compiled.layout.hosts();
@@ -356,12 +356,17 @@ impl Daemon {
         Ok(world.generation)
     }
 
-    /// The certificate of the configuration in force.
+    /// The certificates of the configuration in force.
     fn show(&self, server: &Server) {
         // One that is new needs listeners, hence a restart.
-        let identity = server.encrypted.as_ref().map(|encrypted| &encrypted.identity).filter(|_| self.server.encrypted.is_some());
-        identity.into_iter().for_each(|identity| self.running.show(identity));
-        self.told.journal.shows(identity);
+        let encrypted = server.encrypted.as_ref().filter(|_| self.server.encrypted.is_some());
+        let api = server.api.tls.as_ref().filter(|_| self.server.api.tls.is_some());
+        encrypted.into_iter().for_each(|encrypted| self.running.show(&encrypted.identity));
+        if let Some(Err(error)) = api.map(|tls| self.api.show(tls)) {
+            tracing::error!(%error, "the API shows its certificate of before");
+        }
+        let shown = encrypted.map(|encrypted| &encrypted.identity).into_iter().chain(api.map(|tls| &tls.identity));
+        self.told.journal.shows(shown);
     }
 
     /// What is bound or opened at start only.
@@ -376,7 +381,7 @@ impl Daemon {
             ("log", new.log != old.log),
             ("query_log", new.query_log != old.query_log),
             ("tcp", new.connections != old.connections),
-            ("api", new.api != old.api),
+            ("api", !new.api.is_open_as(&old.api)),
             ("encrypted", !is_bound_alike(old, new)),
             ("control", new.control_path() != old.control_path()),
             ("state_dir", new.state_dir != old.state_dir),
@@ -431,6 +436,7 @@ fn open_api(
         phase: Arc::clone(&told.phase),
         guard: Guard::new(server.api.clone()),
         simulations: Simulations::new(server::stand_back),
+        tellers: Tellers::default(),
     };
     let doors = Doors { socket: server.control_path(), network: server.api.clone() };
     let api = Api::start(&doors, Arc::new(app), &mut estate.sockets).map_err(system("open the API"))?;
@@ -463,14 +469,21 @@ fn is_bound_alike(old: &Server, new: &Server) -> bool {
 
 /// A certificate is no mistake of the configuration because it grows old: a server that did not start for it would serve nobody.
 fn warn_of_expiry(server: &Server, warnings: &mut Diagnostics) {
-    let Some(Encrypted { identity, .. }) = &server.encrypted else { return };
-    let left_s = identity.not_after_s - Clock::system().wall_s() as i64;
-    let text = match left_s.div_euclid(DAY_S) {
-        ..0 => "the certificate has expired".to_owned(),
-        days @ 0..EXPIRY_WARNING_DAYS => format!("the certificate expires in {days} days"),
-        _ => return,
-    };
-    warnings.warning_hint(Mark::path(&identity.path), text, "renew it; a reload takes the new one without a restart");
+    for identity in identities(server) {
+        let left_s = identity.not_after_s - Clock::system().wall_s() as i64;
+        let text = match left_s.div_euclid(DAY_S) {
+            ..0 => "the certificate has expired".to_owned(),
+            days @ 0..EXPIRY_WARNING_DAYS => format!("the certificate expires in {days} days"),
+            _ => continue,
+        };
+        warnings.warning_hint(Mark::path(&identity.path), text, "renew it; a reload takes the new one without a restart");
+    }
+}
+
+/// All that is shown to those who come by TLS.
+fn identities(server: &Server) -> impl Iterator<Item = &Identity> {
+    let encrypted = server.encrypted.as_ref().map(|encrypted| &encrypted.identity);
+    encrypted.into_iter().chain(server.api.tls.as_ref().map(|tls| &tls.identity))
 }
 
 /// What the API tells of a configuration.

@@ -226,6 +226,10 @@ fn what_happened_is_told_newest_first_with_its_evidence() {
     }
     let (code, shown, failed) = meridian(&path, &["ctl", "top", "--count", "1", "--every", "200ms"]);
     assert!(code == Some(0) && shown.contains("queries/s") && shown.contains("www.example.com."), "{shown}{failed}");
+    for region in ["a", "b"] {
+        let is_listed = shown.lines().any(|line| line.starts_with("web") && line.split_whitespace().nth(1) == Some(region));
+        assert!(is_listed, "also one that nobody was sent to: {shown}");
+    }
 }
 
 #[test]
@@ -257,9 +261,11 @@ fn a_load_is_taken_for_a_region_that_is_told_its_load_and_refused_for_others() {
     let folder = folder("api-loads", "");
     folder.write("regions.yaml", &regions);
     let path = folder.join("meridian.yaml");
-    let _server = Server::start(&path);
+    let server = Server::start(&path);
     let tell = |body: Value| by_socket(&folder, "POST", "/v1/loads", &body);
-    assert_eq!(tell(json!({ "of": "a", "load": 42.5, "expires_s": 30 })).status, 202);
+    for _ in 0..3 {
+        assert_eq!(tell(json!({ "of": "a", "load": 42.5, "expires_s": 30 })).status, 202);
+    }
     let told = get(&folder, "/v1/loads").json();
     assert_eq!((&told["capacities"][0]["region"], &told["capacities"][0]["load"]), (&json!("a"), &json!(42.5)), "{told}");
     assert!(get(&folder, "/metrics").body.contains("meridian_capacity_load{capacity=\"a\"} 42.5"));
@@ -273,6 +279,12 @@ fn a_load_is_taken_for_a_region_that_is_told_its_load_and_refused_for_others() {
         assert_eq!(reply.status, status, "{}", reply.body);
     }
     assert_eq!(meridian(&path, &["ctl", "load", "a", "7"]).0, Some(0));
+    let audited: Vec<_> = server.lines().into_iter().filter(|line| line.contains("tell load")).collect();
+    let expected = ["taken", "`b` has no `capacity`", "`-1` is no load", "taken"];
+    assert!(
+        audited.len() == expected.len() && audited.iter().zip(expected).all(|(line, text)| line.contains(text)),
+        "only news, and what was refused: {audited:?}"
+    );
 }
 
 /// Whatever a document says that may be asked is answered, and never by an error of the server.
@@ -309,6 +321,30 @@ fn certificate() -> [String; 3] {
     [authority, certificate.pem(), key.serialize_pem()]
 }
 
+/// What a client is answered that trusts this authority only, and shows a certificate or none.
+fn ask(address: SocketAddr, authority: &str, shown: Option<(&str, &str)>) -> Result<u16, String> {
+    let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_slice(authority.as_bytes()).unwrap()).unwrap();
+    let builder = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    let builder = builder.with_root_certificates(roots);
+    let config = match shown {
+        None => builder.with_no_client_auth(),
+        Some((chain, key)) => {
+            let chain = vec![CertificateDer::from_pem_slice(chain.as_bytes()).unwrap()];
+            builder.with_client_auth_cert(chain, PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap()).unwrap()
+        }
+    };
+    let mut connection = rustls::ClientConnection::new(std::sync::Arc::new(config), "localhost".try_into().unwrap()).unwrap();
+    let mut stream = TcpStream::connect(address).unwrap();
+    let mut tls = rustls::Stream::new(&mut connection, &mut stream);
+    tls.write_all(b"DELETE /v1/overrides?selector=a HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        .map_err(|error| error.to_string())?;
+    let mut head = [0; 12];
+    tls.read_exact(&mut head).map_err(|error| error.to_string())?;
+    Ok(String::from_utf8_lossy(&head[9..]).parse().unwrap())
+}
+
 #[test]
 fn a_certificate_of_the_authority_opens_all_doors_and_no_certificate_none() {
     let more = "api: {listen: \"127.0.0.1:0\", tls: {certificate: cert.pem, key: key.pem, clients: clients.pem}, tokens: tokens}\n";
@@ -318,38 +354,49 @@ fn a_certificate_of_the_authority_opens_all_doors_and_no_certificate_none() {
         folder.write(name, text);
     }
     folder.write("tokens", "graphs read abcdefghijklmnop\n");
-    let ask = |address: SocketAddr, shown: Option<(&str, &str)>| -> Result<u16, String> {
-        let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
-        let mut roots = rustls::RootCertStore::empty();
-        roots.add(CertificateDer::from_pem_slice(authority.as_bytes()).unwrap()).unwrap();
-        let builder = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
-        let builder = builder.with_root_certificates(roots);
-        let config = match shown {
-            None => builder.with_no_client_auth(),
-            Some((chain, key)) => {
-                let chain = vec![CertificateDer::from_pem_slice(chain.as_bytes()).unwrap()];
-                builder.with_client_auth_cert(chain, PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap()).unwrap()
-            }
-        };
-        let mut connection = rustls::ClientConnection::new(std::sync::Arc::new(config), "localhost".try_into().unwrap()).unwrap();
-        let mut stream = TcpStream::connect(address).unwrap();
-        let mut tls = rustls::Stream::new(&mut connection, &mut stream);
-        tls.write_all(b"DELETE /v1/overrides?selector=a HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
-            .map_err(|error| error.to_string())?;
-        let mut head = [0; 12];
-        tls.read_exact(&mut head).map_err(|error| error.to_string())?;
-        Ok(String::from_utf8_lossy(&head[9..]).parse().unwrap())
-    };
     // With tokens for those who have no certificate, and without.
     for more in [more.to_owned(), more.replace(", tokens: tokens", "")] {
         folder.write("meridian.yaml", &format!("{SERVER}{more}"));
         let server = Server::start(&folder.join("meridian.yaml"));
         let address = api_address(&server);
         // Nothing is forced, so whoever may clear is told that.
-        assert_eq!(ask(address, Some((&own, &own_key))), Ok(404));
+        assert_eq!(ask(address, &authority, Some((&own, &own_key))), Ok(404));
         // The library that makes it names it so.
         server.wait_for_all(0, &["asked by the API", "clear", "certificate rcgen self signed cert"]);
-        assert_eq!(ask(address, None), Ok(401));
-        assert!(ask(address, Some((&strange, &strange_key))).is_err());
+        assert_eq!(ask(address, &authority, None), Ok(401));
+        assert!(ask(address, &authority, Some((&strange, &strange_key))).is_err());
     }
+}
+
+#[test]
+fn certificates_of_the_api_follow_a_reload_and_a_bad_one_changes_nothing() {
+    let folder =
+        folder("api-renewal", "api: {listen: \"127.0.0.1:0\", tls: {certificate: cert.pem, key: key.pem, clients: clients.pem}}\n");
+    let ([authority, cert, key], [new_authority, new_cert, new_key], [clients, own, own_key]) =
+        (certificate(), certificate(), certificate());
+    for (name, text) in [("cert.pem", &cert), ("key.pem", &key), ("clients.pem", &authority)] {
+        folder.write(name, text);
+    }
+    let server = Server::start(&folder.join("meridian.yaml"));
+    let address = api_address(&server);
+    let own = Some((own.as_str(), own_key.as_str()));
+    assert!(ask(address, &authority, own).is_err(), "it is of an authority that is not asked for yet");
+    let reload = |expected: &str| {
+        let mark = server.mark();
+        server.signal("HUP");
+        server.wait_for(mark, expected);
+    };
+    folder.write("cert.pem", &new_cert);
+    reload("this key does not belong to the certificate");
+    folder.write("key.pem", &new_key);
+    folder.write("clients.pem", "no certificate");
+    reload("must be a file with certificates of an authority in PEM");
+    assert_eq!(ask(address, &authority, None), Ok(401), "what was refused changes nothing");
+    folder.write("clients.pem", &clients);
+    let mark = server.mark();
+    reload("reloaded");
+    assert!(!server.lines()[mark..].iter().any(|line| line.contains("takes a restart")));
+    assert!(ask(address, &authority, None).is_err());
+    assert_eq!(ask(address, &new_authority, own), Ok(404));
+    assert!(get(&folder, "/metrics").body.contains("meridian_certificate_days{file="));
 }

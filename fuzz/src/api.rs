@@ -99,6 +99,7 @@ fn socket() -> PathBuf {
             phase: Arc::<Phase>::default(),
             guard: Guard::new(prepared.server.api.clone()),
             simulations: Simulations::new(|| Ok(())),
+            tellers: meridian::api::Tellers::default(),
         };
         let doors = Doors { socket: Some(path.clone()), ..Doors::default() };
         let api = Api::start(&doors, Arc::new(app), &mut Sockets::default()).unwrap_or_else(|error| panic!("{error}"));

@@ -107,8 +107,11 @@ fn is_same(one: &[u8], other: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use rustls::RootCertStore;
+    use rustls::sign::CertifiedKey;
+
     use super::*;
-    use crate::config::model::ApiTls;
+    use crate::config::model::{ApiTls, Identity};
 
     fn guard(tokens: &[(&str, Role, &str)], open_metrics: bool) -> Guard {
         let token = |(name, role, secret): &(&str, Role, &str)| Token { name: (*name).into(), role: *role, secret: (*secret).into() };
@@ -128,11 +131,19 @@ mod tests {
         let guard = guard(&[], false);
         let wanted = [Access::Open, Access::Metrics, Access::Read, Access::Write];
         assert_eq!(wanted.map(|wanted| status(&guard, wanted, None)), [200, 200, 200, 403]);
-        let files = |clients| ApiTls { certificate: "cert".into(), key: "key".into(), clients };
-        let of_certificates = Guard::new(Api { tls: Some(files(Some("clients".into()))), ..Api::default() });
+        let tls = |clients: Option<RootCertStore>| {
+            let made = rcgen::generate_simple_self_signed(["api.test".to_owned()]).unwrap();
+            let key = made.signing_key.serialize_der().try_into().unwrap();
+            let key = CertifiedKey::from_der(vec![made.cert.der().clone()], key, &rustls::crypto::ring::default_provider()).unwrap();
+            ApiTls {
+                identity: Identity { path: "api.pem".into(), not_after_s: i64::MAX, key: key.into() },
+                clients: clients.map(Into::into),
+            }
+        };
+        let of_certificates = Guard::new(Api { tls: Some(tls(Some(RootCertStore::empty()))), ..Api::default() });
         assert_eq!(wanted.map(|wanted| status(&of_certificates, wanted, None)), [200, 401, 401, 401], "whoever shows no certificate");
         assert!(of_certificates.admit(&Caller::of_certificate("certificate x".into()), Access::Write, &HeaderMap::new()).is_ok());
-        let encrypted = Guard::new(Api { tls: Some(files(None)), ..Api::default() });
+        let encrypted = Guard::new(Api { tls: Some(tls(None)), ..Api::default() });
         assert_eq!(wanted.map(|wanted| status(&encrypted, wanted, None)), [200, 200, 200, 403]);
         assert!(guard.admit(&Caller::of_socket(None), Access::Write, &HeaderMap::new()).is_ok());
     }

@@ -8,6 +8,7 @@ use axum::http::StatusCode;
 
 use super::access::{Caller, Guard};
 use super::journal::Journal;
+use super::loads::Tellers;
 use super::problem::Problem;
 use super::reload::Reload;
 use super::simulate::Simulations;
@@ -43,6 +44,8 @@ pub struct App {
     pub guard: Guard,
     /// Who may simulate.
     pub simulations: Simulations,
+    /// Who tells loads.
+    pub tellers: Tellers,
 }
 
 impl App {

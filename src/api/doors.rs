@@ -55,7 +55,7 @@ pub(super) struct Bound {
     /// Whether its file is ours to remove.
     is_ours: bool,
     network: Vec<TcpListener>,
-    tls: Option<TlsAcceptor>,
+    tls: Option<tls::Shown>,
 }
 
 /// Opens all doors, or takes those that were left. Needs the runtime that will attend them.
@@ -81,7 +81,7 @@ pub(super) fn bind(doors: &Doors, left: &mut Sockets) -> io::Result<Bound> {
         TcpListener::from_std(listener)
     };
     let network = doors.network.listen.iter().map(bind).collect::<io::Result<_>>()?;
-    let tls = doors.network.tls.as_ref().map(tls::acceptor).transpose()?;
+    let tls = doors.network.tls.as_ref().map(tls::Shown::new).transpose()?;
     Ok(Bound { socket, is_ours, network, tls })
 }
 
@@ -136,6 +136,11 @@ impl Bound {
         Ok((held, self.is_ours))
     }
 
+    /// What handshakes go by, where there are any.
+    pub(super) fn tls(&self) -> Option<tls::Shown> {
+        self.tls.clone()
+    }
+
     pub(super) fn addresses(&self) -> io::Result<Vec<SocketAddr>> {
         self.network.iter().map(TcpListener::local_addr).collect()
     }
@@ -159,7 +164,7 @@ pub(super) async fn serve(bound: Bound, app: Arc<App>, stopped: watch::Receiver<
 enum Door {
     Socket(UnixListener),
     Plain(TcpListener),
-    Tls(TcpListener, TlsAcceptor),
+    Tls(TcpListener, tls::Shown),
 }
 
 /// Someone at a door.
@@ -174,7 +179,10 @@ impl Door {
         Ok(match self {
             Door::Socket(listener) => Visitor::Socket(listener.accept().await?.0),
             Door::Plain(listener) => Visitor::Plain(listener.accept().await?.0),
-            Door::Tls(listener, tls) => Visitor::Tls(listener.accept().await?.0, tls.clone()),
+            Door::Tls(listener, tls) => {
+                let stream = listener.accept().await?.0;
+                Visitor::Tls(stream, tls.acceptor())
+            }
         })
     }
 }

@@ -50,8 +50,8 @@ pub struct Loads {
     pub took_ms: u64,
     /// The geo files that it was made of.
     pub geo: Vec<GeoSource>,
-    /// The certificate of the encrypted transports, and when it ends, in seconds since 1970.
-    pub certificate: Option<(PathBuf, i64)>,
+    /// The certificates that are shown, and when each ends, in seconds since 1970.
+    pub certificates: Vec<(PathBuf, i64)>,
     /// Its settings.
     pub settings: Arc<Settings>,
     /// Warnings of the configuration in force, and why the last load was refused, for people.
@@ -89,9 +89,12 @@ impl Journal {
         (loads.loaded_s, loads.took_ms, loads.geo, loads.settings) = (now_s, took_ms, geo, settings);
     }
 
-    /// The certificate that is shown from now on.
-    pub fn shows(&self, identity: Option<&Identity>) {
-        self.lock().certificate = identity.map(|identity| (identity.path.clone(), identity.not_after_s));
+    /// The certificates that are shown from now on.
+    pub fn shows<'i>(&self, identities: impl Iterator<Item = &'i Identity>) {
+        let mut shown: Vec<_> = identities.map(|identity| (identity.path.clone(), identity.not_after_s)).collect();
+        // The same file may serve both, and is one series.
+        shown.dedup();
+        self.lock().certificates = shown;
     }
 
     /// A load came to nothing.

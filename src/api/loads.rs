@@ -1,7 +1,8 @@
 //! Loads that others measure: a load balancer or a script tells them here, for regions whose `capacity` says so.
 //! What follows from a load the keeper works out.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::extract::State;
 use axum::extract::rejection::JsonRejection;
@@ -22,6 +23,28 @@ const MAX_EXPIRES_S: u64 = 3_600;
 /// For how long a load holds when nothing is said.
 const DEFAULT_EXPIRES_S: u64 = 60;
 
+/// Regions of which it is remembered who tells: more than a network of servers has. Beyond that all are forgotten, which costs a line of the log each.
+const MAX_REMEMBERED: usize = 10_000;
+
+/// Who told the load of what at last, and what came of it.
+#[derive(Debug, Default)]
+pub struct Tellers(Mutex<HashMap<String, (String, String)>>);
+
+impl Tellers {
+    /// Whether that is not what was said the time before.
+    fn is_news(&self, whom: &str, caller: &str, outcome: &str) -> bool {
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if last.get(whom).is_some_and(|(by, came_to)| (by.as_str(), came_to.as_str()) == (caller, outcome)) {
+            return false;
+        }
+        if last.len() >= MAX_REMEMBERED {
+            last.clear();
+        }
+        last.insert(whom.to_owned(), (caller.to_owned(), outcome.to_owned()));
+        true
+    }
+}
+
 /// A load that is told.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -36,7 +59,8 @@ pub(super) async fn list(State(app): State<Arc<App>>) -> Result<Json<Value>, Pro
     app.wait_for(|app| Ok(Json(json!({ "capacities": rows(&app.health.status()?.capacities) })))).await
 }
 
-/// `POST /v1/loads`. It comes again and again, so its line of the audit log is one of level DEBUG.
+/// `POST /v1/loads`. It comes again and again: the audit log has a line where another tells, or where it comes to something else than the time
+/// before; all others are of level DEBUG.
 pub(super) async fn tell(
     State(app): State<Arc<App>>,
     Extension(caller): Extension<Caller>,
@@ -54,7 +78,11 @@ pub(super) async fn tell(
         let told = ToldLoad { key, load: told.load, holds_ms: expires_s * 1000 };
         let did = app.health.load(told).map_err(|why| Problem::new(StatusCode::CONFLICT, why));
         let outcome = did.as_ref().map_or_else(Problem::detail, |()| "taken");
-        tracing::debug!(target: "meridian::audit", caller = caller.name, action = "tell load", whom, outcome, "asked by the API");
+        if app.tellers.is_news(&whom, &caller.name, outcome) {
+            tracing::info!(target: "meridian::audit", caller = caller.name, action = "tell load", whom, outcome, "asked by the API");
+        } else {
+            tracing::debug!(target: "meridian::audit", caller = caller.name, action = "tell load", whom, outcome, "asked by the API");
+        }
         did?;
         Ok((StatusCode::ACCEPTED, Json(json!({ "expires_s": expires_s }))))
     })
@@ -70,4 +98,22 @@ pub(super) fn rows(capacities: &[CapacityRow]) -> Vec<Value> {
         })
     };
     capacities.iter().map(row).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_another_teller_and_another_outcome_are_news() {
+        let tellers = Tellers::default();
+        assert!(tellers.is_news("a", "haproxy", "taken"));
+        assert!(!tellers.is_news("a", "haproxy", "taken"));
+        assert!(tellers.is_news("b", "haproxy", "taken"));
+        assert!(tellers.is_news("a", "cron", "taken"));
+        assert!(tellers.is_news("a", "cron", "`a` has no `capacity`"));
+        assert!(!tellers.is_news("a", "cron", "`a` has no `capacity`"));
+        (0..2 * MAX_REMEMBERED).for_each(|at| assert!(tellers.is_news(&format!("made up {at}"), "cron", "unknown")));
+        assert!(tellers.0.lock().unwrap().len() <= MAX_REMEMBERED);
+    }
 }

@@ -216,14 +216,18 @@ fn loads(app: &App, loads: &Loads, generation: u64, page: &mut Page) {
     page.gauge("meridian_last_load_successful", "1 if the last load is in force").is(u8::from(is_good));
     page.gauge("meridian_load_timestamp_seconds", "When the configuration in force was loaded").is(loads.loaded_s);
     page.gauge("meridian_load_seconds", "How long that took").is(loads.took_ms as f64 / 1000.0);
-    let mut series = page.gauge("meridian_certificate_days", "Days that the certificate of the encrypted transports lasts");
-    if let Some((path, not_after_s)) = &loads.certificate {
+    let mut series =
+        page.gauge("meridian_certificate_days", "Days that a certificate of ours lasts: of the encrypted transports, of the API");
+    for (path, not_after_s) in &loads.certificates {
         let left_s = not_after_s - app.clock.wall_s() as i64;
         series.with(&[("file", &path.display().to_string())], left_s.div_euclid(DAY_S));
     }
     page.gauge("meridian_zones", "Zones in force").is(catalog.zones.zones().len());
     page.gauge("meridian_steered_names", "Steered names in force").is(catalog.steerings.len());
     page.gauge("meridian_place_table_bytes", "Memory of the table of places").is(catalog.table.memory_bytes());
+    let plans = catalog.distinct_plans();
+    page.gauge("meridian_plans", "Plans: what steered names that are steered alike share").is(plans.len());
+    page.gauge("meridian_plan_bytes", "Memory of the plans").is(plans.iter().map(|plan| plan.memory_bytes()).sum::<usize>());
     let files: Vec<(String, _)> = loads.geo.iter().map(|source| (source.path.display().to_string(), source)).collect();
     let mut series = page.gauge("meridian_geo_built_timestamp_seconds", "When a geo file was built, by its vendor or else by its date");
     for (file, source) in &files {

@@ -38,18 +38,20 @@ pub use app::{App, Phase};
 pub use doors::bind_network;
 pub use explain::{Told, told};
 pub use journal::{InForce, Journal, LoadOutcome};
+pub use loads::Tellers;
 pub use reload::{Refused, Reload, Reloads, Waiting, reloads};
 pub use routes::{Access, openapi};
 pub use simulate::Simulations;
 pub use takeover::{Claim, Claims, claims};
 
+use crate::config::model::ApiTls;
 use crate::handover::Sockets;
 
 /// Threads for requests that wait for others: the keeper, a reload. More requests than this wait for each other.
 const WAITING_THREADS: usize = 8;
 
 /// Where the API is served.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default)]
 pub struct Doors {
     /// The control socket: whoever may open it may do everything.
     pub socket: Option<PathBuf>,
@@ -65,6 +67,7 @@ pub struct Api {
     /// The same sockets once more, for a process that takes over.
     held: Sockets,
     addresses: Vec<std::net::SocketAddr>,
+    tls: Option<tls::Shown>,
     stop: watch::Sender<bool>,
     thread: Option<JoinHandle<()>>,
 }
@@ -82,7 +85,7 @@ impl Api {
             doors::bind(doors, left)?
         };
         let (held, is_ours) = bound.hold(doors)?;
-        let addresses = bound.addresses()?;
+        let (addresses, tls) = (bound.addresses()?, bound.tls());
         let (stop, stopped) = watch::channel(false);
         let serve = move || {
             runtime.block_on(doors::serve(bound, app, stopped));
@@ -91,12 +94,21 @@ impl Api {
         };
         let thread = std::thread::Builder::new().name("api".into()).spawn(serve)?;
         let socket = doors.socket.clone().filter(|_| is_ours);
-        Ok(Api { socket, held, addresses, stop, thread: Some(thread) })
+        Ok(Api { socket, held, addresses, tls, stop, thread: Some(thread) })
     }
 
     /// The addresses that it serves, with real ports.
     pub fn addresses(&self) -> &[std::net::SocketAddr] {
         &self.addresses
+    }
+
+    /// Handshakes from now on go by these certificates. Where there is no TLS yet, or where it begins or ceases to ask clients for theirs, that
+    /// takes a restart.
+    ///
+    /// # Errors
+    /// The library of TLS does not take them; those before stay.
+    pub fn show(&self, tls: &ApiTls) -> io::Result<()> {
+        self.tls.as_ref().map_or(Ok(()), |shown| shown.replace(tls))
     }
 
     /// All listeners, as another process can be given them.

@@ -1,15 +1,14 @@
-//! TLS of the API: the certificate that it shows, and whose certificates it asks for.
-//! It trusts no authority but the one that the configuration names, and offers HTTP/1.1 only.
+//! TLS of the API: the certificate that it shows, which a reload replaces, and whose certificates it asks for.
+//! It trusts no authority but the one that the configuration names, and offers HTTP/1.1 only. It reads no file; the load has done that.
 
 use std::io;
-use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
+use rustls::ServerConfig;
 use rustls::crypto::ring;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::CertificateDer;
 use rustls::server::WebPkiClientVerifier;
-use rustls::{RootCertStore, ServerConfig};
+use rustls::sign::SingleCertAndKey;
 use tokio_rustls::TlsAcceptor;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
@@ -17,25 +16,52 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 use crate::config::model::ApiTls;
 use crate::health::overrides::MAX_TEXT;
 
-/// Reads the files of the configuration.
-pub(super) fn acceptor(files: &ApiTls) -> io::Result<TlsAcceptor> {
+/// What handshakes go by. Its lock is taken by handshakes and reloads.
+#[derive(Clone)]
+pub(super) struct Shown {
+    acceptor: Arc<RwLock<TlsAcceptor>>,
+    /// Whether clients are asked for certificates. What they may do without one hangs on it, so that it changes with a restart only.
+    asks: bool,
+}
+
+impl Shown {
+    pub(super) fn new(tls: &ApiTls) -> io::Result<Shown> {
+        Ok(Shown { acceptor: Arc::new(RwLock::new(acceptor(tls)?)), asks: tls.clients.is_some() })
+    }
+
+    /// Handshakes from now on go by this one; connections that are there stay.
+    pub(super) fn replace(&self, tls: &ApiTls) -> io::Result<()> {
+        if tls.clients.is_some() == self.asks {
+            *self.acceptor.write().unwrap_or_else(PoisonError::into_inner) = acceptor(tls)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn acceptor(&self) -> TlsAcceptor {
+        self.acceptor.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl std::fmt::Debug for Shown {
+    fn fmt(&self, to: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        to.debug_struct("Shown").field("asks", &self.asks).finish_non_exhaustive()
+    }
+}
+
+fn acceptor(tls: &ApiTls) -> io::Result<TlsAcceptor> {
     let provider = Arc::new(ring::default_provider());
-    let builder = ServerConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions().map_err(other)?;
-    let builder = match &files.clients {
+    let builder = ServerConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions();
+    let builder = builder.map_err(io::Error::other)?;
+    let builder = match &tls.clients {
         None => builder.with_no_client_auth(),
-        Some(path) => {
-            let mut roots = RootCertStore::empty();
-            for certificate in certificates(path)? {
-                roots.add(certificate).map_err(|error| of_file(path, error))?;
-            }
+        Some(roots) => {
             // Whoever has none may still have a token.
-            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).allow_unauthenticated();
-            builder.with_client_cert_verifier(verifier.build().map_err(|error| of_file(path, error))?)
+            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::clone(roots), provider).allow_unauthenticated();
+            builder.with_client_cert_verifier(verifier.build().map_err(io::Error::other)?)
         }
     };
-    let key = PrivateKeyDer::from_pem_file(&files.key).map_err(|error| of_file(&files.key, error))?;
-    let mut config =
-        builder.with_single_cert(certificates(&files.certificate)?, key).map_err(|error| of_file(&files.certificate, error))?;
+    let shown = SingleCertAndKey::from((*tls.identity.key).clone());
+    let mut config = builder.with_cert_resolver(Arc::new(shown));
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(TlsAcceptor::from(Arc::new(config)))
 }
@@ -56,18 +82,4 @@ pub(super) fn name_of(certificate: &CertificateDer<'_>) -> String {
     // It goes to logs and tables.
     let name: String = name.chars().filter(|c| !c.is_control()).take(MAX_TEXT).collect();
     format!("certificate {name}")
-}
-
-fn certificates(path: &Path) -> io::Result<Vec<CertificateDer<'static>>> {
-    let certificates =
-        CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>).map_err(|error| of_file(path, error))?;
-    if certificates.is_empty() { Err(of_file(path, "no certificate is in it")) } else { Ok(certificates) }
-}
-
-fn of_file(path: &Path, error: impl std::fmt::Display) -> io::Error {
-    io::Error::other(format!("`{}`: {error}", path.display()))
-}
-
-fn other(error: rustls::Error) -> io::Error {
-    io::Error::other(error)
 }

@@ -28,7 +28,7 @@ use crate::steer::{Families, OnAllDown, ShareSpec, Weight};
 use crate::zone::Zone;
 use crate::zone::rrset::Rrset;
 pub use clients::{Caps, EcsPolicy, MAX_CONNECTIONS, MAX_CONNECTIONS_PER_NETWORK};
-pub use encrypted::{Encrypted, Identity};
+pub use encrypted::{ApiTls, Encrypted, Identity};
 pub use expect::{Expect, RCODES, Test};
 
 /// Addresses to listen on. Each has a thread per worker and transport, and a buffer of some 350 kB per UDP thread.
@@ -144,7 +144,7 @@ pub struct RunAs {
 }
 
 /// The admin API on the network (`api:`); without `listen` it is on the control socket only.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default)]
 pub struct Api {
     /// Addresses to listen on.
     pub listen: Vec<SocketAddr>,
@@ -156,15 +156,12 @@ pub struct Api {
     pub open_metrics: bool,
 }
 
-/// Files of the API's TLS.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ApiTls {
-    /// Certificate chain.
-    pub certificate: PathBuf,
-    /// Its private key.
-    pub key: PathBuf,
-    /// The authority whose certificates open all doors (mutual TLS).
-    pub clients: Option<PathBuf>,
+impl Api {
+    /// Whether another configuration is served at the same doors, which are open for the same; certificates may differ.
+    pub fn is_open_as(&self, other: &Api) -> bool {
+        let doors = |api: &Api| api.tls.as_ref().map(|tls| tls.clients.is_some());
+        (&self.listen, &self.tokens, self.open_metrics, doors(self)) == (&other.listen, &other.tokens, other.open_metrics, doors(other))
+    }
 }
 
 /// Who may come in.

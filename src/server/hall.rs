@@ -73,8 +73,11 @@ impl Default for Timeouts {
     }
 }
 
-/// When connections must have ended that have so long from now on.
-pub(super) fn end_in(drain: Duration) -> Instant {
+/// When connections must have ended.
+pub(super) type End = Instant;
+
+/// The end of those that have so long from now on.
+pub(super) fn end_in(drain: Duration) -> End {
     Instant::now() + drain
 }
 
@@ -86,7 +89,7 @@ pub(super) struct Hall {
     /// Held once more by each connection of a proxy whose header is awaited.
     pub(super) headers: Rc<()>,
     /// Set by the stop: when connections must have ended.
-    pub(super) stop: watch::Receiver<Option<Instant>>,
+    pub(super) stop: watch::Receiver<Option<End>>,
 }
 
 /// The answering place.
@@ -120,7 +123,7 @@ impl Desk {
 }
 
 impl Hall {
-    pub(super) fn new(worker: Worker, gate: Gate, timeouts: Timeouts, stop: watch::Receiver<Option<Instant>>) -> Hall {
+    pub(super) fn new(worker: Worker, gate: Gate, timeouts: Timeouts, stop: watch::Receiver<Option<End>>) -> Hall {
         Hall { desk: RefCell::new(Desk::new(worker)), gate, timeouts, headers: Rc::default(), stop }
     }
 
@@ -140,7 +143,7 @@ impl Hall {
     }
 
     /// Waits for the stop and gives back when connections must have ended.
-    pub(super) async fn closing(&self) -> Instant {
+    pub(super) async fn closing(&self) -> End {
         let mut stop = self.stop.clone();
         // Without its sender nobody could ask any more: that is a stop at once.
         stop.wait_for(Option::is_some).await.ok().and_then(|end| *end).unwrap_or_else(Instant::now)

@@ -10,7 +10,6 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::time::Instant;
 
 use crate::answer::Transport;
 use crate::clock::Clock;
@@ -234,7 +233,7 @@ pub struct Running {
     held: Sockets,
     stop_packets: Arc<AtomicBool>,
     /// When connections must have ended.
-    stop_streams: watch::Sender<Option<Instant>>,
+    stop_streams: watch::Sender<Option<hall::End>>,
     drain: Duration,
     threads: Vec<JoinHandle<()>>,
 }

@@ -12,12 +12,12 @@ use tokio::net::TcpStream;
 use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, watch};
 use tokio::task::LocalSet;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{timeout, timeout_at};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::bind::unbound;
-use super::hall::{FAREWELL, Hall, Timeouts};
+use super::hall::{End, FAREWELL, Hall, Timeouts};
 use super::limit::Gate;
 use super::quic::Quic;
 use super::stream::{Connection, Guest};
@@ -94,7 +94,7 @@ pub(super) struct Service {
     quic: Vec<Quic>,
     gate: Gate,
     timeouts: Timeouts,
-    stop: watch::Receiver<Option<Instant>>,
+    stop: watch::Receiver<Option<End>>,
 }
 
 impl Service {
@@ -102,7 +102,7 @@ impl Service {
     ///
     /// # Errors
     /// The system has no descriptor left for it.
-    pub(super) fn new(doors: Vec<Door>, gate: Gate, timeouts: Timeouts, stop: watch::Receiver<Option<Instant>>) -> io::Result<Service> {
+    pub(super) fn new(doors: Vec<Door>, gate: Gate, timeouts: Timeouts, stop: watch::Receiver<Option<End>>) -> io::Result<Service> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
         let guard = runtime.enter();
         let (mut streams, mut quic) = (Vec::new(), Vec::new());

@@ -1,9 +1,10 @@
 //! `api:` of the server file: where the admin API listens, and who may come in there.
-//! Beyond this machine nobody comes in without a token or a certificate: that is an error, not a default.
+//! Beyond this machine nobody comes in without a token or a certificate: that is an error, not a default. Certificates are read at each load.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use super::encrypted::{authority, identity};
 use super::server::socket;
 use crate::config::files;
 use crate::config::model::{Api, ApiTls, Role, Token};
@@ -60,16 +61,10 @@ fn listen(field: &Field<'_>, out: &mut Diagnostics) -> Vec<(SocketAddr, Mark)> {
 
 fn tls(field: &Field<'_>, out: &mut Diagnostics) -> Option<ApiTls> {
     let keys = field.fields("a map such as `{certificate: api.pem, key: api.key}`", &TLS_KEYS, out)?;
-    let certificate = keys.need("certificate", "api.pem", out).and_then(|field| file(&field, out));
-    let key = keys.need("key", "api.key", out).and_then(|field| {
-        let path = file(&field, out)?;
-        files::warn_of_readers(&path, &field.node.mark, out);
-        Some(path)
-    });
-    let clients = keys.get("clients").map(|field| file(&field, out));
+    let identity = identity(&keys, "api", out);
+    let clients = keys.get("clients").map(|field| authority(&field, out));
     Some(ApiTls {
-        certificate: certificate?,
-        key: key?,
+        identity: identity?,
         clients: match clients {
             Some(clients) => Some(clients?),
             None => None,

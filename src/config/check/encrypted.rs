@@ -1,9 +1,11 @@
-//! `encrypted:` of the server file: where the encrypted transports listen, and the certificate that they show.
+//! `encrypted:` of the server file: where the encrypted transports listen, and the certificate that they show; the one of the API, too.
 //! The files of the certificate are read here, at each load, so that a bad one is refused like any other mistake and none is made up.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
+use rustls::RootCertStore;
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -47,7 +49,7 @@ pub(in crate::config) fn encrypted(server: &Fields<'_>, listen: &[SocketAddr], o
         out.error_hint(field.mark(), "`encrypted` listens nowhere", "give `tls: [\"0.0.0.0:853\", \"[::]:853\"]`");
     }
     let path = keys.get("path").and_then(|field| path(&field, out)).unwrap_or_else(|| DEFAULT_PATH.to_owned());
-    Some(Encrypted { tls, https, http3, quic, path, identity: identity(&keys, out)? })
+    Some(Encrypted { tls, https, http3, quic, path, identity: identity(&keys, "dns", out)? })
 }
 
 fn path(field: &Field<'_>, out: &mut Diagnostics) -> Option<String> {
@@ -77,9 +79,9 @@ fn refuse_clear_port(keys: &Fields<'_>, key: &str, addresses: &[SocketAddr], out
     }
 }
 
-/// The certificate and its key.
-fn identity(keys: &Fields<'_>, out: &mut Diagnostics) -> Option<Identity> {
-    let (chain, key) = (keys.need("certificate", "dns.pem", out), keys.need("key", "dns.key", out));
+/// The certificate and its key; `example` begins the names of files in hints.
+pub(super) fn identity(keys: &Fields<'_>, example: &str, out: &mut Diagnostics) -> Option<Identity> {
+    let (chain, key) = (keys.need("certificate", &format!("{example}.pem"), out), keys.need("key", &format!("{example}.key"), out));
     let chain = chain.and_then(|field| Some((field, pem(&field, out)?)));
     let key = key.and_then(|field| Some((field, pem(&field, out)?)));
     let chain = chain.and_then(|(field, octets)| {
@@ -122,6 +124,18 @@ fn identity(keys: &Fields<'_>, out: &mut Diagnostics) -> Option<Identity> {
             None
         }
     }
+}
+
+/// Whose certificates are taken, by the API.
+pub(super) fn authority(field: &Field<'_>, out: &mut Diagnostics) -> Option<Arc<RootCertStore>> {
+    let octets = pem(field, out)?;
+    let certificates: Vec<_> = CertificateDer::pem_slice_iter(&octets).collect::<Result<_, _>>().unwrap_or_default();
+    let mut roots = RootCertStore::empty();
+    if certificates.is_empty() || certificates.into_iter().any(|certificate| roots.add(certificate).is_err()) {
+        field.refuse_hint("a file with certificates of an authority in PEM", "it begins with `-----BEGIN CERTIFICATE-----`", out);
+        return None;
+    }
+    Some(Arc::new(roots))
 }
 
 fn file(field: &Field<'_>, out: &mut Diagnostics) -> Option<PathBuf> {

@@ -1,10 +1,11 @@
-//! The encrypted transports as checked: where they listen, and what they show.
+//! The encrypted transports as checked: where they listen, and what they and the API show.
 //! It reads no file; the check has done that.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use rustls::RootCertStore;
 use rustls::sign::CertifiedKey;
 
 /// The encrypted transports (`encrypted:`).
@@ -40,4 +41,13 @@ pub struct Identity {
     pub not_after_s: i64,
     /// The chain and the key, which belong together.
     pub key: Arc<CertifiedKey>,
+}
+
+/// The API's TLS.
+#[derive(Debug, Clone)]
+pub struct ApiTls {
+    /// What is shown to clients.
+    pub identity: Identity,
+    /// The authority whose certificates open all doors (mutual TLS).
+    pub clients: Option<Arc<RootCertStore>>,
 }
