@@ -130,6 +130,62 @@ fn a_file_of_dnstap_is_read_by_the_tool_of_bind() {
     }
 }
 
+/// The names that a file of dnstap has, as often as it has them, and whether it ends in order.
+fn frames(octets: &[u8]) -> (usize, bool) {
+    let (mut rest, mut count, mut is_ended) = (octets, 0, false);
+    while let Some((length, after)) = rest.split_first_chunk::<4>() {
+        let length = u32::from_be_bytes(*length) as usize;
+        if length == 0 {
+            let control = u32::from_be_bytes(after[..4].try_into().unwrap()) as usize;
+            // STOP is the one that ends a stream.
+            is_ended = after[4..8] == [0, 0, 0, 3];
+            rest = &after[4 + control..];
+        } else {
+            assert!(!is_ended, "a frame after the end");
+            count += after[..length].windows(4).filter(|window| window == b"\x03www").count().min(1);
+            rest = &after[length..];
+        }
+    }
+    assert!(rest.is_empty(), "half a frame");
+    (count, is_ended)
+}
+
+#[test]
+fn two_processes_at_a_takeover_write_two_streams_of_dnstap_and_lines_of_one_file() {
+    for kind in ["dnstap", "json"] {
+        let folder = folder(&format!("logs-takeover-{kind}"), &format!("query_log: {{{kind}: queries}}\nworkers: 1\nstate_dir: state"));
+        let config = folder.join("meridian.yaml");
+        let old = Server::start(&config);
+        let address = old.address();
+        // A connection stays with the process that has it.
+        let mut kept = common::client::Tcp::to(address);
+        kept.ask(&query("www.example.com.", "A"));
+        let new = Server::take_over(&config);
+        new.wait_for(0, "took over");
+        new.wait_for(0, "ready");
+        for _ in 0..20 {
+            kept.ask(&query("www.example.com.", "A"));
+            udp(address, &query("www.example.com.", "A"));
+        }
+        drop(kept);
+        assert!(old.wait().0.success());
+        // It goes on by itself: the process that left has not taken the file away.
+        udp(address, &query("www.example.com.", "A"));
+        assert!(new.stop().0.success());
+        let read = |name: &str| fs::read(folder.join(name)).unwrap();
+        if kind == "dnstap" {
+            let ((by_old, old_is_whole), (by_new, new_is_whole)) = (frames(&read("queries.before")), frames(&read("queries")));
+            assert!(old_is_whole && new_is_whole);
+            // For a moment both read packets; what came by the connection is the old one's.
+            assert!(by_old >= 21 && by_new >= 1 && by_old + by_new == 42, "{by_old} and {by_new}");
+        } else {
+            let text = String::from_utf8(read("queries")).unwrap();
+            let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+            assert_eq!(lines.len(), 42);
+        }
+    }
+}
+
 #[test]
 fn a_collector_gets_frames_when_it_comes_and_answers_do_not_wait_for_it() {
     let folder = folder("logs-collector", "query_log: {dnstap_socket: collector.sock}\nstate_dir: state");

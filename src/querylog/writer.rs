@@ -1,7 +1,7 @@
 //! The writer of the query log: empties the rings, resolves what numbers mean, and writes to a file or a collector.
 //! What cannot be written is dropped and counted; it never waits for long.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, BufWriter, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
@@ -133,11 +133,17 @@ impl Writer {
 }
 
 impl Sink {
+    /// Lines follow those that are there, also those of another process: each write is whole lines, and none is between two octets of another.
+    /// A file of frames holds one stream, which begins once and has one writer, who holds a lock on it: an earlier one is moved away, where a
+    /// process that is about to leave ends it.
     fn file(path: &Path, is_dnstap: bool) -> io::Result<Sink> {
-        // A file holds one stream of frames, which begins once: an earlier one is written over. Lines follow those that are there.
-        let mut options = OpenOptions::new();
-        let file =
-            if is_dnstap { options.write(true).create(true).truncate(true) } else { options.append(true).create(true) }.open(path)?;
+        if is_dnstap && std::fs::metadata(path).is_ok_and(|there| there.is_file() && there.len() > 0) {
+            std::fs::rename(path, before(path))?;
+        }
+        let file = OpenOptions::new().append(true).create(true).open(path)?;
+        if is_dnstap && matches!(file.try_lock(), Err(TryLockError::WouldBlock)) {
+            return Err(io::Error::new(io::ErrorKind::ResourceBusy, format!("another process writes to `{}`", path.display())));
+        }
         let inode = file.metadata()?.ino();
         let mut file = BufWriter::new(file);
         if is_dnstap {
@@ -179,7 +185,9 @@ impl Sink {
         match self {
             Sink::File { path, inode, is_dnstap, .. } => {
                 let is_there = std::fs::metadata(&*path).is_ok_and(|there| there.ino() == *inode);
-                if !is_there {
+                // What is there instead may be the stream of a process that takes over from us.
+                let is_anothers = !is_there && *is_dnstap && is_locked(path);
+                if !is_there && !is_anothers {
                     match Sink::file(path, *is_dnstap) {
                         Ok(new) => {
                             self.end();
@@ -209,6 +217,18 @@ impl Sink {
         }
         _ = self.flush();
     }
+}
+
+/// Where an earlier stream goes: one is kept.
+fn before(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".before");
+    name.into()
+}
+
+/// Whether another process, or another writer of ours, writes a stream there.
+fn is_locked(path: &Path) -> bool {
+    File::open(path).is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
 }
 
 fn connect(path: &Path) -> io::Result<UnixStream> {
