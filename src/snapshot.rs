@@ -14,6 +14,7 @@ use crate::health::HealthView;
 use crate::name::Name;
 use crate::steer::Steering;
 use crate::steer::decide::HashFloor;
+use crate::steer::plan::Plan;
 use crate::zone::lookup::Zones;
 use crate::zone::rrset::Rrset;
 pub use limits::{Cookies, Kind, RateLimit};
@@ -77,6 +78,14 @@ impl Default for Catalog {
 }
 
 impl Catalog {
+    /// The plans; names that are steered alike share one.
+    pub fn distinct_plans(&self) -> Vec<&Arc<Plan>> {
+        let mut plans: Vec<_> = self.steerings.iter().flat_map(|steering| steering.all()).map(|family| &family.plan).collect();
+        plans.sort_by_key(|plan| Arc::as_ptr(plan));
+        plans.dedup_by_key(|plan| Arc::as_ptr(plan));
+        plans
+    }
+
     /// Who said where a place is, for people.
     pub fn source_text(&self, source: SourceId) -> String {
         let file = |index: u16| self.geo_files.get(usize::from(index));

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
-use std::sync::Arc;
 
 use clap::Args;
 
@@ -12,8 +11,7 @@ use crate::daemon::Prepared;
 use crate::geo::Family;
 use crate::health::{CapacityLayout, LoadSource};
 use crate::snapshot::Catalog;
-use crate::steer::plan::Plan;
-use crate::steer::{FamilySteering, Steering};
+use crate::steer::FamilySteering;
 
 #[derive(Debug, Args)]
 pub(super) struct Check {
@@ -148,21 +146,13 @@ fn print_guard(compiled: &Compiled, out: &mut impl Write) -> Result<(), Failure>
 
 fn print_memory(compiled: &Compiled, out: &mut impl Write) -> Result<(), Failure> {
     let table = &compiled.catalog.table;
-    let plans = distinct_plans(&compiled.catalog.steerings);
+    let plans = compiled.catalog.distinct_plans();
     let (rankings, memory) =
         plans.iter().fold((0, 0), |(rankings, memory), plan| (rankings + plan.ranking_count(), memory + plan.memory_bytes()));
     let ranges = table.range_count(Family::V4) + table.range_count(Family::V6);
     writeln!(out, "place table\n  {} places, {ranges} ranges, {}", table.place_count(), kib(table.memory_bytes()))?;
     writeln!(out, "plans\n  {} plans, {rankings} rankings, {}", plans.len(), kib(memory))?;
     Ok(())
-}
-
-/// Plans are shared between names: each is counted once.
-fn distinct_plans(steerings: &[Steering]) -> Vec<&Arc<Plan>> {
-    let mut plans: Vec<&Arc<Plan>> = steerings.iter().flat_map(|steering| steering.all()).map(|family| &family.plan).collect();
-    plans.sort_by_key(|plan| Arc::as_ptr(plan));
-    plans.dedup_by_key(|plan| Arc::as_ptr(plan));
-    plans
 }
 
 fn kib(octets: usize) -> String {

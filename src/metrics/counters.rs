@@ -100,6 +100,7 @@ impl Counters {
         }
         if outcome.ecs {
             self.add(Metric::ClientSubnets, 1);
+            self.add(Metric::ClientSubnetsSteered, outcome.steering.is_some().into());
         }
         if outcome.cookie {
             self.add(Metric::Cookies, 1);

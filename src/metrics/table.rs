@@ -66,6 +66,8 @@ pub enum Metric {
     Truncated,
     /// Queries with a well-formed client subnet.
     ClientSubnets,
+    /// Of these, the ones for a steered name.
+    ClientSubnetsSteered,
     /// Queries with a cookie.
     Cookies,
     /// Of these, the ones with a good server cookie.
@@ -121,7 +123,7 @@ pub struct Row {
     pub(super) cells: usize,
 }
 
-const METRICS: usize = 26;
+const METRICS: usize = 27;
 
 /// Every metric name and help text.
 pub const TABLE: [Row; METRICS] = [
@@ -132,6 +134,13 @@ pub const TABLE: [Row; METRICS] = [
     row(Metric::Decisions, "meridian_decisions_total", "Steered answers, by the reason of the choice", &["reason"], Reason::ALL.len()),
     row(Metric::Truncated, "meridian_truncated_total", "Replies cut short with TC set", &[], 1),
     row(Metric::ClientSubnets, "meridian_client_subnets_total", "Queries with a well-formed EDNS client subnet", &[], 1),
+    row(
+        Metric::ClientSubnetsSteered,
+        "meridian_client_subnets_steered_total",
+        "Queries for steered names with a well-formed EDNS client subnet",
+        &[],
+        1,
+    ),
     row(Metric::Cookies, "meridian_cookies_total", "Queries with a DNS cookie", &[], 1),
     row(Metric::CookiesVerified, "meridian_cookies_verified_total", "Queries with a good DNS cookie of ours", &[], 1),
     row(Metric::Panics, "meridian_panics_total", "Packets whose handling panicked; any is a bug to report", &[], 1),

@@ -125,7 +125,7 @@ fn counts_add_up_over_workers() {
     assert_eq!((totals.answers(Class::Refused), totals.answers(Class::Positive)), (40_000, 40_000));
     assert_eq!((totals.responses(5), totals.responses(0), totals.responses(2)), (40_000, 40_000, 0));
     assert_eq!(totals.decisions(Reason::Order), 40_000);
-    for metric in [Metric::Truncated, Metric::ClientSubnets, Metric::Cookies] {
+    for metric in [Metric::Truncated, Metric::ClientSubnets, Metric::ClientSubnetsSteered, Metric::Cookies] {
         assert_eq!(totals.count(metric), 40_000);
     }
     assert_eq!(totals.count(Metric::SendFailures), 3);

@@ -17,8 +17,11 @@ use crate::number;
 /// Shortest time between two looks: a look costs the server some milliseconds where there are thousands of targets.
 const MIN_EVERY_MS: u64 = 200;
 
-/// Rows of each list of `top`, so that all of it fits a screen.
+/// Rows of names and of changes in `top`, so that all of it fits a screen.
 const MAX_ROWS: usize = 10;
+
+/// Rows of regions: all of most networks.
+const MAX_REGIONS: usize = 30;
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct History {
@@ -124,7 +127,15 @@ impl Look<'_> {
             down,
             rows(status, "regions").len(),
         )?;
-        let answered = self.rates("regions", &["service", "region"]);
+        let mut answered = self.rates("regions", &["service", "region"]);
+        // Those that nobody was sent to are what one looks for, too.
+        for row in rows(status, "regions") {
+            let keys = vec![text(row, "service"), text(row, "region")];
+            if !answered.iter().any(|(known, _)| *known == keys) {
+                answered.push((keys, 0.0));
+            }
+        }
+        let more = answered.len().saturating_sub(MAX_REGIONS);
         let total: f64 = answered.iter().map(|(_, rate)| rate).sum();
         let share = |rate: f64| if total > 0.0 { rate * 100.0 / total } else { 0.0 };
         let state = |keys: &[String]| {
@@ -135,7 +146,10 @@ impl Look<'_> {
             let state = state(&keys);
             [keys, vec![format!("{rate:.0}/s"), format!("{:.1} %", share(rate)), state]].concat()
         });
-        print_table(&["SERVICE", "REGION", "ANSWERS", "SHARE", "STATE"], regions.take(MAX_ROWS), out)?;
+        print_table(&["SERVICE", "REGION", "ANSWERS", "SHARE", "STATE"], regions.take(MAX_REGIONS), out)?;
+        if more > 0 {
+            writeln!(out, "... and {more} more, which `meridian status` lists")?;
+        }
         let names = self.rates("names", &["name"]).into_iter().map(|(keys, rate)| [keys, vec![format!("{rate:.0}/s")]].concat());
         print_table(&["NAME", "ANSWERS"], names.take(MAX_ROWS), out)?;
         print_changes(changes, MAX_ROWS, out)
