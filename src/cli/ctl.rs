@@ -94,10 +94,10 @@ pub(super) enum Ctl {
 
 #[derive(Debug, Args)]
 pub(super) struct Force {
-    /// Whom
+    /// Whom: REGION, REGION/SERVICE or REGION/SERVICE/ADDRESS, with `*` in any part
     selector: String,
     /// Why; shown in status and log
-    #[arg(long, default_value = "")]
+    #[arg(long, default_value = "", hide_default_value = true)]
     reason: String,
     /// Ends by itself after so long, such as `30m` or `2h`
     #[arg(long, value_name = "TIME")]
@@ -121,7 +121,7 @@ pub(super) struct Load {
 
 #[derive(Debug, Args)]
 pub(super) struct Clear {
-    /// Whom
+    /// Whom: REGION, REGION/SERVICE or REGION/SERVICE/ADDRESS, with `*` in any part
     selector: String,
     #[command(flatten)]
     socket: SocketArg,

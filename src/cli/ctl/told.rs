@@ -23,7 +23,7 @@ pub(in crate::cli) struct Tell {
     #[arg(long)]
     author: Option<String>,
     /// Why; shown in status and log
-    #[arg(long, default_value = "")]
+    #[arg(long, default_value = "", hide_default_value = true)]
     reason: String,
     /// For how long it holds; tell it again before that
     #[arg(long, value_name = "TIME", default_value = "1m")]
@@ -223,7 +223,7 @@ impl Told {
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Config {
     /// Only what stands under this key, such as `server`, `regions/eu-west` or `names/www.example.com`
-    #[arg(default_value = "")]
+    #[arg(default_value = "", hide_default_value = true)]
     under: String,
     /// How many to leave out
     #[arg(long, default_value_t = 0)]
