@@ -43,7 +43,7 @@ impl Which {
 
 /// `GET /v1/changes?region=&service=&target=&limit=`.
 pub(super) async fn get(State(app): State<Arc<App>>, which: Result<Query<Which>, QueryRejection>) -> Result<Json<Value>, Problem> {
-    let Query(which) = which.map_err(|error| Problem::bad(error.body_text()))?;
+    let Query(which) = which?;
     let limit = which.limit.unwrap_or(DEFAULT_LIMIT);
     if !(1..=MAX_LIMIT).contains(&limit) {
         return Err(Problem::bad(format!("`limit` must be from 1 to {MAX_LIMIT}")));

@@ -24,7 +24,7 @@ pub(super) struct Part {
 
 /// `GET /v1/configuration?under=&from=&limit=`.
 pub(super) async fn get(State(app): State<Arc<App>>, part: Result<Query<Part>, QueryRejection>) -> Result<Json<Value>, Problem> {
-    let Query(Part { under, from, limit }) = part.map_err(|error| Problem::bad(error.body_text()))?;
+    let Query(Part { under, from, limit }) = part?;
     let (from, limit) = bounds(&Page { from, limit })?;
     let loads = app.journal.read();
     let under = under.unwrap_or_default();

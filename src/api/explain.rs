@@ -38,7 +38,7 @@ pub(super) const CLASS_HEADER: &str = "meridian-class";
 
 /// `GET /v1/explain?name=&client=&type=&format=`: the same as `meridian explain --live`.
 pub(super) async fn get(State(app): State<Arc<App>>, wanted: Result<Query<Wanted>, QueryRejection>) -> Result<Response<Body>, Problem> {
-    let Query(wanted) = wanted.map_err(|error| Problem::bad(error.body_text()))?;
+    let Query(wanted) = wanted?;
     let name = Name::parse(&wanted.name, None).map_err(|error| Problem::bad(format!("`name`: {error}")))?;
     let client = wanted.client.parse::<IpAddr>().map(Prefix::host);
     let client = client.or_else(|_| wanted.client.parse::<Prefix>()).map_err(|error| Problem::bad(format!("`client`: {error}")))?;

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::access::Caller;
 use super::app::App;
-use super::problem::Problem;
+use super::problem::{Problem, lasting};
 use crate::health::CapacityKey;
 use crate::keeper::{CapacityRow, ToldLoad};
 
@@ -66,11 +66,8 @@ pub(super) async fn tell(
     Extension(caller): Extension<Caller>,
     told: Result<Json<Told>, JsonRejection>,
 ) -> Result<(StatusCode, Json<Value>), Problem> {
-    let Json(told) = told.map_err(|error| Problem::new(error.status(), error.body_text()))?;
-    let expires_s = told.expires_s.unwrap_or(DEFAULT_EXPIRES_S);
-    if !(1..=MAX_EXPIRES_S).contains(&expires_s) {
-        return Err(Problem::bad(format!("`expires_s` must be from 1 to {MAX_EXPIRES_S}")));
-    }
+    let Json(told) = told?;
+    let expires_s = lasting(told.expires_s.unwrap_or(DEFAULT_EXPIRES_S), MAX_EXPIRES_S)?;
     app.wait_for(move |app| {
         let whom = told.of.clone();
         let (region, service) = told.of.split_once('/').map_or((told.of.as_str(), None), |(region, service)| (region, Some(service)));

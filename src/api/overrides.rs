@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::access::Caller;
 use super::app::App;
-use super::problem::Problem;
+use super::problem::{Problem, lasting};
 use crate::health::Override;
 use crate::health::overrides::{Forced, MAX_TEXT, Selector};
 
@@ -49,21 +49,19 @@ pub(super) async fn force(
     Extension(caller): Extension<Caller>,
     wish: Result<Json<Wish>, JsonRejection>,
 ) -> Result<(StatusCode, Json<Value>), Problem> {
-    let Json(wish) = wish.map_err(|error| Problem::new(error.status(), error.body_text()))?;
+    let Json(wish) = wish?;
     app.wait_for(move |app| {
         let state = [Override::Up, Override::Down, Override::Drain].into_iter().find(|known| known.to_string() == wish.state);
-        if wish.expires_s.is_some_and(|expires_s| !(1..=MAX_EXPIRES_S).contains(&expires_s)) {
-            return Err(Problem::bad(format!("`expires_s` must be from 1 to {MAX_EXPIRES_S}")));
-        }
+        let expires_s = wish.expires_s.map(|expires_s| lasting(expires_s, MAX_EXPIRES_S)).transpose()?;
         let now_s = app.clock.wall_s();
-        let author = if caller.may_name_others && !wish.author.is_empty() { &wish.author } else { &caller.name };
+        let author = author(&caller, &wish.author);
         let forced = Forced {
             selector: Selector::parse(&wish.selector).map_err(Problem::bad)?,
             state: state.ok_or_else(|| Problem::bad("`state` is not `up`, `down` or `drain`"))?,
             reason: text(&wish.reason),
             author: text(author),
             since_s: now_s,
-            until_s: wish.expires_s.map(|expires_s| now_s.saturating_add(expires_s)),
+            until_s: expires_s.map(|expires_s| now_s.saturating_add(expires_s)),
         };
         let did = app.health.force(forced).map_err(|why| Problem::new(StatusCode::CONFLICT, why));
         let outcome = did.as_ref().map_or_else(|problem| problem.detail().to_owned(), |endpoints| format!("{endpoints} endpoints"));
@@ -79,7 +77,7 @@ pub(super) async fn clear(
     Extension(caller): Extension<Caller>,
     whose: Result<Query<Whose>, QueryRejection>,
 ) -> Result<Json<Value>, Problem> {
-    let Query(whose) = whose.map_err(|error| Problem::bad(error.body_text()))?;
+    let Query(whose) = whose?;
     app.wait_for(move |app| {
         let (overrides, regions) = app.health.clear(Selector::parse(&whose.selector).map_err(Problem::bad)?)?;
         app.audit(&caller, "clear", &whose.selector, &format!("{overrides} overrides, {regions} regions"));
@@ -89,6 +87,11 @@ pub(super) async fn clear(
         Ok(Json(json!({ "overrides": overrides, "regions": regions })))
     })
     .await
+}
+
+/// Who says so: whoever has a token is who the token says.
+pub(super) fn author<'n>(caller: &'n Caller, named: &'n str) -> &'n str {
+    if caller.may_name_others && !named.is_empty() { named } else { &caller.name }
 }
 
 /// In force.

@@ -2,6 +2,7 @@
 //! It says what the caller can act on, never the state of the process.
 
 use axum::body::Body;
+use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::http::{Response, StatusCode, header};
 use axum::response::IntoResponse;
 use serde_json::json;
@@ -39,10 +40,29 @@ impl Problem {
     }
 }
 
+/// A body that is not what was asked for.
+impl From<JsonRejection> for Problem {
+    fn from(rejection: JsonRejection) -> Problem {
+        Problem::new(rejection.status(), rejection.body_text())
+    }
+}
+
+/// Parameters that are not those of the request.
+impl From<QueryRejection> for Problem {
+    fn from(rejection: QueryRejection) -> Problem {
+        Problem::bad(rejection.body_text())
+    }
+}
+
 impl From<Ended> for Problem {
     fn from(ended: Ended) -> Problem {
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, ended.to_string())
     }
+}
+
+/// How long something shall hold, in seconds.
+pub(super) fn lasting(expires_s: u64, most_s: u64) -> Result<u64, Problem> {
+    if (1..=most_s).contains(&expires_s) { Ok(expires_s) } else { Err(Problem::bad(format!("`expires_s` must be from 1 to {most_s}"))) }
 }
 
 impl IntoResponse for Problem {

@@ -53,7 +53,7 @@ pub(super) struct Wanted {
 
 /// `GET /v1/simulate?name=&down=&type=`.
 pub(super) async fn get(State(app): State<Arc<App>>, wanted: Result<Query<Wanted>, QueryRejection>) -> Result<Json<Value>, Problem> {
-    let Query(wanted) = wanted.map_err(|error| Problem::bad(error.body_text()))?;
+    let Query(wanted) = wanted?;
     let name = Name::parse(&wanted.name, None).map_err(|error| Problem::bad(format!("`name`: {error}")))?;
     let family = family_of(&wanted.rtype)?;
     let down: Vec<Selector> = wanted.down.split(',').map(Selector::parse).collect::<Result<_, _>>().map_err(Problem::bad)?;

@@ -24,7 +24,7 @@ pub(super) struct Limit {
 
 /// `GET /v1/statistics`.
 pub(super) async fn get(State(app): State<Arc<App>>, limit: Result<Query<Limit>, QueryRejection>) -> Result<Json<Value>, Problem> {
-    let Query(Limit { limit }) = limit.map_err(|error| Problem::bad(error.body_text()))?;
+    let Query(Limit { limit }) = limit?;
     let limit = limit.unwrap_or(20);
     if !(1..=MAX_LIMIT).contains(&limit) {
         return Err(Problem::bad(format!("`limit` must be from 1 to {MAX_LIMIT}")));

@@ -12,8 +12,8 @@ use serde_json::{Value, json};
 
 use super::access::Caller;
 use super::app::App;
-use super::overrides::text;
-use super::problem::Problem;
+use super::overrides::{author, text};
+use super::problem::{Problem, lasting};
 use crate::health::overrides::Selector;
 use crate::health::told::{self, MAX_EXPIRES_S, Told};
 
@@ -51,14 +51,11 @@ pub(super) async fn tell(
     Extension(caller): Extension<Caller>,
     report: Result<Json<Report>, JsonRejection>,
 ) -> Result<(StatusCode, Json<Value>), Problem> {
-    let Json(report) = report.map_err(|error| Problem::new(error.status(), error.body_text()))?;
+    let Json(report) = report?;
     app.wait_for(move |app| {
-        let expires_s = report.expires_s.unwrap_or(DEFAULT_EXPIRES_S);
-        if !(1..=MAX_EXPIRES_S).contains(&expires_s) {
-            return Err(Problem::bad(format!("`expires_s` must be from 1 to {MAX_EXPIRES_S}")));
-        }
+        let expires_s = lasting(report.expires_s.unwrap_or(DEFAULT_EXPIRES_S), MAX_EXPIRES_S)?;
         let state = told::State::ALL.into_iter().find(|known| known.name() == report.state);
-        let author = author(&caller, &report.author);
+        let author = text(author(&caller, &report.author));
         let now_s = app.clock.wall_s();
         let told = Told {
             selector: Selector::parse(&report.of).map_err(Problem::bad)?,
@@ -85,7 +82,7 @@ pub(super) async fn take_back(
     Extension(caller): Extension<Caller>,
     which: Result<Query<Which>, QueryRejection>,
 ) -> Result<Json<Value>, Problem> {
-    let Query(which) = which.map_err(|error| Problem::bad(error.body_text()))?;
+    let Query(which) = which?;
     app.wait_for(move |app| {
         let selector = Selector::parse(&which.of).map_err(Problem::bad)?;
         let whose = if caller.may_change() { which.author } else { Some(caller.name.clone()) };
@@ -98,11 +95,6 @@ pub(super) async fn take_back(
         Ok(Json(json!({ "reports": reports })))
     })
     .await
-}
-
-/// Whoever has a token is who the token says.
-fn author(caller: &Caller, named: &str) -> String {
-    text(if caller.may_name_others && !named.is_empty() { named } else { &caller.name })
 }
 
 /// Not expired.

@@ -92,7 +92,7 @@ fn name_details(catalog: &Catalog, steering: &Steering) -> Value {
 }
 
 fn of(page: Result<Query<Page>, QueryRejection>) -> Result<Page, Problem> {
-    page.map(|Query(page)| page).map_err(|error| Problem::bad(error.body_text()))
+    Ok(page.map(|Query(page)| page)?)
 }
 
 /// How many rows are left out, and how many follow at most.

@@ -45,6 +45,32 @@ impl SocketArg {
     }
 }
 
+/// What the server tells, and how it is printed.
+#[derive(Debug, Args)]
+struct Show {
+    /// How to print it
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+    #[command(flatten)]
+    socket: SocketArg,
+}
+
+impl Show {
+    /// Asks, and prints the answer as it came, or by `print`.
+    fn run<W: Write>(
+        &self,
+        question: &Question<'_>,
+        out: &mut W,
+        print: impl FnOnce(&Value, &mut W) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        let told = self.socket.json(question)?;
+        match self.format {
+            Format::Json => Ok(writeln!(out, "{told}")?),
+            Format::Text => print(&told, out),
+        }
+    }
+}
+
 /// Show what is up, since when and why; exit code 1 where a region is not available
 #[derive(Debug, Args)]
 pub(super) struct Status {
@@ -245,7 +271,9 @@ fn print(status: &Value, out: &mut impl Write) -> Result<(), Failure> {
             evidence => format!("{evidence}, {} ago", age(row["evidence_age_s"].as_u64().unwrap_or(0))),
         };
         let next = row["next_probe_ms"].as_u64().map_or_else(String::new, |next_ms| format!("{:.1}s", next_ms as f64 / 1000.0));
-        vec![text(row, "target"), text(row, "state"), since(row), seen, next, text(row, "flag")]
+        let faults = row["prober_faults"].as_u64().filter(|faults| *faults > 0);
+        let note: Vec<String> = [text(row, "flag")].into_iter().chain(faults.map(|faults| format!("{faults} prober faults"))).collect();
+        vec![text(row, "target"), text(row, "state"), since(row), seen, next, note.join(" ").trim().to_owned()]
     });
     print_table(&["TARGET", "STATE", "SINCE", "LAST SEEN", "NEXT", "NOTE"], targets, out)?;
     if !rows(status, "hosts").is_empty() {

@@ -7,10 +7,9 @@ use std::time::Duration;
 use clap::Args;
 use serde_json::Value;
 
-use super::{SocketArg, age, print_table, rows, text};
+use super::{Show, SocketArg, age, print_table, rows, text};
 use crate::api::client::Question;
 use crate::cli::Failure;
-use crate::cli::args::Format;
 use crate::clock::Clock;
 use crate::number;
 
@@ -37,11 +36,8 @@ pub(in crate::cli) struct History {
     /// At most so many
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u16).range(1..=1000))]
     limit: u16,
-    /// How to print it
-    #[arg(long, value_enum, default_value_t = Format::Text)]
-    format: Format,
     #[command(flatten)]
-    socket: SocketArg,
+    show: Show,
 }
 
 impl History {
@@ -50,11 +46,7 @@ impl History {
         let given = [("region", &self.region), ("service", &self.service), ("target", &self.target)];
         let given = given.iter().filter_map(|(key, value)| Some((*key, value.as_deref()?)));
         let query: Vec<_> = given.chain([("limit", limit.as_str())]).collect();
-        let told = self.socket.json(&Question::get("/v1/changes", &query))?;
-        match self.format {
-            Format::Json => Ok(writeln!(out, "{told}")?),
-            Format::Text => print_changes(&told, usize::MAX, out),
-        }
+        self.show.run(&Question::get("/v1/changes", &query), out, |told, out| print_changes(told, usize::MAX, out))
     }
 }
 

@@ -6,10 +6,10 @@ use std::io::Write;
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 
-use super::{SocketArg, age, author, duration_ms, print_table, rows, text};
+use super::{Show, SocketArg, age, author, duration_ms, print_table, rows, text};
 use crate::api::client::{self, Question};
 use crate::cli::Failure;
-use crate::cli::args::{Format, QType};
+use crate::cli::args::QType;
 use crate::clock::Clock;
 
 #[derive(Debug, Args)]
@@ -67,11 +67,8 @@ pub(in crate::cli) struct Simulate {
     /// The type that is asked for
     #[arg(long = "type", value_enum, default_value = "a", ignore_case = true)]
     qtype: QType,
-    /// How to print it
-    #[arg(long, value_enum, default_value_t = Format::Text)]
-    format: Format,
     #[command(flatten)]
-    socket: SocketArg,
+    show: Show,
 }
 
 impl Simulate {
@@ -79,24 +76,24 @@ impl Simulate {
         let down = self.down.join(",");
         let rtype = if matches!(self.qtype, QType::A) { "A" } else { "AAAA" };
         let query = [("name", self.name.as_str()), ("down", &down), ("type", rtype)];
-        let told = self.socket.json(&Question::get("/v1/simulate", &query))?;
-        if self.format == Format::Json {
-            return Ok(writeln!(out, "{told}")?);
-        }
+        self.show.run(&Question::get("/v1/simulate", &query), out, |told, out| self.print(told, out))
+    }
+
+    fn print(&self, told: &Value, out: &mut impl Write) -> Result<(), Failure> {
         writeln!(out, "down      {} ({} endpoints), besides what is down now", self.down.join(", "), told["endpoints"])?;
-        writeln!(out, "clients   {}", text(&told, "clients"))?;
-        let regions = rows(&told, "regions").iter();
+        writeln!(out, "clients   {}", text(told, "clients"))?;
+        let regions = rows(told, "regions").iter();
         let regions = regions.map(|row| vec![text(row, "source"), percent(row, "before_percent"), percent(row, "after_percent")]);
         print_table(&["REGION", "NOW", "THEN"], regions, out)?;
-        let moves = rows(&told, "moves").iter();
+        let moves = rows(told, "moves").iter();
         print_table(
             &["FROM", "TO", "CLIENTS", "FURTHER"],
             moves.map(|row| vec![text(row, "from"), text(row, "to"), percent(row, "percent"), km(row)]),
             out,
         )?;
-        let countries = rows(&told, "countries").iter().take(MAX_COUNTRIES);
+        let countries = rows(told, "countries").iter().take(MAX_COUNTRIES);
         print_table(&["COUNTRY", "MOVES"], countries.map(|row| vec![text(row, "country"), percent(row, "percent")]), out)?;
-        writeln!(out, "\nmoved {}, without an answer {}", percent(&told, "moved_percent"), percent(&told, "lost_percent"))?;
+        writeln!(out, "\nmoved {}, without an answer {}", percent(told, "moved_percent"), percent(told, "lost_percent"))?;
         Ok(())
     }
 }
@@ -111,11 +108,8 @@ pub(in crate::cli) struct List {
     /// How many to leave out
     #[arg(long, default_value_t = 0)]
     from: u32,
-    /// How to print it
-    #[arg(long, value_enum, default_value_t = Format::Text)]
-    format: Format,
     #[command(flatten)]
-    socket: SocketArg,
+    show: Show,
 }
 
 impl List {
@@ -152,8 +146,7 @@ impl List {
             Some(name) => Question::get(&format!("/v1/{what}/{}", client::escape(name)), &[]),
             None => Question::get(&format!("/v1/{what}"), &[("from", &from)]),
         };
-        let told = self.socket.json(&question)?;
-        if self.format == Format::Json { Ok(writeln!(out, "{told}")?) } else { print(&told, out) }
+        self.show.run(&question, out, print)
     }
 }
 
@@ -174,50 +167,47 @@ fn print_name(told: &Value, steering: &[Value], out: &mut impl Write) -> Result<
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Told {
-    /// How to print it
-    #[arg(long, value_enum, default_value_t = Format::Text)]
-    format: Format,
     #[command(flatten)]
-    socket: SocketArg,
+    show: Show,
 }
 
 impl Told {
     pub(super) fn plans(&self, out: &mut impl Write) -> Result<(), Failure> {
-        let told = self.socket.json(&Question::get("/v1/plans", &[]))?;
-        if self.format == Format::Json {
-            return Ok(writeln!(out, "{told}")?);
-        }
-        writeln!(out, "{} plans, {} octets; {} places, {} ranges", told["total"], told["memory_bytes"], told["places"], told["ranges"])?;
-        let plans = rows(&told, "plans").iter().map(|row| {
-            let name = row["names"][0].as_str().unwrap_or_default().to_owned();
-            let scope = if row["ranks_by_place"] == true { "by place" } else { "for all alike" };
-            let numbers = ["shared_by", "candidates", "rankings", "memory_bytes"].map(|key| row[key].to_string());
-            [vec![name], numbers.to_vec(), vec![scope.to_owned()]].concat()
-        });
-        print_table(&["FOR", "SHARED BY", "REGIONS", "RANKINGS", "OCTETS", "RANKED"], plans, out)
+        self.show.run(&Question::get("/v1/plans", &[]), out, print_plans)
     }
 
     pub(super) fn statistics(&self, out: &mut impl Write) -> Result<(), Failure> {
-        let told = self.socket.json(&Question::get("/v1/statistics", &[]))?;
-        if self.format == Format::Json {
-            return Ok(writeln!(out, "{told}")?);
-        }
-        let since = Clock::system().wall_s().saturating_sub(told["since"].as_u64().unwrap_or(0));
-        writeln!(out, "{} queries in {}", told["queries"], age(since))?;
-        for (list, key) in [("names", "name"), ("zones", "zone")] {
-            let counted = rows(&told, list).iter().map(|row| vec![text(row, key), row["answers"].to_string()]);
-            print_table(&[&key.to_uppercase(), "ANSWERS"], counted, out)?;
-        }
-        let countries = rows(&told, "countries").iter();
-        let countries = countries.map(|row| vec![text(row, "country"), percent(row, "percent")]);
-        print_table(&["COUNTRY", "OF THE SAMPLE"], countries, out)?;
-        let regions = rows(&told, "regions").iter();
-        print_table(
-            &["SERVICE", "REGION", "ANSWERS"],
-            regions.map(|row| ["service", "region", "answers"].map(|key| text(row, key)).to_vec()),
-            out,
-        )
+        self.show.run(&Question::get("/v1/statistics", &[]), out, print_statistics)
     }
+}
+
+fn print_plans(told: &Value, out: &mut impl Write) -> Result<(), Failure> {
+    writeln!(out, "{} plans, {} octets; {} places, {} ranges", told["total"], told["memory_bytes"], told["places"], told["ranges"])?;
+    let plans = rows(told, "plans").iter().map(|row| {
+        let name = row["names"][0].as_str().unwrap_or_default().to_owned();
+        let scope = if row["ranks_by_place"] == true { "by place" } else { "for all alike" };
+        let numbers = ["shared_by", "candidates", "rankings", "memory_bytes"].map(|key| row[key].to_string());
+        [vec![name], numbers.to_vec(), vec![scope.to_owned()]].concat()
+    });
+    print_table(&["FOR", "SHARED BY", "REGIONS", "RANKINGS", "OCTETS", "RANKED"], plans, out)
+}
+
+fn print_statistics(told: &Value, out: &mut impl Write) -> Result<(), Failure> {
+    let since = Clock::system().wall_s().saturating_sub(told["since"].as_u64().unwrap_or(0));
+    writeln!(out, "{} queries in {}", told["queries"], age(since))?;
+    for (list, key) in [("names", "name"), ("zones", "zone")] {
+        let counted = rows(told, list).iter().map(|row| vec![text(row, key), row["answers"].to_string()]);
+        print_table(&[&key.to_uppercase(), "ANSWERS"], counted, out)?;
+    }
+    let countries = rows(told, "countries").iter();
+    let countries = countries.map(|row| vec![text(row, "country"), percent(row, "percent")]);
+    print_table(&["COUNTRY", "OF THE SAMPLE"], countries, out)?;
+    let regions = rows(told, "regions").iter();
+    print_table(
+        &["SERVICE", "REGION", "ANSWERS"],
+        regions.map(|row| ["service", "region", "answers"].map(|key| text(row, key)).to_vec()),
+        out,
+    )
 }
 
 #[derive(Debug, Args)]
@@ -228,24 +218,22 @@ pub(in crate::cli) struct Config {
     /// How many to leave out
     #[arg(long, default_value_t = 0)]
     from: u32,
-    /// How to print it
-    #[arg(long, value_enum, default_value_t = Format::Text)]
-    format: Format,
     #[command(flatten)]
-    socket: SocketArg,
+    show: Show,
 }
 
 impl Config {
     pub(super) fn run(&self, out: &mut impl Write) -> Result<(), Failure> {
         let from = self.from.to_string();
-        let told = self.socket.json(&Question::get("/v1/configuration", &[("under", &self.under), ("from", &from)]))?;
-        if self.format == Format::Json {
-            return Ok(writeln!(out, "{told}")?);
-        }
+        let question = Question::get("/v1/configuration", &[("under", &self.under), ("from", &from)]);
+        self.show.run(&question, out, |told, out| self.print(told, out))
+    }
+
+    fn print(&self, told: &Value, out: &mut impl Write) -> Result<(), Failure> {
         let origin = |row: &Value| row["file"].as_str().map_or_else(|| "default".to_owned(), |file| format!("{file}:{}", row["line"]));
-        let settings = rows(&told, "settings").iter().map(|row| vec![text(row, "key"), text(row, "value"), origin(row)]);
+        let settings = rows(told, "settings").iter().map(|row| vec![text(row, "key"), text(row, "value"), origin(row)]);
         print_table(&["SETTING", "VALUE", "FROM"], settings, out)?;
-        let shown = rows(&told, "settings").len() as u64 + u64::from(self.from);
+        let shown = rows(told, "settings").len() as u64 + u64::from(self.from);
         let more = told["total"].as_u64().unwrap_or(0).saturating_sub(shown);
         if more > 0 {
             writeln!(out, "\n{more} more: `--from {shown}`, or name a key")?;
