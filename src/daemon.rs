@@ -2,6 +2,7 @@
 //! Nothing is decided here: what is answered, judged or refused is the business of the rooms.
 
 #[cfg(target_os = "linux")]
+mod certificates;
 mod confine;
 mod manager;
 mod rights;
@@ -17,13 +18,12 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::task::AbortHandle;
 
 use crate::api::{Api, App, Claim, Doors, Guard, InForce, Journal, LoadOutcome, Phase, Refused, Reload, Simulations, Tellers};
-use crate::certificate::DAY_S;
 use crate::clock::Clock;
 use crate::config::compile::{Compiled, Earlier, compile};
-use crate::config::model::{Identity, Server, Test};
+use crate::config::model::{Server, Test};
 use crate::config::settings::Settings;
 use crate::config::{load_server, load_telling};
-use crate::diag::{Diagnostics, Mark};
+use crate::diag::Diagnostics;
 use crate::health::{NodeId, TargetKey};
 use crate::keeper::{Ended, Keeper};
 use crate::metrics::Registry;
@@ -32,6 +32,7 @@ use crate::progress::Progress;
 use crate::querylog::{QueryLog, Taps};
 use crate::rehearsal::{expectations, summary};
 use crate::server::{self, NowMs, Running};
+use certificates::{identities, warn_of_expiry};
 use manager::Manager;
 use succession::{Estate, Outcome, Program};
 use watch::Watch;
@@ -39,9 +40,6 @@ use wishes::{Asking, Wish, Wishes};
 
 /// Threads of the runtime that probes and signals share; both only wait. Loads have threads of their own.
 const RUNTIME_THREADS: usize = 2;
-
-/// Certificates that last no longer are warned of: whoever renews them by themselves has done it by then.
-const EXPIRY_WARNING_DAYS: i64 = 7;
 
 /// Why the server did not start or had to end.
 #[derive(Debug)]
@@ -465,25 +463,6 @@ fn is_bound_alike(old: &Server, new: &Server) -> bool {
         (Some(old), Some(new)) => old.is_bound_as(new),
         (old, new) => old.is_none() && new.is_none(),
     }
-}
-
-/// A certificate is no mistake of the configuration because it grows old: a server that did not start for it would serve nobody.
-fn warn_of_expiry(server: &Server, warnings: &mut Diagnostics) {
-    for identity in identities(server) {
-        let left_s = identity.not_after_s - Clock::system().wall_s() as i64;
-        let text = match left_s.div_euclid(DAY_S) {
-            ..0 => "the certificate has expired".to_owned(),
-            days @ 0..EXPIRY_WARNING_DAYS => format!("the certificate expires in {days} days"),
-            _ => continue,
-        };
-        warnings.warning_hint(Mark::path(&identity.path), text, "renew it; a reload takes the new one without a restart");
-    }
-}
-
-/// All that is shown to those who come by TLS.
-fn identities(server: &Server) -> impl Iterator<Item = &Identity> {
-    let encrypted = server.encrypted.as_ref().map(|encrypted| &encrypted.identity);
-    encrypted.into_iter().chain(server.api.tls.as_ref().map(|tls| &tls.identity))
 }
 
 /// What the API tells of a configuration.

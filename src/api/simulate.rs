@@ -72,9 +72,10 @@ pub(super) async fn get(State(app): State<Arc<App>>, wanted: Result<Query<Wanted
         if let Err(error) = stand_back() {
             tracing::debug!(%error, "a simulation takes as much time as the answers");
         }
-        // Whoever asked may have gone; the seat is free when the work is done.
-        _ = done.send(compare(&worlds, family, &name));
+        let told = compare(&worlds, family, &name);
+        // First, so that whoever has the answer may ask the next; whoever asked may also have gone.
         drop(seat);
+        _ = done.send(told);
     };
     let no_thread = |error| Problem::new(StatusCode::SERVICE_UNAVAILABLE, format!("there is no thread for it: {error}"));
     std::thread::Builder::new().name("simulation".into()).spawn(work).map_err(no_thread)?;
