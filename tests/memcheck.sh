@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # The only file with `unsafe` is src/server/sys.rs: this runs the tests of the server's sockets, which go through all of it, under valgrind's
-# memcheck. Exit code 0: every test passed and no access was wrong; nothing of this needs another toolchain. The encrypted transports are left out: they
-# have no unsafe code of ours, and valgrind does not see what the assembly of the cryptography has written.
+# memcheck, and with them those that pass descriptors from process to process. Exit code 0: every test passed and no access was wrong; nothing
+# of this needs another toolchain. The encrypted transports are left out: they have no unsafe code of ours, and valgrind does not see what the
+# assembly of the cryptography has written.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -16,4 +17,4 @@ fi
 program=$(cargo test --lib --locked --no-run 2>&1 | tee /dev/stderr | sed -n 's/.*Executable.*(\(.*\))$/\1/p')
 # Threads that the end of the process finds at work hold memory, so leaks say nothing here; the soak test looks for growth.
 timeout "$LIMIT_S" valgrind --quiet --error-exitcode=9 --leak-check=no --trace-children=no \
-    "$program" server::departure server::bind server::tests::packets server::tests::stop --test-threads=1
+    "$program" handover server::departure server::bind server::tests::packets server::tests::stop --test-threads=1

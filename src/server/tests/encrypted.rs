@@ -181,6 +181,16 @@ fn tls_answers_as_tcp_does_and_says_good_bye() {
 }
 
 #[test]
+fn a_connection_inside_tls_ends_after_so_many_queries_and_says_good_bye() {
+    let server = Encrypting::start(|config| config.connections = Caps { queries: Some(2), ..Caps::default() });
+    let mut stream = server.connect(Transport::Tls, b"dot");
+    let all: Vec<u8> = (0..100).flat_map(|id| framed(&query(id))).collect();
+    stream.write_all(&all).unwrap();
+    (0..2).for_each(|id| check(&query(id), &read_from(&mut stream)));
+    assert_eq!(stream.read(&mut [0; 2]).unwrap(), 0, "the end is said, not cut off");
+}
+
+#[test]
 fn tls_gives_everything_to_a_peer_that_asks_much_before_it_reads() {
     let server = Encrypting::start(|_| {});
     let mut stream = server.connect(Transport::Tls, b"dot");
