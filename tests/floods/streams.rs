@@ -1,12 +1,11 @@
 //! Floods of connections: those that say nothing, those that never come to an end, and more than there are descriptors for.
 
 use std::io::Write;
-use std::net::{IpAddr, SocketAddr, TcpStream};
-
-use socket2::{Domain, Socket, Type};
+use std::net::{IpAddr, TcpStream};
 
 use super::common::client::{Tcp, framed};
 use super::common::message::query;
+use super::common::secure;
 use super::crowd::{HONEST, Target, ask_honestly, wait_for_count};
 
 /// From one /24: all that a network may have, and some more.
@@ -18,10 +17,7 @@ const MAX_IDLE_KIB: u64 = 8;
 
 /// A connection from an address of loopback.
 fn connect(target: &Target, from: [u8; 4]) -> std::io::Result<TcpStream> {
-    let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
-    socket.bind(&SocketAddr::from((from, 0)).into())?;
-    socket.connect(&target.address.into())?;
-    Ok(socket.into())
+    secure::connect(from.into(), target.address)
 }
 
 /// Honest ones ask over UDP and over TCP, all of them are answered.
