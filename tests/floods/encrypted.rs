@@ -339,3 +339,55 @@ fn random_octets_at_every_encrypted_port_and_inside_end_nothing() {
     assert_honest_are_served(&target, &client);
     assert_nothing_is_left(&target, before);
 }
+
+/// A frame of HTTP/2 (RFC 9113 4.1).
+fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    [&(payload.len() as u32).to_be_bytes()[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
+}
+
+#[test]
+fn requests_of_http2_that_are_reset_or_never_end_cost_no_memory_and_nobody_an_answer() {
+    const HEADERS: u8 = 1;
+    const RST_STREAM: u8 = 3;
+    const CONTINUATION: u8 = 9;
+    const END_STREAM_AND_HEADERS: u8 = 5;
+    /// GET, https, the path `/`, by their numbers in the table of HPACK (RFC 7541 A).
+    const GET: [u8; 3] = [0x82, 0x87, 0x84];
+    const CANCEL: [u8; 4] = [0, 0, 0, 8];
+    const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+    /// Octets of a head that no server need take: far more than sockets hold.
+    const ENDLESS: usize = 64 << 20;
+    let (target, client) = Target::encrypting("flood-http2", EXEC, "");
+    let https = secure::address(&target.server, Transport::Https);
+    assert_honest_are_served(&target, &client);
+    let before = at_rest(&target);
+    let connect = || {
+        let mut stream = client.tls(b"h2", network(9, 1), https).unwrap();
+        stream.write_all(PREFACE).unwrap();
+        stream
+    };
+    besiege(&target, &client, |over| {
+        while !over.load(SeqCst) {
+            let mut stream = connect();
+            // Whether the server ends it or bears it is its own affair.
+            for at in 0..5_000 {
+                let (ask, reset) = (frame(HEADERS, END_STREAM_AND_HEADERS, 2 * at + 1, &GET), frame(RST_STREAM, 0, 2 * at + 1, &CANCEL));
+                if over.load(SeqCst) || stream.write_all(&[ask, reset].concat()).is_err() {
+                    break;
+                }
+            }
+        }
+    });
+    let mut stream = connect();
+    stream.write_all(&frame(HEADERS, 0, 1, &GET)).unwrap();
+    // The literal field `x: x`, again and again.
+    let fields = [0, 1, b'x', 1, b'x'].repeat(3_000);
+    let taken = (0..ENDLESS).step_by(fields.len()).take_while(|_| stream.write_all(&frame(CONTINUATION, 0, 1, &fields)).is_ok()).count();
+    assert!(taken * fields.len() < ENDLESS / 2, "a head that goes on for ever is taken for {taken} frames");
+    drop(stream);
+    assert_honest_are_served(&target, &client);
+    let after = at_rest(&target);
+    println!("{before:?} -> {after:?}, {taken} frames");
+    assert!(after.memory_kib <= before.memory_kib + MAX_GROWTH_KIB, "memory grew: {before:?} -> {after:?}");
+    assert_nothing_is_left(&target, before);
+}
