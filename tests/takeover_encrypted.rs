@@ -42,8 +42,8 @@ const FRESH: Duration = Duration::from_millis(100);
 const HTTP3_NO_ERROR: VarInt = VarInt::from_u32(0x100);
 const DOQ_NO_ERROR: VarInt = VarInt::from_u32(0);
 
-/// APPLICATION_ERROR (RFC 9000 20.1): what a close says while the handshake is under way.
-const DURING_HANDSHAKE: u64 = 0x0c;
+/// APPLICATION_ERROR and CONNECTION_REFUSED (RFC 9000 20.1): what a close says while the handshake is under way, and before it has begun.
+const DURING_HANDSHAKE: [u64; 2] = [0x0c, 0x02];
 
 /// Why a query has no reply. Anything but the two is a fault and ends the test where it is seen.
 #[derive(Debug)]
@@ -104,16 +104,16 @@ impl Site {
         endpoint.set_default_client_config(quinn::ClientConfig::new(Arc::new(crypto)));
         match endpoint.connect(self.address(transport), "dns.test").unwrap().await {
             Ok(connection) => Ok(connection),
-            Err(ConnectionError::ConnectionClosed(close)) if u64::from(close.error_code) == DURING_HANDSHAKE => {
+            Err(error) => {
+                assert!(is_during_handshake(&error), "{}: {error:?}", transport.name());
                 Err(Closed::BeforeItWasThere)
             }
-            Err(error) => panic!("{}: {error:?}", transport.name()),
         }
     }
 }
 
 fn is_during_handshake(error: &ConnectionError) -> bool {
-    matches!(error, ConnectionError::ConnectionClosed(close) if u64::from(close.error_code) == DURING_HANDSHAKE)
+    matches!(error, ConnectionError::ConnectionClosed(close) if DURING_HANDSHAKE.contains(&close.error_code.into()))
 }
 
 /// With this code; or before the server knew that the handshake was done, which its client knows a round trip earlier.
@@ -250,7 +250,14 @@ struct Http3 {
 impl Client for Http3 {
     async fn connect(site: &Site) -> Result<Http3, Closed> {
         let connection = site.quic(Transport::Http3, b"h3").await?;
-        let (mut driver, sender) = h3::client::new(h3_quinn::Connection::new(connection.clone())).await.unwrap();
+        let (mut driver, sender) = match h3::client::new(h3_quinn::Connection::new(connection.clone())).await {
+            Ok(client) => client,
+            Err(error) => {
+                let reason = connection.closed().await;
+                assert!(is_in_order(&reason, HTTP3_NO_ERROR), "HTTP/3: {error}, {reason:?}");
+                return Err(Closed::BeforeItWasThere);
+            }
+        };
         tokio::spawn(async move { driver.wait_idle().await });
         Ok(Http3 { connection, sender })
     }
