@@ -79,6 +79,7 @@ small() {
     part "5,000 networks in 200 regions, and one record; UDP and TCP"
     peers generate "$DIR/small"
     run "$DIR/small" --workload ecs,static,tcp
+    run "$DIR/small" --workload ecs,static --ports 192
 }
 
 zones() {

@@ -22,6 +22,7 @@ pub(crate) struct Plan {
     pub(crate) rounds: usize,
     pub(crate) time: Duration,
     pub(crate) rate: f64,
+    pub(crate) ports: usize,
     pub(crate) cores: Cores,
 }
 
@@ -95,7 +96,7 @@ impl Asked {
 fn measure(folder: &Path, table: &Table, plan: &Plan, asked: &Asked, (kind, program): (Kind, &Path)) -> Result<Vec<(Workload, Figures)>> {
     let place = kind.place(folder, &table.size);
     let running = Running::start(kind.server(), program, &place, plan.cores, &asked.samples)?;
-    let load = Load { server: place.address, process: running.process(), time: plan.time, rate: plan.rate };
+    let load = Load { server: place.address, process: running.process(), time: plan.time, rate: plan.rate, ports: plan.ports };
     let mut figures = Vec::new();
     for (workload, pool) in &asked.questions {
         let measured = if *workload == Workload::Tcp { tcp::run(load, pool) } else { udp::run(load, pool) };

@@ -23,7 +23,15 @@ pub(crate) struct Load {
     pub(crate) time: Duration,
     /// Queries a second at random moments; 0 is the next one whenever there is room on the way.
     pub(crate) rate: f64,
+    /// Ports that UDP queries come from, 1 to [`WINDOW`].
+    pub(crate) ports: usize,
 }
+
+/// UDP queries on their way in a closed loop, over all ports: enough that the server always has some.
+pub(crate) const WINDOW: usize = 192;
+
+/// Ports, so that the server meets several peers.
+pub(crate) const DEFAULT_PORTS: usize = 8;
 
 /// Counts of replies and of what became of the others.
 #[derive(Clone)]

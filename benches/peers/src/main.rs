@@ -75,6 +75,9 @@ enum Command {
         /// Queries a second at random moments (UDP); 0 asks as fast as the server answers.
         #[arg(long, default_value = "0", value_parser = rate)]
         rate: f64,
+        /// Ports that UDP queries come from: few as from a forwarder, many as from all the world
+        #[arg(long, default_value_t = load::DEFAULT_PORTS as u8, value_parser = clap::value_parser!(u8).range(1..=load::WINDOW as i64))]
+        ports: u8,
     },
     /// Asks Meridian at a moderate rate: quiet, while health flaps, while geo data is reloaded, while metrics are read.
     Disturb {
@@ -133,12 +136,13 @@ fn main() -> ExitCode {
 fn run(command: Command) -> Result<()> {
     match command {
         Command::Generate { dir, size } => generate(&dir, size),
-        Command::Run { common, servers, workload, rounds, seconds, rate } => {
+        Command::Run { common, servers, workload, rounds, seconds, rate, ports } => {
             let (folder, table, cores) = common.open()?;
             for workload in &workload {
                 table.check(*workload).unwrap_or_else(|error| usage(&error.to_string()));
             }
-            let plan = compare::Plan { servers, workloads: workload, rounds: rounds.into(), time: seconds, rate, cores };
+            let plan =
+                compare::Plan { servers, workloads: workload, rounds: rounds.into(), time: seconds, rate, ports: ports.into(), cores };
             compare::run(&folder, &table, &plan, &Programs { meridian: common.meridian })
         }
         Command::Disturb { common, rounds, seconds, load } => {
@@ -214,6 +218,8 @@ mod tests {
             &["run", "DIR", "--servers", "bind"][..],
             &["run", "DIR", "--seconds", "0"],
             &["run", "DIR", "--rate", "NaN"],
+            &["run", "DIR", "--ports", "0"],
+            &["run", "DIR", "--ports", "193"],
             &["run", "DIR", "--rounds", "0"],
             &["generate", "DIR", "--networks", "0"],
             &["generate", "DIR", "--regions", "many"],

@@ -7,18 +7,12 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use crate::load::{Clock, Counts, Load, Measured, measure};
+use crate::load::{Clock, Counts, Load, Measured, WINDOW, measure};
 use crate::question::{self, LONGEST_QUERY, Pool};
 use crate::random::Random;
 use crate::sys::{self, BATCH, Batch};
 
-/// Sockets, so that the server meets several peers.
-const SOCKETS: usize = 8;
-
-/// Queries on their way in a closed loop, over all sockets: enough that the server always has some.
-const WINDOW: usize = 192;
-
-/// A closed loop sends no fewer at once, as long as some are on their way.
+/// A closed loop sends no fewer at once from a port, as long as some are on their way there.
 const FEWEST: usize = 8;
 
 /// A query without a reply after this long is lost.
@@ -35,21 +29,21 @@ const IDENTIFIERS: usize = 1 << 16;
 
 /// Asks the questions of a pool, in its order and again from its beginning.
 pub(crate) fn run(load: Load, pool: &Pool) -> Result<Measured> {
-    let lanes: Result<Vec<Lane>> = (0..SOCKETS).map(|_| Lane::open(load)).collect();
+    let lanes: Result<Vec<Lane>> = (0..load.ports).map(|_| Lane::open(load)).collect();
     let mut sender = Sender { lanes: lanes?, asked: 0, pool, out: Batch::new(LONGEST_QUERY), back: Batch::new(LONGEST_REPLY) };
     if load.rate > 0.0 {
         let mut schedule = Schedule { random: Random::new(load.rate.to_bits()), mean_ns: 1e9 / load.rate, due_ns: 0.0 };
         let mut turn = 0;
         measure(load, |clock, counts| {
-            turn = (turn + 1) % SOCKETS;
+            turn = (turn + 1) % load.ports;
             sender.receive(turn, clock, counts)?;
             (0..schedule.due(clock.now_ns())).try_for_each(|_| {
-                turn = (turn + 1) % SOCKETS;
+                turn = (turn + 1) % load.ports;
                 sender.send(turn, 1, clock)
             })
         })
     } else {
-        measure(load, |clock, counts| (0..SOCKETS).try_for_each(|lane| sender.fill(lane, clock, counts)))
+        measure(load, |clock, counts| (0..load.ports).try_for_each(|lane| sender.fill(lane, clock, counts)))
     }
 }
 
@@ -131,7 +125,7 @@ impl Sender<'_> {
     fn fill(&mut self, lane: usize, clock: Clock, counts: &mut Counts) -> Result<()> {
         self.receive(lane, clock, counts)?;
         let on_its_way = self.lanes[lane].on_its_way;
-        let room = (WINDOW / SOCKETS).saturating_sub(on_its_way);
+        let room = (WINDOW / self.lanes.len()).saturating_sub(on_its_way);
         if room >= FEWEST || (room > 0 && on_its_way == 0) { self.send(lane, room, clock) } else { Ok(()) }
     }
 
@@ -190,6 +184,7 @@ fn unless_nobody_listens(count: io::Result<usize>) -> Result<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::load::DEFAULT_PORTS;
 
     #[test]
     fn random_moments_have_the_rate_that_was_asked_for() {
@@ -219,7 +214,8 @@ mod tests {
         pool.add(&question::query("a", None), Some(Ipv4Addr::new(192, 0, 2, 1)));
         pool.add(&question::query("b", None), Some(Ipv4Addr::new(192, 0, 2, 2)));
         pool.add(&question::query("c", None), None);
-        let load = Load { server: address, process: std::process::id(), time: Duration::from_millis(500), rate: 1000.0 };
+        let load =
+            Load { server: address, process: std::process::id(), time: Duration::from_millis(500), rate: 1000.0, ports: DEFAULT_PORTS };
         let Counts { replies, lost, wrong, latency } = run(load, &pool).unwrap().counts;
         serve.join().unwrap();
         assert!(replies > 0 && lost > 0 && latency.percentile_us(0.5) > 0.0, "{replies} replies, {lost} lost");

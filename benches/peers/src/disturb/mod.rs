@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::load::{Load, Measured};
+use crate::load::{DEFAULT_PORTS, Load, Measured};
 use crate::process::{Cores, Running};
 use crate::report::median;
 use crate::servers::{Kind, meridian::Meridian};
@@ -83,7 +83,7 @@ pub(crate) fn run(folder: &Path, table: &Table, plan: &Plan, program: &Path) -> 
     let place = Kind::Meridian.place(folder, &table.size);
     let setting = Setting::write(table, folder, place.address, targets.port())?;
     let mut server = Running::start(&Meridian, program, &setting.place, plan.cores, &setting.samples)?;
-    let load = Load { server: place.address, process: server.process(), time: CAPACITY_TIME, rate: 0.0 };
+    let load = Load { server: place.address, process: server.process(), time: CAPACITY_TIME, rate: 0.0, ports: DEFAULT_PORTS };
     let capacity = udp::run(load, &setting.clients)?;
     let most = capacity.counts.replies as f64 / capacity.time.as_secs_f64();
     let load = Load { time: plan.time, rate: most * f64::from(plan.load_percent) / 100.0, ..load };
