@@ -1,7 +1,13 @@
 //! Interning: equal values get one number and are kept once.
 //! It never forgets a value; it lives only as long as one load.
 
-use std::hash::{BuildHasher, Hash, RandomState};
+use std::collections::HashMap;
+use std::hash::{BuildHasher, Hash};
+
+use foldhash::fast::RandomState;
+
+/// A map that a load fills with millions of entries: quicker to hash than the usual one, and seeded, so that no file is slow by design.
+pub(crate) type LoadMap<K, V> = HashMap<K, V, RandomState>;
 
 /// Distinct values, numbered from 1 in the order of their first appearance, each held once (0 is nobody's number).
 pub(crate) struct Interned<T> {
@@ -13,7 +19,7 @@ pub(crate) struct Interned<T> {
 
 impl<T> Default for Interned<T> {
     fn default() -> Interned<T> {
-        Interned { list: Vec::new(), slots: vec![0; 16], hasher: RandomState::new() }
+        Interned { list: Vec::new(), slots: vec![0; 16], hasher: RandomState::default() }
     }
 }
 

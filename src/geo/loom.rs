@@ -1,10 +1,8 @@
 //! The loom: layers of networks swept together, each segment's values laid over each other into a place, equal neighbours merged.
 //! It never searches a prefix and never builds a trie; every network is visited once, in the order of addresses.
 
-use std::collections::HashMap;
-
 use super::build::{BuildError, Inputs, MAX_RANGES, Override};
-use super::intern::Interned;
+use super::intern::{Interned, LoadMap};
 use super::place::{Fields, Kind, Place, PlaceId, RegionId, SourceId};
 use super::places::{PlaceList, Places};
 use super::prefix::Prefix;
@@ -34,7 +32,7 @@ pub(crate) struct Loom {
     fields: Vec<Interned<Fields>>,
     places: PlaceList,
     /// Values of a segment -> place.
-    seen: HashMap<Box<[u32]>, PlaceId>,
+    seen: LoadMap<Box<[u32]>, PlaceId>,
     /// The same for segments of which only one geo file speaks, which are nearly all: by file and value.
     seen_alone: Vec<Vec<Option<PlaceId>>>,
 }
@@ -59,7 +57,7 @@ impl Loom {
             values: Vec::new(),
             fields: Vec::new(),
             places: PlaceList::new(named_prefixes),
-            seen: HashMap::new(),
+            seen: LoadMap::default(),
             seen_alone: Vec::new(),
         };
         for rows in &mut loom.sources {

@@ -7,7 +7,7 @@
 mod access;
 pub mod build;
 pub mod distance;
-mod intern;
+pub(crate) mod intern;
 mod loom;
 #[cfg(test)]
 mod oracle;

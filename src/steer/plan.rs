@@ -8,7 +8,6 @@ mod tail;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -17,6 +16,7 @@ use super::Weight;
 use super::order::OrderSpec;
 use super::order::latency::Latencies;
 use super::rule::Rule;
+use crate::geo::intern::LoadMap;
 use crate::geo::{Leaf, PlaceId, PlaceTable, Point, RegionId};
 use crate::progress::Progress;
 pub use harm::Harms;
@@ -141,7 +141,7 @@ impl Plan {
     /// Compiles a key over its table. The same inputs give the same plan, bit for bit.
     pub fn compile(key: &PlanKey, table: &PlaceTable, progress: &Progress) -> Result<Plan, PlanTooLarge> {
         let tails = Tails::of(key);
-        let (mut places, mut clients, mut known) = (PlaceReader::new(key), Vec::new(), HashMap::new());
+        let (mut places, mut clients, mut known) = (PlaceReader::new(key), Vec::new(), LoadMap::default());
         let mut by_place = Vec::with_capacity(table.place_count());
         for place in table.places() {
             let client = places.read(&place);

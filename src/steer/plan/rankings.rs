@@ -1,7 +1,6 @@
 //! The distinct rankings of a plan while it is compiled: each is worked out once for all clients with equal ingredients, on all cores, and
 //! kept once. Which core worked out what never shows: numbers are given in the order in which clients first appear.
 
-use std::collections::HashMap;
 use std::num::NonZero;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::thread;
@@ -9,6 +8,7 @@ use std::thread;
 use super::head::{Ingredients, PlaceReader, Ranker};
 use super::tail::Tails;
 use super::{Entry, MAX_ENTRIES, PlanKey, PlanTooLarge, harm};
+use crate::geo::intern::LoadMap;
 use crate::progress::Progress;
 
 /// Threads that rank at once: beyond, they would wait for the memory.
@@ -35,7 +35,7 @@ type Essence<'r> = (Vec<(u16, u16)>, u16, &'r [u8]);
 /// The distinct rankings while they are collected.
 #[derive(Default)]
 pub(super) struct Rankings {
-    interned: HashMap<Interned, u32>,
+    interned: LoadMap<Interned, u32>,
     pub(super) entries: Vec<Entry>,
     pub(super) ends: Vec<u32>,
     pub(super) tail_of: Vec<u16>,
@@ -107,7 +107,7 @@ impl Rankings {
     /// For each ranking a number that is equal where candidates, bands and harms are, whatever put them there: what a scope must hold
     /// constant.
     pub(super) fn distinct_orders(&self) -> Vec<u32> {
-        let mut known: HashMap<Essence<'_>, u32> = HashMap::new();
+        let mut known: LoadMap<Essence<'_>, u32> = LoadMap::default();
         let number = |(ends, tail): (&[u32], &u16)| {
             let head = ends[0] as usize..ends[1] as usize;
             let bands = self.entries[head.clone()].iter().map(|entry| (entry.candidate, entry.band)).collect();
@@ -135,7 +135,7 @@ impl Part {
         clients: &[Ingredients],
         count: &(impl Fn(usize) + Sync),
     ) -> Result<Part, PlanTooLarge> {
-        let (mut ranker, mut known, mut entries) = (Ranker::new(key), HashMap::<Interned, u32>::new(), 0);
+        let (mut ranker, mut known, mut entries) = (Ranker::new(key), LoadMap::<Interned, u32>::default(), 0);
         let mut by_client = Vec::with_capacity(clients.len());
         for (at, client) in clients.iter().enumerate() {
             if at % CLIENTS_A_STEP == CLIENTS_A_STEP - 1 {
