@@ -6,7 +6,7 @@
 mod common;
 
 use std::hint::black_box;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
@@ -20,18 +20,36 @@ use meridian::metrics::Registry;
 use meridian::server::{Notes, NowMs, Shares, Worker};
 use meridian::snapshot::{Kind, RateLimit, Shared, Snapshot};
 
-/// Kind, name, whether a client subnet is sent, and how many responses a second there may be; names of `benches/world`.
-const KINDS: [(&str, &str, bool, Option<u32>); 8] = [
-    ("steered", "geo.example.com.", true, None),
-    ("shared", "three.example.com.", true, None),
+/// A kind of question: a name of `benches/world`, asked in some way.
+struct Question {
+    kind: &'static str,
+    name: &'static str,
+    /// With client subnets of IPv4.
+    subnet: bool,
+    /// The peer.
+    from: IpAddr,
+    /// How many responses a second there may be.
+    rate: Option<u32>,
+}
+
+impl Question {
+    const fn of(kind: &'static str, name: &'static str, subnet: bool) -> Question {
+        Question { kind, name, subnet, from: IpAddr::V4(Ipv4Addr::LOCALHOST), rate: None }
+    }
+}
+
+const QUESTIONS: [Question; 9] = [
+    Question::of("steered", "geo.example.com.", true),
+    Question::of("shared", "three.example.com.", true),
     // Three endpoints in each region, in turn.
-    ("several", "several.example.com.", true, None),
-    ("static", "www.example.com.", false, None),
-    ("wildcard", "x.apps.example.com.", false, None),
-    ("missing", "missing.example.com.", false, None),
+    Question::of("several", "several.example.com.", true),
+    Question { from: IpAddr::V6(Ipv6Addr::new(0x2a00, 0x1450, 0, 0, 0, 0, 0, 1)), ..Question::of("ipv6", "geo.example.com.", false) },
+    Question::of("static", "www.example.com.", false),
+    Question::of("wildcard", "x.apps.example.com.", false),
+    Question::of("missing", "missing.example.com.", false),
     // The same as `steered`, under a limit that is never reached, and under one that always is.
-    ("rated", "geo.example.com.", true, Some(1_000_000)),
-    ("slipped", "geo.example.com.", true, Some(1)),
+    Question { rate: Some(1_000_000), ..Question::of("rated", "geo.example.com.", true) },
+    Question { rate: Some(1), ..Question::of("slipped", "geo.example.com.", true) },
 ];
 
 struct Args {
@@ -43,11 +61,11 @@ struct Args {
 
 fn main() {
     let args = args();
-    for (kind, name, subnet, rate) in KINDS {
+    for Question { kind, name, subnet, from, rate } in QUESTIONS {
         if args.only.as_deref().is_none_or(|only| only == kind) {
             let mut worker = worker(&args.config, rate);
             let queries = queries(args.name.as_deref().unwrap_or(name), subnet);
-            println!("{kind:<10} {:8.1} ns", run(&mut worker, &queries, args.count));
+            println!("{kind:<10} {:8.1} ns", run(&mut worker, SocketAddr::new(from, 53), &queries, args.count));
         }
     }
 }
@@ -93,18 +111,17 @@ fn args() -> Args {
 }
 
 /// Nanoseconds a query.
-fn run(worker: &mut Worker, queries: &[Vec<u8>], count: usize) -> f64 {
+fn run(worker: &mut Worker, from: SocketAddr, queries: &[Vec<u8>], count: usize) -> f64 {
     let mut out = [0; 4096];
     let start = Instant::now();
     for round in 0..count {
-        black_box(one(worker, &queries[round % NETWORKS], &mut out));
+        black_box(one(worker, from, &queries[round % NETWORKS], &mut out));
     }
     start.elapsed().as_nanos() as f64 / count as f64
 }
 
 /// What callgrind counts: a function of its own, whose name `budget.sh` knows.
 #[inline(never)]
-fn one(worker: &mut Worker, query: &[u8], out: &mut [u8]) -> usize {
-    let address = SocketAddr::from(([127, 0, 0, 1], 53));
-    worker.answer(query, address, address, Transport::Udp, out)
+fn one(worker: &mut Worker, from: SocketAddr, query: &[u8], out: &mut [u8]) -> usize {
+    worker.answer(query, from, from, Transport::Udp, out)
 }

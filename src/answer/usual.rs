@@ -1,7 +1,7 @@
 //! The short way through the corridor, which nine of ten questions take: a usual question for addresses that are there, or for what is not there,
 //! while all is in order. It says what the long way would, whatever is not usual is left to that, and nothing has happened by then.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 
 use super::{Ask, Class, Outcome};
 use crate::geo::Family;
@@ -67,14 +67,13 @@ fn steered(
     let catalog = &*world.catalog;
     let steering = &catalog.steerings[id.0 as usize];
     let family = steering.family(if question.qtype == rtype::A { Family::V4 } else { Family::V6 })?;
-    let SocketAddr::V4(peer) = ask.peer else { return None };
     // That is told with the answer.
     if ask.wall_s > catalog.settings.geo_good_until_s {
         return None;
     }
     let (client, is_told) = match question.subnet {
-        Some(subnet) if steering.ecs && catalog.settings.believes(ask.peer.ip()) => (subnet.network, true),
-        _ => (peer.ip().to_bits(), false),
+        Some(subnet) if steering.ecs && catalog.settings.believes(ask.peer.ip()) => (IpAddr::V4(subnet.network.into()), true),
+        _ => (ask.peer.ip(), false),
     };
     // There is always room for as many as there may be, so no turn is taken in vain.
     let put = |address| match address {

@@ -62,12 +62,6 @@ impl PlaceTable {
         }
     }
 
-    /// The same for an IPv4 address.
-    #[inline]
-    pub fn locate_v4(&self, address: u32) -> Leaf {
-        self.leaf_v4(address, 0)
-    }
-
     /// Reads what a batch of addresses will be located by, so that it is in the cache by then. Nothing comes of it but time.
     pub fn read_ahead(&self, addresses: &[IpAddr]) {
         let v4 = |address: &IpAddr| if let IpAddr::V4(address) = address { Some(address.to_bits()) } else { None };

@@ -240,7 +240,7 @@ pub fn decide_at<'w, T: Trace>(question: &Question<'w>, leaf: Leaf, trace: &mut 
 fn decided<'w, T: Trace>(question: &Question<'w>, (leaf, place, hashed): Located, trace: &mut T) -> Decision<'w> {
     trace.located(leaf, place);
     trace.hashed(hashed.0, floor_length(question.hash_floor, hashed.0, hashed.1));
-    let client = client_hash(question, hashed);
+    let client = client_hash(question.hash_floor, hashed);
     let scope = scope(question.family, question.hash_floor, question.client.address, leaf);
     let family = if hashed.0.is_ipv4() || hashed.1.shift > 0 { Family::V4 } else { Family::V6 };
     let seen = Seen { place, client, family, scope };
@@ -414,10 +414,10 @@ fn floor_length(hash_floor: HashFloor, address: IpAddr, leaf: Leaf) -> u8 {
 
 /// Hash of the client's network, so that a resolver farm's addresses agree (BEHAVIOUR S10).
 #[inline]
-fn client_hash(question: &Question<'_>, (address, leaf): (IpAddr, Leaf)) -> u64 {
-    let length = u32::from(floor_length(question.hash_floor, address, leaf));
+fn client_hash(hash_floor: HashFloor, (address, leaf): (IpAddr, Leaf)) -> u64 {
+    let length = u32::from(floor_length(hash_floor, address, leaf));
     match address {
-        IpAddr::V4(v4) => plain::network_hash(v4.to_bits(), question.hash_floor),
+        IpAddr::V4(v4) => mix(u64::from(v4.to_bits() & u32::MAX.checked_shl(32 - length).unwrap_or(0)), 4),
         IpAddr::V6(v6) => {
             let network = u128::from(v6) & u128::MAX.checked_shl(128 - length).unwrap_or(0);
             mix(mix((network >> 64) as u64, 6), network as u64)

@@ -1,12 +1,13 @@
-//! The decision while all is in order: the regions of the first band take all their clients, and no change of them is foreseen. It says what [`decide`](super::decide()) would, in a third of the time, and leaves everything else to it.
+//! The decision while all is in order: the regions of the first band take all their clients, and no change of them is foreseen.
+//! It says what [`decide`](super::decide()) would, in a third of the time, and leaves everything else to it.
 
 use std::net::IpAddr;
 
-use super::{Endpoints, HashFloor, Reason, scope};
-use crate::geo::{Kind, PlaceTable, RegionId};
+use super::{Endpoints, HashFloor, Reason, client_hash, scope};
+use crate::geo::{Family, Kind, PlaceTable, RegionId};
 use crate::health::HealthView;
 use crate::steer::balance::{Pick, Positions, Turns};
-use crate::steer::hash::{Rendezvous, mix};
+use crate::steer::hash::Rendezvous;
 use crate::steer::{Candidate, FamilySteering, ShareSpec, Steering};
 
 /// A decision of this kind.
@@ -20,19 +21,19 @@ pub struct Plain {
     pub reason: Reason,
 }
 
-/// Decides for an IPv4 client and gives `put` each address of the answer; its TTL is the one of the name. `turns` and `seed` as in
+/// Decides for a client whose address is known to the last bit that matters, and gives `put` each address of the answer; its TTL is the one of the name. `turns` and `seed` as in
 /// [`Question`](super::Question). No turn is taken where it does not decide.
 #[inline(always)]
 pub fn plain(
     (steering, family): (&Steering, &FamilySteering),
     (table, hash_floor): (&PlaceTable, HashFloor),
     health: &HealthView,
-    client: u32,
+    client: IpAddr,
     (turns, seed): (&Turns, u64),
     mut put: impl FnMut(IpAddr) -> Option<()>,
 ) -> Option<Plain> {
     let plan = &*family.plan;
-    let leaf = table.locate_v4(client);
+    let leaf = table.locate(client, Family::of(client).bits());
     if table.kind(leaf.place) == Kind::UsePeer || steering.trickle > 0 || plan.harms().is_some() {
         return None;
     }
@@ -44,7 +45,7 @@ pub fn plain(
     let mut chosen = candidate(first.candidate)?;
     let mut reason = Reason::of(first.why);
     if others.first().is_some_and(|second| second.band == first.band) {
-        let sharer = if steering.share == ShareSpec::Random { seed } else { network_hash(client, hash_floor) };
+        let sharer = if steering.share == ShareSpec::Random { seed } else { client_hash(hash_floor, (client, leaf)) };
         let mut band = Rendezvous::new(sharer);
         band.offer(chosen.identity, chosen.share, chosen);
         for entry in others.iter().take_while(|entry| entry.band == first.band) {
@@ -57,13 +58,13 @@ pub fn plain(
         [endpoint] if health.endpoint_up(endpoint.id) && health.seat(endpoint.id).is_none() => put(endpoint.address)?,
         [_] => return None,
         endpoints => {
-            let endpoint_at = several(steering, chosen, health, network_hash(client, hash_floor), (turns, seed))?;
+            let endpoint_at = several(steering, chosen, health, client_hash(hash_floor, (client, leaf)), (turns, seed))?;
             endpoint_at
                 .iter()
                 .try_for_each(|at| put(health.seat(endpoints[at].id).map_or(endpoints[at].address, |(address, _)| address)))?;
         }
     }
-    let scope = scope(family, hash_floor, IpAddr::V4(client.into()), leaf);
+    let scope = scope(family, hash_floor, client, leaf);
     Some(Plain { region: chosen.region, scope, reason })
 }
 
@@ -75,10 +76,4 @@ fn several(steering: &Steering, chosen: &Candidate, health: &HealthView, client:
     are_up.for_each(|(position, _)| living.add(position));
     let pick = Pick { endpoints: &chosen.endpoints, health, living, turns, slot: chosen.slot, seed, client };
     (!living.is_empty()).then(|| Endpoints::rotated(steering, &pick))
-}
-
-/// Hash of an IPv4 client's network.
-#[inline]
-pub(super) fn network_hash(client: u32, hash_floor: HashFloor) -> u64 {
-    mix(u64::from(client & u32::MAX.checked_shl(32 - u32::from(hash_floor.v4)).unwrap_or(0)), 4)
 }
