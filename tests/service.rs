@@ -144,6 +144,14 @@ fn a_starting_configuration_is_good_answers_and_is_never_written_over() {
 }
 
 #[test]
+fn whoever_prints_to_nobody_has_not_failed() {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let done = Command::new(env!("CARGO_BIN_EXE_meridian")).args(["completions", "bash"]).stdout(writer).output().unwrap();
+    assert_eq!((done.status.code(), String::from_utf8_lossy(&done.stderr).as_ref()), (Some(0), ""));
+}
+
+#[test]
 fn completions_and_manual_pages_know_every_command() {
     let help = String::from_utf8(run(&["--help"]).stdout).unwrap();
     let of_help = help.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());

@@ -33,7 +33,8 @@ impl SocketArg {
             return Ok(path.clone());
         }
         let server = load_server(&self.config.path()?).map_err(|found| Failure::Config(found.to_string()))?;
-        let none = "the server file has neither `control` nor `state_dir`, so that the server has no control socket";
+        let none = "the server file has neither `control` nor `state_dir`, so that the server has no control socket\n\
+            hint: add `state_dir: FOLDER` to it, or name the socket of another server with `--socket`";
         server.control_path().ok_or_else(|| Failure::Failed(none.to_owned()))
     }
 }

@@ -108,6 +108,8 @@ enum Failure {
     Usage(String),
     /// Anything else.
     Failed(String),
+    /// Nobody reads any more what is printed (`| head`), which is no failure of ours.
+    Unread,
 }
 
 impl From<crate::api::client::Refusal> for Failure {
@@ -127,7 +129,10 @@ impl From<DaemonError> for Failure {
 
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Failure {
-        Failure::Failed(error.to_string())
+        match error.kind() {
+            io::ErrorKind::BrokenPipe => Failure::Unread,
+            _ => Failure::Failed(error.to_string()),
+        }
     }
 }
 
@@ -149,10 +154,8 @@ pub fn run() -> ExitCode {
         Command::Completions(completions) => completions.run(&mut out),
         Command::Man(man) => man.run(&mut out),
     };
-    // A reader that has seen enough (`| head`) is no failure of ours.
-    let _closed_pipe = out.flush();
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
+    match done.and_then(|()| Ok(out.flush()?)) {
+        Ok(()) | Err(Failure::Unread) => ExitCode::SUCCESS,
         Err(Failure::Config(text)) => fail(3, text.trim_end()),
         Err(Failure::Usage(text)) => fail(2, &format!("error: {text}")),
         Err(Failure::Failed(text)) => fail(1, &format!("error: {text}")),
