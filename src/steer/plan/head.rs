@@ -124,7 +124,7 @@ impl<'k> Ranker<'k> {
         let key = self.key;
         let rule = client.rule.map(|index| (index, &key.rules[usize::from(index)]));
         let seen = order::Client { point: client.point, measured };
-        let mut head = Head { ranker: self, client: seen, entries: Vec::new(), next_band: 0 };
+        let mut head = Head { ranker: self, client: seen, entries: Vec::with_capacity(RANKED_REGIONS), next_band: 0 };
         let fence = rule.and_then(|(_, rule)| rule.hard_fence()).map(|(regions, _)| regions);
         // A hard fence is stronger than a pin (BEHAVIOUR S6).
         if let Some(pin) = client.pin.filter(|pin| fence.is_none_or(|inside| inside.contains(pin))) {
@@ -183,25 +183,25 @@ impl<'k> Ranker<'k> {
         unless_zero(self.key.candidates[usize::from(candidate)].2)
     }
 
-    /// Those of `waiting` that can be in the bands that will be ranked; the others cannot, however wrong the estimates are.
+    /// Leaves those of `waiting` that can be in the bands that will be ranked; the others cannot, however wrong the estimates are.
     ///
     /// A band is opened by the best score that is left, and while fewer than [`RANKED_REGIONS`] are ranked that is one of as many best
     /// scores. Whoever else is in a band is within `spread` of the one that opened it.
-    fn shortlist(&self, waiting: Vec<u16>) -> Vec<u16> {
+    fn shortlist(&self, waiting: &mut Vec<u16>) {
         if self.estimates_m.is_empty() || waiting.len() < MIN_TO_ESTIMATE {
-            return waiting;
+            return;
         }
         let estimate_m = |candidate: u16| self.estimates_m[usize::from(candidate)];
         let limit = at_most_the_nth(waiting.iter().map(|candidate| self.scores_at_most[usize::from(*candidate)]));
         let opens = |candidate: &u16| self.scores_at_least[usize::from(*candidate)] <= limit;
-        let openers: Vec<u16> = waiting.iter().copied().filter(opens).collect();
         if self.key.spread_m == 0 && self.equal_weights {
             // Equal distance is equal score.
-            return openers;
+            return waiting.retain(opens);
         }
+        let openers: Vec<u16> = waiting.iter().copied().filter(opens).collect();
         let near_m = f64::from(self.key.spread_m) + 2.0 * ESTIMATE_ERROR_M;
         let joins = |candidate: &u16| openers.iter().any(|opener| (estimate_m(*candidate) - estimate_m(*opener)).abs() <= near_m);
-        waiting.iter().copied().filter(joins).collect()
+        waiting.retain(joins);
     }
 }
 
@@ -214,9 +214,12 @@ fn unless_zero(weight: Weight) -> Weight {
 fn at_most_the_nth(scores: impl Iterator<Item = f64>) -> f64 {
     let mut lowest = [f64::INFINITY; RANKED_REGIONS];
     for score in scores.filter(|score| *score < f64::INFINITY) {
-        if score < lowest[RANKED_REGIONS - 1] {
-            let at = lowest.partition_point(|other| *other <= score);
-            lowest[at..].rotate_right(1);
+        let mut at = RANKED_REGIONS - 1;
+        if score < lowest[at] {
+            while at > 0 && lowest[at - 1] > score {
+                lowest[at] = lowest[at - 1];
+                at -= 1;
+            }
             lowest[at] = score;
         }
     }
@@ -248,10 +251,10 @@ impl Head<'_, '_> {
     }
 
     /// Members of a band stand in listed order: which of them is nearer does not matter any more, and equal bands must be equal.
-    fn push_band(&mut self, mut candidates: Vec<u16>, why: Why) {
-        candidates.sort_unstable();
-        let band = self.next_band;
-        self.entries.extend(candidates.iter().map(|candidate| Entry { candidate: *candidate, band, why }));
+    fn push_band(&mut self, candidates: impl Iterator<Item = u16>, why: Why) {
+        let (band, first) = (self.next_band, self.entries.len());
+        self.entries.extend(candidates.map(|candidate| Entry { candidate, band, why }));
+        self.entries[first..].sort_unstable_by_key(|entry| entry.candidate);
         self.next_band += 1;
     }
 
@@ -260,7 +263,7 @@ impl Head<'_, '_> {
         for wanted in regions {
             let candidate = self.ranker.key.candidates.iter().position(|(region, ..)| region == wanted).map(|index| index as u16);
             if let Some(candidate) = candidate.filter(|candidate| !self.is_ranked(*candidate)) {
-                self.push_band(vec![candidate], why);
+                self.push_band(std::iter::once(candidate), why);
             }
         }
     }
@@ -275,30 +278,34 @@ impl Head<'_, '_> {
                 let (region, _, weight) = self.ranker.key.candidates[usize::from(*candidate)];
                 (weight == Weight::ZERO) == standby && include(region) && !self.is_ranked(*candidate)
             };
-            let waiting: Vec<u16> = (0..self.ranker.key.candidates.len() as u16).filter(waits).collect();
+            // A million places are ranked by threads that share an allocator: what grows step by step would have them wait for one another.
+            let mut waiting = Vec::with_capacity(self.ranker.key.candidates.len());
+            waiting.extend((0..self.ranker.key.candidates.len() as u16).filter(waits));
+            self.ranker.shortlist(&mut waiting);
             let why = if standby { Some(Why::Standby) } else { why };
-            self.push_bands(self.scored(self.ranker.shortlist(waiting)), why);
+            self.push_bands(self.scored(&waiting), why);
         }
     }
 
     /// Judged by the order, best first. Ties keep the listed order.
-    fn scored(&self, waiting: Vec<u16>) -> Vec<Scored> {
-        let judge = |candidate: u16| Scored { candidate, judged: self.ranker.judged(&self.client, candidate) };
-        let mut scored: Vec<Scored> = waiting.into_iter().map(judge).collect();
+    fn scored(&self, waiting: &[u16]) -> Vec<Scored> {
+        let judge = |candidate: &u16| Scored { candidate: *candidate, judged: self.ranker.judged(&self.client, *candidate) };
+        let mut scored: Vec<Scored> = waiting.iter().map(judge).collect();
         scored.sort_by(|a, b| a.judged.score.total_cmp(&b.judged.score));
         scored
     }
 
     /// Whole bands, best first, until enough regions are ranked.
     fn push_bands(&mut self, mut waiting: Vec<Scored>, why: Option<Why>) {
+        let spread_m = u64::from(self.ranker.key.spread_m);
         while !waiting.is_empty() && !self.is_full() {
             let best = waiting.remove(0);
             let near = |scored: &mut Scored| match (best.judged.measure, scored.judged.measure) {
-                (Some(best), Some(measure)) => best.abs_diff(measure) <= u64::from(self.ranker.key.spread_m),
+                (Some(best), Some(measure)) => best.abs_diff(measure) <= spread_m,
                 _ => false,
             };
             let others = waiting.extract_if(.., near).map(|scored| scored.candidate);
-            let band: Vec<u16> = std::iter::once(best.candidate).chain(others).collect();
+            let band = std::iter::once(best.candidate).chain(others);
             // Where nothing is known, an order that asks for places falls back on the list.
             let in_the_dark = best.judged.measure.is_none() && self.ranker.policy.uses_place();
             self.push_band(band, why.unwrap_or(if in_the_dark { Why::Listed } else { Why::Order }));
