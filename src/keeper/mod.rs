@@ -40,9 +40,10 @@ pub use tally::{PROBE_KINDS, PROBE_OUTCOMES, Tally};
 pub use told::Heard;
 use writer::Save;
 
-/// Messages that may wait for the keeper: several reports for every endpoint of a large configuration. When they do not
-/// fit, the keeper is not running; a lost report is made good by the next.
-const QUEUE_LIMIT: usize = 65_536;
+/// Messages that may wait for the keeper: a report of every target of a large configuration (10,000, which are all probed within half a
+/// second at the start) and more. When they do not fit, the keeper is not running; a lost report is made good by the next. All of the
+/// room is taken from the beginning, 128 octets a message.
+const QUEUE_LIMIT: usize = 16_384;
 
 /// The keeper looks after retired snapshots at least this often while there are any.
 const IDLE: Duration = Duration::from_millis(500);
