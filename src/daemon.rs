@@ -363,8 +363,8 @@ impl Daemon {
         if let Some(Err(error)) = api.map(|tls| self.api.show(tls)) {
             tracing::error!(%error, "the API shows its certificate of before");
         }
-        let shown = encrypted.map(|encrypted| &encrypted.identity).into_iter().chain(api.map(|tls| &tls.identity));
-        self.told.journal.shows(shown);
+        let of_api = self.api.identity();
+        self.told.journal.shows(encrypted.map(|encrypted| &encrypted.identity).into_iter().chain(&of_api));
     }
 
     /// What is bound or opened at start only.

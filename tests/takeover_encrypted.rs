@@ -133,14 +133,19 @@ impl Client for Dot {
         let asked = async {
             stream.write_all(&framed(query)).await?;
             stream.flush().await?;
-            let length = stream.read_u16().await?;
-            let mut reply = vec![0; usize::from(length)];
+            let mut length = [0; 2];
+            // With close_notify that is an end, without it an error.
+            if stream.read(&mut length[..1]).await? == 0 {
+                return Err(io::ErrorKind::BrokenPipe.into());
+            }
+            stream.read_exact(&mut length[1..]).await.expect("no reply is cut off");
+            let mut reply = vec![0; usize::from(u16::from_be_bytes(length))];
             stream.read_exact(&mut reply).await.expect("no reply is cut off");
             io::Result::Ok(reply)
         };
         asked.await.map_err(|error| match error.kind() {
             // The client has sent its query while the close was on its way (RFC 7766 6.2.4).
-            io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe | io::ErrorKind::UnexpectedEof => Closed::InOrder,
+            io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => Closed::InOrder,
             _ => panic!("DNS over TLS: {error:?}"),
         })
     }
@@ -378,7 +383,8 @@ fn no_query_is_lost_in_takeovers_of_the_encrypted_transports() {
         let Tally { asked, reopened, turned_away } = runtime.block_on(client).unwrap();
         println!("{name}: {asked} asked, {reopened} connections opened again, {turned_away} handshakes turned away");
         assert!(asked > 20, "{name}: {asked}");
-        assert!(reopened <= TAKEOVERS && turned_away <= TAKEOVERS, "{name}: a takeover closes a connection once");
+        // Each of the two workers closes the connections that it has once; whoever is quick comes to the other one in between.
+        assert!(reopened <= 2 * TAKEOVERS && turned_away <= 2 * TAKEOVERS, "{name}: a takeover closes connections once");
     }
     assert!(running.stop().0.success());
 }

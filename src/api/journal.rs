@@ -93,7 +93,7 @@ impl Journal {
     pub fn shows<'i>(&self, identities: impl Iterator<Item = &'i Identity>) {
         let mut shown: Vec<_> = identities.map(|identity| (identity.path.clone(), identity.not_after_s)).collect();
         // The same file may serve both, and is one series.
-        shown.dedup();
+        shown.dedup_by(|one, other| one.0 == other.0);
         self.lock().certificates = shown;
     }
 

@@ -1,7 +1,7 @@
 //! Loads that others measure: a load balancer or a script tells them here, for regions whose `capacity` says so.
 //! What follows from a load the keeper works out.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::extract::State;
@@ -23,25 +23,36 @@ const MAX_EXPIRES_S: u64 = 3_600;
 /// For how long a load holds when nothing is said.
 const DEFAULT_EXPIRES_S: u64 = 60;
 
-/// Regions of which it is remembered who tells: more than a network of servers has. Beyond that all are forgotten, which costs a line of the log each.
+/// Pairs of a region and a caller that are remembered: more than a network of servers has. Beyond that all are forgotten, which costs a line of
+/// the log each.
 const MAX_REMEMBERED: usize = 10_000;
 
-/// Who told the load of what at last, and what came of it.
+/// Octets of a name that the log shows of one that was refused: no region has a longer one.
+const MAX_SHOWN_OCTETS: usize = 255;
+
+/// Who tells the load of what. Of loads that were refused only the caller is remembered, as anything may stand in them.
 #[derive(Debug, Default)]
-pub struct Tellers(Mutex<HashMap<String, (String, String)>>);
+pub struct Tellers(Mutex<HashSet<(Option<String>, String)>>);
 
 impl Tellers {
-    /// Whether that is not what was said the time before.
-    fn is_news(&self, whom: &str, caller: &str, outcome: &str) -> bool {
-        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if last.get(whom).is_some_and(|(by, came_to)| (by.as_str(), came_to.as_str()) == (caller, outcome)) {
-            return false;
+    /// Whether this caller's loads of that region were not taken before, or were refused since.
+    fn is_first_taken(&self, whom: &str, caller: &str) -> bool {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.len() >= MAX_REMEMBERED {
+            known.clear();
         }
-        if last.len() >= MAX_REMEMBERED {
-            last.clear();
+        let is_first = known.insert((Some(whom.to_owned()), caller.to_owned()));
+        if is_first {
+            known.remove(&(None, caller.to_owned()));
         }
-        last.insert(whom.to_owned(), (caller.to_owned(), outcome.to_owned()));
-        true
+        is_first
+    }
+
+    /// Whether none of this caller's was refused since one was taken for the first time.
+    fn is_first_refused(&self, whom: &str, caller: &str) -> bool {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.remove(&(Some(whom.to_owned()), caller.to_owned()));
+        known.insert((None, caller.to_owned()))
     }
 }
 
@@ -74,8 +85,13 @@ pub(super) async fn tell(
         let key = CapacityKey { region: region.into(), service: service.map(Into::into) };
         let told = ToldLoad { key, load: told.load, holds_ms: expires_s * 1000 };
         let did = app.health.load(told).map_err(|why| Problem::new(StatusCode::CONFLICT, why));
-        let outcome = did.as_ref().map_or_else(Problem::detail, |()| "taken");
-        if app.tellers.is_news(&whom, &caller.name, outcome) {
+        let (outcome, is_news) = match &did {
+            Ok(()) => ("taken", app.tellers.is_first_taken(&whom, &caller.name)),
+            Err(problem) => (problem.detail(), app.tellers.is_first_refused(&whom, &caller.name)),
+        };
+        let whom = whom.get(..whom.floor_char_boundary(MAX_SHOWN_OCTETS)).unwrap_or(&whom);
+        let outcome = outcome.get(..outcome.floor_char_boundary(2 * MAX_SHOWN_OCTETS)).unwrap_or(outcome);
+        if is_news {
             tracing::info!(target: "meridian::audit", caller = caller.name, action = "tell load", whom, outcome, "asked by the API");
         } else {
             tracing::debug!(target: "meridian::audit", caller = caller.name, action = "tell load", whom, outcome, "asked by the API");
@@ -104,13 +120,16 @@ mod tests {
     #[test]
     fn only_another_teller_and_another_outcome_are_news() {
         let tellers = Tellers::default();
-        assert!(tellers.is_news("a", "haproxy", "taken"));
-        assert!(!tellers.is_news("a", "haproxy", "taken"));
-        assert!(tellers.is_news("b", "haproxy", "taken"));
-        assert!(tellers.is_news("a", "cron", "taken"));
-        assert!(tellers.is_news("a", "cron", "`a` has no `capacity`"));
-        assert!(!tellers.is_news("a", "cron", "`a` has no `capacity`"));
-        (0..2 * MAX_REMEMBERED).for_each(|at| assert!(tellers.is_news(&format!("made up {at}"), "cron", "unknown")));
+        assert!(tellers.is_first_taken("a", "haproxy") && !tellers.is_first_taken("a", "haproxy"));
+        assert!(tellers.is_first_taken("b", "haproxy") && tellers.is_first_taken("a", "cron"));
+        // Two that take turns are no news each time.
+        assert!(!tellers.is_first_taken("a", "haproxy") && !tellers.is_first_taken("a", "cron"));
+        assert!(tellers.is_first_refused("a", "cron") && !tellers.is_first_refused("a", "cron"));
+        assert!(tellers.is_first_taken("a", "cron") && tellers.is_first_refused("a", "cron"));
+        // Whatever stands in loads that are refused, it is not kept.
+        (0..2 * MAX_REMEMBERED).for_each(|at| assert!(!tellers.is_first_refused(&format!("made up {at}"), "cron")));
+        assert_eq!(tellers.0.lock().unwrap().len(), 3);
+        (0..2 * MAX_REMEMBERED).for_each(|at| assert!(tellers.is_first_taken(&at.to_string(), "cron")));
         assert!(tellers.0.lock().unwrap().len() <= MAX_REMEMBERED);
     }
 }

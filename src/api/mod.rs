@@ -44,7 +44,7 @@ pub use routes::{Access, openapi};
 pub use simulate::Simulations;
 pub use takeover::{Claim, Claims, claims};
 
-use crate::config::model::ApiTls;
+use crate::config::model::{ApiTls, Identity};
 use crate::handover::Sockets;
 
 /// Threads for requests that wait for others: the keeper, a reload. More requests than this wait for each other.
@@ -109,6 +109,11 @@ impl Api {
     /// The library of TLS does not take them; those before stay.
     pub fn show(&self, tls: &ApiTls) -> io::Result<()> {
         self.tls.as_ref().map_or(Ok(()), |shown| shown.replace(tls))
+    }
+
+    /// The certificate that is shown; none where the API has no TLS.
+    pub fn identity(&self) -> Option<Identity> {
+        self.tls.as_ref().map(tls::Shown::identity)
     }
 
     /// All listeners, as another process can be given them.

@@ -13,32 +13,37 @@ use tokio_rustls::TlsAcceptor;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-use crate::config::model::ApiTls;
+use crate::config::model::{ApiTls, Identity};
 use crate::health::overrides::MAX_TEXT;
 
 /// What handshakes go by. Its lock is taken by handshakes and reloads.
 #[derive(Clone)]
 pub(super) struct Shown {
-    acceptor: Arc<RwLock<TlsAcceptor>>,
+    current: Arc<RwLock<(TlsAcceptor, Identity)>>,
     /// Whether clients are asked for certificates. What they may do without one hangs on it, so that it changes with a restart only.
     asks: bool,
 }
 
 impl Shown {
     pub(super) fn new(tls: &ApiTls) -> io::Result<Shown> {
-        Ok(Shown { acceptor: Arc::new(RwLock::new(acceptor(tls)?)), asks: tls.clients.is_some() })
+        Ok(Shown { current: Arc::new(RwLock::new((acceptor(tls)?, tls.identity.clone()))), asks: tls.clients.is_some() })
     }
 
     /// Handshakes from now on go by this one; connections that are there stay.
     pub(super) fn replace(&self, tls: &ApiTls) -> io::Result<()> {
         if tls.clients.is_some() == self.asks {
-            *self.acceptor.write().unwrap_or_else(PoisonError::into_inner) = acceptor(tls)?;
+            *self.current.write().unwrap_or_else(PoisonError::into_inner) = (acceptor(tls)?, tls.identity.clone());
         }
         Ok(())
     }
 
     pub(super) fn acceptor(&self) -> TlsAcceptor {
-        self.acceptor.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.current.read().unwrap_or_else(PoisonError::into_inner).0.clone()
+    }
+
+    /// What is shown now, which is the one of before where `replace` took no other.
+    pub(super) fn identity(&self) -> Identity {
+        self.current.read().unwrap_or_else(PoisonError::into_inner).1.clone()
     }
 }
 

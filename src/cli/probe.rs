@@ -50,7 +50,9 @@ type Chosen<'m> = (String, &'m Offer, &'m Endpoint);
 
 impl Probe {
     pub(super) fn run(&self, out: &mut impl Write) -> Result<(), Failure> {
-        let loaded = load_telling(&self.config.path()?, &on_terminal());
+        let progress = on_terminal();
+        let loaded = load_telling(&self.config.path()?, &progress);
+        progress.end();
         let model = loaded.model.ok_or_else(|| Failure::Config(loaded.diagnostics.to_string()))?;
         let clock = Clock::system();
         let chosen = self.chosen(&model)?;

@@ -1,6 +1,6 @@
 //! A bar on the terminal for what takes over a second. It works nothing out: whoever works says how far it is.
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::sync::{Mutex, PoisonError};
 
 use crate::clock::Clock;
@@ -24,7 +24,8 @@ pub(super) fn on_terminal() -> Progress {
     let bar = Mutex::new(Bar::beginning(clock.now_ms()));
     Progress::told_to(move |step| {
         if let Some(text) = bar.lock().unwrap_or_else(PoisonError::into_inner).text(step, clock.now_ms()) {
-            eprint!("{text}");
+            // A terminal that has gone takes nothing, which is no matter of the work.
+            _ = write!(std::io::stderr(), "{text}");
         }
     })
 }

@@ -63,11 +63,16 @@ pub(super) fn read_secret_text(path: &Path, named: &Mark, out: &mut Diagnostics)
     text.map_err(|_| out.error_hint(named.clone(), format!("`{}` is not UTF-8", path.display()), "save the file as UTF-8")).ok()
 }
 
-/// Warns where a secret that was read may be read by every user of this machine, unless there are errors, which come first.
+/// Warns where a secret that was read may be read by every user of this machine, who may enter its folder too, unless there are errors, which
+/// come first.
 pub(super) fn warn_of_readers(path: &Path, named: &Mark, out: &mut Diagnostics) {
-    /// Of the file's mode: others may read.
+    /// Of the mode of a file: others may read it.
     const OTHERS_READ: u32 = 0o004;
-    if !out.has_errors() && fs::metadata(path).is_ok_and(|file| file.mode() & OTHERS_READ != 0) {
+    /// Of the mode of a folder: others may reach what is in it.
+    const OTHERS_ENTER: u32 = 0o001;
+    let lets = |path: &Path, what: u32| fs::metadata(path).is_ok_and(|found| found.mode() & what != 0);
+    // Joined to it, the empty path of the folder that we are in has a name.
+    if !out.has_errors() && lets(path, OTHERS_READ) && lets(&folder(path).join("."), OTHERS_ENTER) {
         let path = path.display();
         let text = format!("`{path}` is a secret, and every user of this machine can read it");
         out.warning_hint(named.clone(), text, format!("leave it to the server's group: `chmod 640 {path}`"));
