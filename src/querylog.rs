@@ -5,6 +5,7 @@ mod dnstap;
 mod filter;
 mod json;
 mod record;
+mod stream;
 mod writer;
 
 use std::io;
@@ -107,7 +108,7 @@ pub struct QueryLog {
 }
 
 impl QueryLog {
-    /// Opens what is written to and starts the writer.
+    /// Opens what is written to and starts the writer. A stream in a file begins with its first sample.
     ///
     /// # Errors
     /// What the system says of the file. A socket that nobody listens on is no error: it is tried again.

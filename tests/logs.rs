@@ -187,6 +187,37 @@ fn two_processes_at_a_takeover_write_two_streams_of_dnstap_and_lines_of_one_file
 }
 
 #[test]
+fn a_takeover_that_fails_leaves_the_stream_of_dnstap_to_the_process_that_goes_on() {
+    let folder = folder("logs-takeover-fails", "query_log: {dnstap: queries}\nworkers: 1\nstate_dir: state");
+    let config = folder.join("meridian.yaml");
+    let old = Server::start(&config);
+    let address = old.address();
+    let ask = || udp(address, &query("www.example.com.", "A"));
+    let read = || fs::read(folder.join("queries")).unwrap_or_default();
+    ask();
+    wait_until(|| !read().is_empty(), || "nothing is written".into());
+    // One more address, which somebody else has.
+    let taken = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let listen = format!("listen: [\"127.0.0.1:0\", \"{}\"]", taken.local_addr().unwrap());
+    let server = fs::read_to_string(&config).unwrap().replace("listen: \"127.0.0.1:0\"", &listen);
+    fs::write(folder.join("other.yaml"), server).unwrap();
+    for _ in 0..2 {
+        let (status, lines) = Server::take_over(&folder.join("other.yaml")).wait();
+        assert!(!status.success() && lines.iter().any(|line| line.contains("in use")), "{lines:#?}");
+        ask();
+    }
+    assert!(old.stop().0.success());
+    assert_eq!(frames(&read()), (3, true));
+    let names = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    assert_eq!(names.filter(|name| name.starts_with("queries")).collect::<Vec<_>>(), ["queries"]);
+    if let Some(program) = find("dnstap-read") {
+        let output = Command::new(program).arg(folder.join("queries")).output().unwrap();
+        let told = String::from_utf8_lossy(&output.stdout);
+        assert_eq!(told.matches("www.example.com").count(), 3, "{told}{}", String::from_utf8_lossy(&output.stderr));
+    }
+}
+
+#[test]
 fn a_collector_gets_frames_when_it_comes_and_answers_do_not_wait_for_it() {
     let folder = folder("logs-collector", "query_log: {dnstap_socket: collector.sock}\nstate_dir: state");
     let server = Server::start(&folder.join("meridian.yaml"));

@@ -30,6 +30,11 @@ pub(super) fn start(to: &mut impl Write) -> io::Result<()> {
     to.write_all(&control(START, true))
 }
 
+/// Whether these octets are a stream without a single frame, ended or not.
+pub(super) fn is_bare(octets: &[u8]) -> bool {
+    [control(START, true), control(STOP, false)].concat().starts_with(octets)
+}
+
 /// Agrees with a collector on the content, and begins.
 pub(super) fn shake(stream: &mut (impl Read + Write)) -> io::Result<()> {
     stream.write_all(&control(READY, true))?;

@@ -1,7 +1,7 @@
 //! The writer of the query log: empties the rings, resolves what numbers mean, and writes to a file or a collector.
 //! What cannot be written is dropped and counted; it never waits for long.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
@@ -16,7 +16,7 @@ use rtrb::Consumer;
 use socket2::{Domain, SockAddr, Socket, Type};
 
 use super::record::{Record, address_of};
-use super::{Inner, RING_RECORDS, dnstap, json};
+use super::{Inner, RING_RECORDS, dnstap, json, stream};
 use crate::clock::Clock;
 use crate::config::model::QueryLogTo;
 use crate::snapshot::{Catalog, Shared};
@@ -49,15 +49,31 @@ pub(super) struct Writer {
 }
 
 enum Sink {
-    File { path: PathBuf, file: BufWriter<File>, inode: u64, is_dnstap: bool },
-    Collector { path: PathBuf, stream: Option<BufWriter<UnixStream>> },
+    /// A stream in a file that begins with its first sample: a process that never comes to serve leaves that of another alone.
+    Later {
+        path: PathBuf,
+        may_try: bool,
+    },
+    File {
+        path: PathBuf,
+        file: BufWriter<File>,
+        inode: u64,
+        is_dnstap: bool,
+    },
+    Collector {
+        path: PathBuf,
+        stream: Option<BufWriter<UnixStream>>,
+    },
 }
 
 impl Writer {
     pub(super) fn open(inner: &Arc<Inner>, world: Shared, clock: Clock) -> io::Result<Writer> {
         let sink = match &inner.settings.to {
             QueryLogTo::Json(path) => Sink::file(path, false)?,
-            QueryLogTo::Dnstap(path) => Sink::file(path, true)?,
+            QueryLogTo::Dnstap(path) => {
+                stream::check(path)?;
+                Sink::Later { path: path.clone(), may_try: true }
+            }
             QueryLogTo::DnstapSocket(path) => Sink::Collector { path: path.clone(), stream: None },
         };
         let catalog = Arc::clone(&world.load().catalog);
@@ -134,27 +150,29 @@ impl Writer {
 
 impl Sink {
     /// Lines follow those that are there, also those of another process: each write is whole lines, and none is between two octets of another.
-    /// A file of frames holds one stream, which begins once and has one writer, who holds a lock on it: an earlier one is moved away, where a
-    /// process that is about to leave ends it.
+    /// A file of frames holds one stream, which begins once and has one writer.
     fn file(path: &Path, is_dnstap: bool) -> io::Result<Sink> {
-        if is_dnstap && std::fs::metadata(path).is_ok_and(|there| there.is_file() && there.len() > 0) {
-            std::fs::rename(path, before(path))?;
-        }
-        let file = OpenOptions::new().append(true).create(true).open(path)?;
-        if is_dnstap && matches!(file.try_lock(), Err(TryLockError::WouldBlock)) {
-            return Err(io::Error::new(io::ErrorKind::ResourceBusy, format!("another process writes to `{}`", path.display())));
-        }
+        let file = if is_dnstap { stream::begin(path)? } else { OpenOptions::new().append(true).create(true).open(path)? };
         let inode = file.metadata()?.ino();
-        let mut file = BufWriter::new(file);
-        if is_dnstap {
-            dnstap::start(&mut file)?;
+        Ok(Sink::File { path: path.to_owned(), file: BufWriter::new(file), inode, is_dnstap })
+    }
+
+    /// Begins the stream that waits for its first sample; where it cannot, whatever comes until the next attempt is dropped.
+    fn begin(&mut self) {
+        let Sink::Later { path, may_try } = self else { return };
+        if std::mem::take(may_try) {
+            match Sink::file(path, true) {
+                Ok(new) => *self = new,
+                Err(error) => tracing::warn!(path = %path.display(), %error, "the query log cannot be opened; samples are dropped"),
+            }
         }
-        Ok(Sink::File { path: path.to_owned(), file, inode, is_dnstap })
     }
 
     /// False if it could not be written.
     fn write(&mut self, octets: &[u8]) -> bool {
+        self.begin();
         match self {
+            Sink::Later { .. } => false,
             Sink::File { file, .. } => file.write_all(octets).is_ok(),
             Sink::Collector { stream, .. } => {
                 let is_written = stream.as_mut().is_some_and(|stream| stream.write_all(octets).is_ok());
@@ -169,6 +187,7 @@ impl Sink {
     /// False if what waits could not be written.
     fn flush(&mut self) -> bool {
         match self {
+            Sink::Later { .. } => true,
             Sink::File { file, .. } => file.flush().is_ok(),
             Sink::Collector { stream, .. } => {
                 let is_written = stream.as_mut().is_none_or(|stream| stream.flush().is_ok());
@@ -183,16 +202,19 @@ impl Sink {
     /// Follows a file that was renamed (log rotation) and a collector that was restarted.
     fn renew(&mut self) {
         match self {
+            Sink::Later { may_try, .. } => *may_try = true,
             Sink::File { path, inode, is_dnstap, .. } => {
                 let is_there = std::fs::metadata(&*path).is_ok_and(|there| there.ino() == *inode);
                 // What is there instead may be the stream of a process that takes over from us.
-                let is_anothers = !is_there && *is_dnstap && is_locked(path);
+                let is_anothers = !is_there && *is_dnstap && stream::is_locked(path);
                 if !is_there && !is_anothers {
                     match Sink::file(path, *is_dnstap) {
                         Ok(new) => {
                             self.end();
                             *self = new;
                         }
+                        // That process is about to begin its own.
+                        Err(error) if error.kind() == io::ErrorKind::ResourceBusy => {}
                         Err(error) => tracing::warn!(path = %path.display(), %error, "the query log cannot be opened anew"),
                     }
                 }
@@ -217,18 +239,6 @@ impl Sink {
         }
         _ = self.flush();
     }
-}
-
-/// Where an earlier stream goes: one is kept.
-fn before(path: &Path) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".before");
-    name.into()
-}
-
-/// Whether another process, or another writer of ours, writes a stream there.
-fn is_locked(path: &Path) -> bool {
-    File::open(path).is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
 }
 
 fn connect(path: &Path) -> io::Result<UnixStream> {
