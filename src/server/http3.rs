@@ -13,6 +13,7 @@ use super::capped::{Bounded, Capped};
 use super::doh::{self, Asked, Refusal};
 use super::hall::Hall;
 use super::intake::Turn;
+use super::quic::MAX_STREAMS;
 use super::stream::Guest;
 use crate::answer::Transport;
 use crate::metrics::Metric;
@@ -44,16 +45,24 @@ pub(super) async fn serve(connection: Connection, path: Arc<str>, guest: Rc<Gues
     let mut is_told = false;
     loop {
         let request = tokio::select! {
+            // What has come is taken before the end is told: the word names the last request that is answered.
+            biased;
             request = timeout(hall.timeouts.idle, http.accept()) => request,
             _ = hall.closing(), if !is_told => {
                 is_told = true;
-                // The word that no more is taken (RFC 9114 5.2); what has come by then is answered before the connection is closed.
-                let _ = http.shutdown(1).await;
+                // The word that no more is taken (RFC 9114 5.2); what is on its way is answered before the connection is closed.
+                let _ = http.shutdown(MAX_STREAMS as usize).await;
                 continue;
             }
             () = &mut silenced => break,
         };
-        let Ok(Ok(Some(request))) = request else { break };
+        let Ok(Ok(Some(request))) = request else {
+            if is_told && matches!(request, Ok(Ok(None))) {
+                // The client has heard it and asks no more; its last replies may be on their way still.
+                silenced.await;
+            }
+            break;
+        };
         let (path, guest, hall, turn) = (Arc::clone(&path), Rc::clone(&guest), Rc::clone(&hall), Rc::clone(&turn));
         tokio::task::spawn_local(async move {
             // Head, body and reply within their times, whatever the client does.

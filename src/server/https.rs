@@ -34,9 +34,10 @@ const MAX_STREAMS: u32 = 32;
 /// Largest head of a request: the longest address that is taken, and what browsers add.
 const MAX_HEAD_OCTETS: usize = 16 << 10;
 
-/// What a client may send ahead of what was read, by request and in all.
-const STREAM_WINDOW_OCTETS: u32 = 65_535;
-const CONNECTION_WINDOW_OCTETS: u32 = 2 * STREAM_WINDOW_OCTETS;
+/// What a client may send ahead of what was read, by request and in all: all requests may be full at once, so that long messages that wait for
+/// their turn leave room for the one that has it, and for short ones.
+const STREAM_WINDOW_OCTETS: u32 = 4 << 10;
+const CONNECTION_WINDOW_OCTETS: u32 = MAX_STREAMS * STREAM_WINDOW_OCTETS;
 
 /// Replies that wait to be taken, by request: the longest one.
 const SEND_OCTETS: usize = MAX_MESSAGE_OCTETS + 1;

@@ -30,14 +30,15 @@ pub(super) const DOQ: &[u8] = b"doq";
 pub(super) const HTTP3: &[u8] = b"h3";
 
 /// Queries of one connection under way at a time.
-const MAX_STREAMS: u32 = 32;
+pub(super) const MAX_STREAMS: u32 = 32;
 
 /// Streams that a client of HTTP/3 opens for itself: control, and two of QPACK (RFC 9114 6.2). DNS over QUIC has none.
 const MAX_UNI_STREAMS: u32 = 3;
 
-/// What a client may send ahead of what was read, by stream and in all; the longest message takes some round trips more.
-const STREAM_WINDOW_OCTETS: u32 = 16 << 10;
-const WINDOW_OCTETS: u32 = 128 << 10;
+/// What a client may send ahead of what was read, by stream and in all: all streams may be full at once, so that long messages that wait for
+/// their turn leave room for the one that has it, and for short ones. The longest message takes some round trips more.
+const STREAM_WINDOW_OCTETS: u32 = 4 << 10;
+const WINDOW_OCTETS: u32 = MAX_STREAMS * STREAM_WINDOW_OCTETS;
 
 /// What a connection keeps until the client has confirmed it: two of the longest replies.
 const SEND_WINDOW_OCTETS: u64 = 128 << 10;
