@@ -85,11 +85,14 @@ fn at_rest(target: &Target) -> Usage {
     target.usage()
 }
 
+/// Threads that do what may block for requests for metrics: they come when several are asked for at once, and stay for some seconds.
+const PASSING_THREADS: u64 = 4;
+
 /// What came back to what it was, but for what the allocator and a request for metrics keep.
 fn assert_nothing_is_left(target: &Target, before: Usage) {
     let now = || target.usage();
     wait_until(|| now().descriptors <= before.descriptors + 2, || format!("{before:?} -> {:?}", now()));
-    assert!(now().threads <= before.threads, "{before:?} -> {:?}", now());
+    assert!(now().threads <= before.threads + PASSING_THREADS, "{before:?} -> {:?}", now());
     assert_eq!(target.page().value("meridian_panics_total"), 0);
 }
 
