@@ -16,6 +16,9 @@ use super::common::secure::{Client, certificate};
 use super::common::server::Server;
 use super::common::{PATIENCE, wait_until};
 
+/// Threads that do what may block for requests for metrics: they come when several are asked for at once, and stay for some seconds.
+pub(crate) const PASSING_THREADS: u64 = 4;
+
 const SERVER: &str = "version: 1\nlisten: \"127.0.0.1:0\"\nregions: regions.yaml\nzones: z.zone.yaml\nstate_dir: state\nworkers: 2\n";
 const ENCRYPTED: &str = "encrypted: {certificate: dns.pem, key: dns.key, tls: \"127.0.0.1:0\", https: \"127.0.0.1:0\", \
                          quic: \"127.0.0.1:0\", http3: \"127.0.0.1:0\"}\n";
@@ -157,7 +160,7 @@ pub(crate) fn flood(target: &Target, mut send: impl FnMut(u64) -> bool + Send) {
     assert!(honest.answered * 100 + dropped * 100 >= honest.asked * 99, "{honest:?}, {dropped} packets dropped by the kernel");
     assert!(after.memory_kib <= before.memory_kib + MAX_GROWTH_KIB, "memory grew: {before:?} -> {after:?}");
     // The request for the metrics has a descriptor too, until the server has seen its end.
-    assert!(after.threads <= before.threads && after.descriptors <= before.descriptors + 1, "{before:?} -> {after:?}");
+    assert!(after.threads <= before.threads + PASSING_THREADS && after.descriptors <= before.descriptors + 1, "{before:?} -> {after:?}");
 }
 
 /// Sends one packet, with a rest after each burst.

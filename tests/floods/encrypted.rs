@@ -14,7 +14,7 @@ use super::common::message::{Reply, query};
 use super::common::random::Random;
 use super::common::secure::{self, Client, ask_https, ask_quic, ask_tls, connect, runtime};
 use super::common::{PATIENCE, wait_until};
-use super::crowd::{HONEST, Honest, MAX_GROWTH_KIB, Target, ask_honestly, wait_for_count};
+use super::crowd::{HONEST, Honest, MAX_GROWTH_KIB, PASSING_THREADS, Target, ask_honestly, wait_for_count};
 
 /// No limits besides the server's own.
 const EXEC: &str = "exec \"$0\" \"$@\"";
@@ -84,9 +84,6 @@ fn at_rest(target: &Target) -> Usage {
     target.page();
     target.usage()
 }
-
-/// Threads that do what may block for requests for metrics: they come when several are asked for at once, and stay for some seconds.
-const PASSING_THREADS: u64 = 4;
 
 /// What came back to what it was, but for what the allocator and a request for metrics keep.
 fn assert_nothing_is_left(target: &Target, before: Usage) {
