@@ -6,6 +6,7 @@ mod all_down;
 mod api;
 mod areas;
 mod capacity;
+mod certificate;
 mod encrypted;
 mod endpoints;
 mod expectations;

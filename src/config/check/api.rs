@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use super::encrypted::{authority, identity};
+use super::certificate::{authority, identity};
 use super::server::socket;
 use crate::config::files;
 use crate::config::model::{Api, ApiTls, Role, Token};
