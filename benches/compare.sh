@@ -8,7 +8,7 @@
 #   ROUNDS=5 SECONDS_EACH=3       how often and how long
 #   MERIDIAN=PATH                 a program that is built already
 #   HICKORY=no                    without hickory-server, which takes minutes to build
-#   PARTS="small zones names networks disturb"     some of the comparisons only
+#   PARTS="small guarded zones names networks disturb"     some of the comparisons only
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -16,7 +16,7 @@ DIR=${1:-$(mktemp -d)}
 ROUNDS=${ROUNDS:-5}
 SECONDS_EACH=${SECONDS_EACH:-3}
 HICKORY=${HICKORY:-yes}
-PARTS=${PARTS:-small zones names networks disturb}
+PARTS=${PARTS:-small guarded zones names networks disturb}
 PACKAGES=(gdnsd nsd knot knot-module-geoip pdns-server pdns-backend-geoip)
 target=${CARGO_TARGET_DIR:-target}
 
@@ -82,6 +82,12 @@ small() {
     run "$DIR/small" --workload ecs,static --ports 192
 }
 
+guarded() {
+    part "the same with everything on that keeps abusers away; questions with cookies"
+    peers generate "$DIR/guarded"
+    run "$DIR/guarded" --servers gdnsd,meridian,guarded --workload ecs,static,cookies,tcp
+}
+
 zones() {
     part "10,000 zones, asked at random"
     peers generate "$DIR/zones" --zones 10000
@@ -108,7 +114,7 @@ disturb() {
 
 for name in $PARTS; do
     case $name in
-        small | zones | names | networks | disturb) ;;
+        small | guarded | zones | names | networks | disturb) ;;
         *)
             echo "PARTS: no part is named \`$name\`" >&2
             exit 2

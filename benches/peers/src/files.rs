@@ -2,6 +2,7 @@
 //! It never writes outside the folder that it is given.
 
 use std::fs;
+use std::io::Write;
 use std::path::Path;
 
 use anyhow::{Context, Result};
@@ -12,6 +13,12 @@ pub(crate) fn write(path: &Path, content: impl AsRef<[u8]>) -> Result<()> {
         make_folder(folder)?;
     }
     fs::write(path, content).with_context(|| path.display().to_string())
+}
+
+/// Writes behind what a file has.
+pub(crate) fn append(path: &Path, content: &str) -> Result<()> {
+    let written = fs::OpenOptions::new().append(true).open(path).and_then(|mut file| file.write_all(content.as_bytes()));
+    written.with_context(|| path.display().to_string())
 }
 
 /// Makes a folder and those that it stands in; it may be there already.

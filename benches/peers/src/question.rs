@@ -1,5 +1,5 @@
 //! Queries as they are sent, and whether a reply has the address that it should have.
-//! It knows one kind of question, for an A record, with or without a client subnet; it never sends anything.
+//! It knows one kind of question, for an A record, with or without a client subnet and a cookie; it never sends anything.
 
 use std::net::Ipv4Addr;
 
@@ -17,6 +17,12 @@ pub(crate) const LONGEST_QUERY: usize = 320;
 /// OPT with a payload of 1,232 and one option: a client subnet of IPv4 with a source length of 24; the three octets follow.
 const OPT_WITH_SUBNET: [u8; 19] = [0, 0, 41, 4, 208, 0, 0, 0, 0, 0, 11, 0, 8, 0, 7, 0, 1, 24, 0];
 
+/// How long the data of that OPT is, counted from the end of the query.
+const SUBNET: usize = 11;
+
+/// A cookie of a client that has none of the server yet (RFC 7873 4).
+const COOKIE: [u8; 12] = [0, 10, 0, 8, 0x24, 0x64, 0xc4, 0xab, 0xcf, 0x10, 0xc9, 0x57];
+
 /// A query for the A record of `name`, with identifier 0; with `client`, for a client in that /24.
 pub(crate) fn query(name: &str, client: Option<Ipv4Addr>) -> Vec<u8> {
     let mut octets = vec![0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0];
@@ -32,6 +38,15 @@ pub(crate) fn query(name: &str, client: Option<Ipv4Addr>) -> Vec<u8> {
         octets.extend_from_slice(&OPT_WITH_SUBNET);
         octets.extend_from_slice(&client.octets()[..3]);
     }
+    octets
+}
+
+/// A query with a client subnet, and now with a cookie behind it.
+fn with_cookie(query: &[u8]) -> Vec<u8> {
+    let mut octets = query.to_vec();
+    let length = octets.len() - SUBNET - 1;
+    octets[length] += COOKIE.len() as u8;
+    octets.extend_from_slice(&COOKIE);
     octets
 }
 
@@ -84,6 +99,13 @@ impl Pool {
         self.expected.push(expected);
     }
 
+    /// The same questions, all of which have a client subnet, with cookies.
+    pub(crate) fn with_cookies(&self) -> Pool {
+        let mut pool = Pool::new();
+        (0..self.len()).for_each(|at| pool.add(&with_cookie(self.query(at)), self.expected(at)));
+        pool
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.ends.len()
     }
@@ -119,6 +141,15 @@ mod tests {
         assert!(located.ends_with(&option));
         assert_eq!(located.len(), plain.len() + 11 + option.len());
         assert_eq!((located[ADDITIONAL], usize::from(located[plain.len() + 10])), (1, option.len()));
+    }
+
+    #[test]
+    fn a_cookie_is_that_of_rfc_7873_and_stands_behind_the_subnet() {
+        let located = query("a.b", Some(CLIENT));
+        let with = with_cookie(&located);
+        let opt = query("a.b", None).len();
+        assert_eq!(with[opt + 9..opt + 11], [0, 23]);
+        assert!(with.ends_with(&COOKIE) && with[opt + 11..].starts_with(&located[opt + 11..]));
     }
 
     fn reply(owner: &[u8], address: Ipv4Addr) -> Vec<u8> {

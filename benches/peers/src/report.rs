@@ -82,7 +82,7 @@ pub(crate) fn table(workload: Workload, rows: &Rows) -> String {
             middle(|figures| figures.memory_mib),
         );
     }
-    if workload == Workload::Ecs && rows.iter().any(|(kind, rounds)| !kind.server().located() && !rounds.is_empty()) {
+    if workload.is_located() && rows.iter().any(|(kind, rounds)| !kind.server().located() && !rounds.is_empty()) {
         text.push_str("* knows no geography and answers all clients alike: a floor for the others\n");
     }
     let share = median(rows.iter().flat_map(|(_, rounds)| rounds.iter().map(|(_, figures)| figures.sender_share)));
@@ -94,7 +94,7 @@ pub(crate) fn table(workload: Workload, rows: &Rows) -> String {
 
 /// A server's name, marked where it does less than the others.
 fn name(workload: Workload, kind: Kind) -> String {
-    let mark = if workload == Workload::Ecs && !kind.server().located() { "*" } else { "" };
+    let mark = if workload.is_located() && !kind.server().located() { "*" } else { "" };
     format!("{}{mark}", kind.name())
 }
 

@@ -139,6 +139,8 @@ impl Network {
 pub(crate) enum Workload {
     /// The steered name, with a client subnet that is another one each time.
     Ecs,
+    /// The same from clients that have a DNS cookie of their own and none of the server yet.
+    Cookies,
     /// One static name.
     Static,
     /// Static names of one large zone, at random.
@@ -147,6 +149,13 @@ pub(crate) enum Workload {
     Zones,
     /// The static name over TCP: kept connections, pipelined.
     Tcp,
+}
+
+impl Workload {
+    /// Whether the right answer depends on where the client is.
+    pub(crate) fn is_located(self) -> bool {
+        matches!(self, Workload::Ecs | Workload::Cookies)
+    }
 }
 
 /// The table itself. Regions are counted from 1.
@@ -188,6 +197,7 @@ impl Table {
         let mut random = Random::new(self.size.seed ^ 1);
         match workload {
             Workload::Ecs => self.clients(&self.networks, located, &mut random),
+            Workload::Cookies => self.clients(&self.networks, located, &mut random).with_cookies(),
             Workload::Static | Workload::Tcp => one(STATIC, STATIC_ADDRESS),
             Workload::Names => drawn(self.hosts.len(), &mut random, |index| format!("{}.{ZONE}", self.hosts[index])),
             Workload::Zones => drawn(self.zones.len(), &mut random, |index| format!("www.{}", self.zones[index])),
@@ -326,6 +336,10 @@ pub(crate) mod tests {
             assert_eq!(pool.expected(at), Some(Table::address(region)));
         }
         assert_eq!(table.pool(Workload::Ecs, false).expected(0), Some(EVERYWHERE));
+        let with_cookies = table.pool(Workload::Cookies, true);
+        assert!(
+            (0..pool.len()).all(|at| with_cookies.query(at).len() > pool.query(at).len() && with_cookies.expected(at) == pool.expected(at))
+        );
     }
 
     #[test]

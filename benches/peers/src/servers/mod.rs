@@ -2,6 +2,7 @@
 //! Starting and ending them is the business of `process`.
 
 mod gdnsd;
+mod guarded;
 mod hickory;
 mod knot;
 pub(crate) mod master;
@@ -31,6 +32,8 @@ pub(crate) enum Kind {
     Pdns,
     Hickory,
     Meridian,
+    /// Meridian with everything on that keeps abusers away.
+    Guarded,
 }
 
 /// What is to be known of a server.
@@ -78,6 +81,7 @@ impl Kind {
             Kind::Pdns => "pdns",
             Kind::Hickory => "hickory",
             Kind::Meridian => "meridian",
+            Kind::Guarded => "guarded",
         }
     }
 
@@ -89,6 +93,7 @@ impl Kind {
             Kind::Pdns => &pdns::Pdns,
             Kind::Hickory => &hickory::Hickory,
             Kind::Meridian => &meridian::Meridian,
+            Kind::Guarded => &guarded::Guarded,
         }
     }
 
@@ -115,12 +120,17 @@ fn installed(name: &str) -> Result<PathBuf, String> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use super::*;
     use crate::table::tests::tiny;
 
     /// The files that a server is given for a tiny table, each behind its name, with the folder as FOLDER.
     pub(super) fn written(kind: Kind, skip: &[&str]) -> String {
-        let folder = env::temp_dir().join(format!("peers-{}-{}", kind.name(), std::process::id()));
+        // Two tests may ask for the same server at the same time.
+        static TURN: AtomicUsize = AtomicUsize::new(0);
+        let turn = TURN.fetch_add(1, Ordering::Relaxed);
+        let folder = env::temp_dir().join(format!("peers-{}-{}-{turn}", kind.name(), std::process::id()));
         let table = tiny();
         kind.server().write(&table, &kind.place(&folder, &table.size)).unwrap();
         let mut files = Vec::new();
@@ -152,7 +162,7 @@ mod tests {
     fn every_server_listens_on_a_port_of_loopback_of_its_own() {
         let size = tiny().size;
         let ports: Vec<u16> = Kind::value_variants().iter().map(|kind| kind.place(Path::new("x"), &size).address.port()).collect();
-        assert_eq!(ports, [15_401, 15_402, 15_403, 15_404, 15_405, 15_406]);
+        assert_eq!(ports, [15_401, 15_402, 15_403, 15_404, 15_405, 15_406, 15_407]);
     }
 
     #[test]
