@@ -11,46 +11,74 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-use common::{NETWORKS, queries};
+use common::{Extra, NETWORKS, queries};
 use meridian::answer::Transport;
+use meridian::clock::Clock;
 use meridian::daemon::prepare;
-use meridian::geo::Access;
+use meridian::geo::{Access, Prefix};
 use meridian::health::HealthView;
 use meridian::metrics::Registry;
 use meridian::server::{Notes, NowMs, Shares, Worker};
 use meridian::snapshot::{Kind, RateLimit, Shared, Snapshot};
+use meridian::wire::cookie::{Cookie, Secret};
 
 /// A kind of question: a name of `benches/world`, asked in some way.
 struct Question {
     kind: &'static str,
     name: &'static str,
-    /// With client subnets of IPv4.
-    subnet: bool,
+    extras: &'static [Extra],
     /// The peer.
     from: IpAddr,
-    /// How many responses a second there may be.
-    rate: Option<u32>,
+    /// With a cookie that is good.
+    cookie: bool,
+    guards: Guards,
 }
 
+/// What keeps abusers away.
+#[derive(Clone, Copy)]
+struct Guards {
+    /// How many responses a second there may be.
+    rate: Option<u32>,
+    /// Only some networks may ask.
+    access: bool,
+}
+
+const OPEN: Guards = Guards { rate: None, access: false };
+
+/// Never reached.
+const HIGH: Option<u32> = Some(1_000_000);
+
 impl Question {
-    const fn of(kind: &'static str, name: &'static str, subnet: bool) -> Question {
-        Question { kind, name, subnet, from: IpAddr::V4(Ipv4Addr::LOCALHOST), rate: None }
+    const fn of(kind: &'static str, name: &'static str) -> Question {
+        Question { kind, name, extras: &[], from: IpAddr::V4(Ipv4Addr::LOCALHOST), cookie: false, guards: OPEN }
+    }
+
+    const fn from_subnets(kind: &'static str, name: &'static str) -> Question {
+        Question { extras: &[Extra::SubnetV4], ..Question::of(kind, name) }
     }
 }
 
-const QUESTIONS: [Question; 9] = [
-    Question::of("steered", "geo.example.com.", true),
-    Question::of("shared", "three.example.com.", true),
+const QUESTIONS: [Question; 13] = [
+    Question::from_subnets("steered", "geo.example.com."),
+    Question::from_subnets("shared", "three.example.com."),
     // Three endpoints in each region, in turn.
-    Question::of("several", "several.example.com.", true),
-    Question { from: IpAddr::V6(Ipv6Addr::new(0x2a00, 0x1450, 0, 0, 0, 0, 0, 1)), ..Question::of("ipv6", "geo.example.com.", false) },
-    Question::of("static", "www.example.com.", false),
-    Question::of("wildcard", "x.apps.example.com.", false),
-    Question::of("missing", "missing.example.com.", false),
-    // The same as `steered`, under a limit that is never reached, and under one that always is.
-    Question { rate: Some(1_000_000), ..Question::of("rated", "geo.example.com.", true) },
-    Question { rate: Some(1), ..Question::of("slipped", "geo.example.com.", true) },
+    Question::from_subnets("several", "several.example.com."),
+    Question { from: IpAddr::V6(Ipv6Addr::new(0x2a00, 0x1450, 0, 0, 0, 0, 0, 1)), ..Question::of("ipv6", "geo.example.com.") },
+    Question { extras: &[Extra::SubnetV6], ..Question::of("subnet6", "geo.example.com.") },
+    Question::of("static", "www.example.com."),
+    Question::of("wildcard", "x.apps.example.com."),
+    Question::of("missing", "missing.example.com."),
+    // The same as `steered`, with a cookie; under a limit that is never reached, and under one that always is; with everything that keeps abusers
+    // away; and from somebody who has a cookie on top of it.
+    Question { cookie: true, ..Question::from_subnets("cookie", "geo.example.com.") },
+    Question { guards: Guards { rate: HIGH, ..OPEN }, ..Question::from_subnets("rated", "geo.example.com.") },
+    Question { guards: Guards { rate: Some(1), ..OPEN }, ..Question::from_subnets("slipped", "geo.example.com.") },
+    Question { guards: Guards { rate: HIGH, access: true }, ..Question::from_subnets("guarded", "geo.example.com.") },
+    Question { cookie: true, guards: Guards { rate: HIGH, access: true }, ..Question::from_subnets("known", "geo.example.com.") },
 ];
+
+/// What cookies are made with.
+const SECRET: Secret = Secret(*b"sixteen octets..");
 
 struct Args {
     config: PathBuf,
@@ -61,20 +89,27 @@ struct Args {
 
 fn main() {
     let args = args();
-    for Question { kind, name, subnet, from, rate } in QUESTIONS {
-        if args.only.as_deref().is_none_or(|only| only == kind) {
-            let mut worker = worker(&args.config, rate);
-            let queries = queries(args.name.as_deref().unwrap_or(name), subnet);
-            println!("{kind:<10} {:8.1} ns", run(&mut worker, SocketAddr::new(from, 53), &queries, args.count));
+    let clock = Clock::system();
+    for question in QUESTIONS {
+        if args.only.as_deref().is_some_and(|only| only != question.kind) {
+            continue;
         }
+        let mut extras = question.extras.to_vec();
+        if question.cookie {
+            let cookie = Cookie { client: b"a client", server: &[] };
+            extras.push(Extra::Cookie(cookie.renewed(&SECRET, question.from, clock.wall_s())));
+        }
+        let mut worker = worker(&args.config, question.guards).with_cookies(SECRET, clock.clone());
+        let queries = queries(args.name.as_deref().unwrap_or(question.name), &extras);
+        println!("{:<10} {:8.1} ns", question.kind, run(&mut worker, SocketAddr::new(question.from, 53), &queries, args.count));
     }
 }
 
 /// A worker of the only one that there is, with all regions up.
-fn worker(config: &Path, rate: Option<u32>) -> Worker {
+fn worker(config: &Path, guards: Guards) -> Worker {
     let mut compiled = prepare(config, None).unwrap_or_else(|found| panic!("{found}")).compiled;
     let settings = &mut Arc::get_mut(&mut compiled.catalog).expect("nobody else has it").settings;
-    settings.rate_limit = rate.map(|rate| RateLimit {
+    settings.rate_limit = guards.rate.map(|rate| RateLimit {
         responses: [Some(rate); Kind::ALL.len()],
         network: None,
         total: None,
@@ -87,6 +122,8 @@ fn worker(config: &Path, rate: Option<u32>) -> Worker {
         log_only: false,
         entries: 1 << 18,
     });
+    settings.queries_from =
+        guards.access.then(|| Access::only((1..=16).map(|net| Prefix::masked(Ipv4Addr::new(8 * net - 1, 0, 0, 0).into(), 8))));
     let health = Arc::new(HealthView::all_up(&compiled.layout));
     let shared = Shared::new(Snapshot { catalog: compiled.catalog, health, generation: 1 });
     let now: NowMs = Arc::new(|| 0);

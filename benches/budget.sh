@@ -43,7 +43,7 @@ fi
 
 failed=0
 figures=()
-for kind in steered shared several ipv6 static wildcard missing rated slipped; do
+for kind in steered shared several ipv6 subnet6 static wildcard missing cookie rated slipped guarded known; do
     now=$(count "$kind")
     if ((now == 0)); then
         echo "$kind: nothing was counted"

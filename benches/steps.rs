@@ -10,7 +10,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 
-use common::{NETWORKS, queries};
+use common::{Extra, NETWORKS, queries};
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use meridian::answer::{Ask, Transport, answer};
 use meridian::daemon::prepare;
@@ -26,14 +26,16 @@ use meridian::wire::{query, rtype};
 use meridian::zone::SteeringId;
 use meridian::zone::lookup::Match;
 
+const SUBNET: &[Extra] = &[Extra::SubnetV4];
+
 /// Names of `benches/world`, each with a client subnet or without.
-const NAMES: [(&str, bool); 6] = [
-    ("geo.example.com.", true),
-    ("three.example.com.", true),
-    ("several.example.com.", true),
-    ("www.example.com.", false),
-    ("x.apps.example.com.", false),
-    ("missing.example.com.", false),
+const NAMES: [(&str, &[Extra]); 6] = [
+    ("geo.example.com.", SUBNET),
+    ("three.example.com.", SUBNET),
+    ("several.example.com.", SUBNET),
+    ("www.example.com.", &[]),
+    ("x.apps.example.com.", &[]),
+    ("missing.example.com.", &[]),
 ];
 
 /// The world of the benches, with all regions up.
@@ -46,7 +48,7 @@ fn world() -> Snapshot {
 /// Octets to a question: the short way's reading, and the general one with the name in lower case.
 fn read(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("read");
-    for (name, subnet) in [("geo.example.com.", true), ("www.example.com.", false)] {
+    for (name, subnet) in [("geo.example.com.", SUBNET), ("www.example.com.", &[])] {
         let queries = queries(name, subnet);
         let mut turn = 0;
         group.bench_function(BenchmarkId::new("usual", name), |bench| {
@@ -116,7 +118,7 @@ fn decisions(criterion: &mut Criterion) {
                     black_box(address);
                     Some(())
                 };
-                plain((steering, family), (table, hash_floor), health, client.address, (&turns, seed), put)
+                plain((steering, family), (table, hash_floor), health, (client.address, client.source_length), (&turns, seed), put)
             });
         });
         group.bench_function(BenchmarkId::new("general", name), |bench| {
@@ -127,7 +129,7 @@ fn decisions(criterion: &mut Criterion) {
 
 /// The steered name.
 fn steering(world: &Snapshot, name: &str) -> SteeringId {
-    let message = queries(name, false).remove(0);
+    let message = queries(name, &[]).remove(0);
     let mut qname = UsualName::default();
     Usual::read(&message, &mut qname).expect("a usual question");
     match world.catalog.zones.find(&qname, rtype::A).map(|found| found.matched) {

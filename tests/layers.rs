@@ -71,7 +71,7 @@ const CRATES: [(&str, &[&str]); 32] = [
     ("nix", &["daemon/rights.rs"]),
     ("rustix", &["handover/", "server/host.rs"]),
     ("rtrb", &["querylog.rs", "querylog/", "server/limit/"]),
-    ("rustls", &["api/", "config/check/encrypted.rs", "config/model/encrypted.rs", "prober/", "server/"]),
+    ("rustls", &["api/", "config/check/certificate.rs", "config/model/encrypted.rs", "prober/", "server/"]),
     ("siphasher", &["wire/cookie.rs"]),
     ("serde", &["config/", "steer/mod.rs", "steer/order/", "steer/balance/", "health/monitor/", "api/", "cluster/"]),
     ("serde_json", &["health/monitor/", "api/", "cluster/", "cli/", "querylog/json.rs"]),

@@ -265,6 +265,8 @@ fn while_all_is_up() -> Vec<Kind> {
         kind("referral with DO", |_| query("deleg.example.com", "NS").edns_flags(0x8000), referral()),
         kind("ANY", |_| query("www.example.com", "ANY"), positive(1)),
         kind("CH", |_| query("version.bind", "TXT").class(3), positive(1)),
+        kind("subnet of IPv6", |_| query("www.example.com", "A").ecs("2001:218::".parse().unwrap(), 56), steered(1, Reason::Order)),
+        kind("cookie", |_| query("mail.example.com", "A").option(OPTION_COOKIE, &[7; 8]), positive(1)),
         kind("NSID and a cookie", |_| query("mail.example.com", "A").option(OPTION_NSID, &[]).option(OPTION_COOKIE, &[7; 8]), positive(1)),
         kind("REFUSED", ecs("www.example.net", "A"), refused()),
         kind("REFUSED by type", |_| query("example.com", "AXFR"), refused()).over_tcp(),

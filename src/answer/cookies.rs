@@ -29,7 +29,9 @@ pub(super) fn shown(settings: &Settings, ask: &Ask<'_>, edns: Option<&Edns<'_>>)
     judged(settings, ask, &cookie)
 }
 
-fn judged(settings: &Settings, ask: &Ask<'_>, cookie: &Cookie<'_>) -> Option<Shown> {
+/// The same of a cookie. Apart, so that an answer without one has its registers for itself.
+#[inline(never)]
+pub(super) fn judged(settings: &Settings, ask: &Ask<'_>, cookie: &Cookie<'_>) -> Option<Shown> {
     let policy = settings.cookies.as_ref()?;
     let own: [Secret; 1] = [*ask.secret];
     let secrets = if policy.secrets.is_empty() { &own[..] } else { &policy.secrets };

@@ -3,8 +3,8 @@
 
 use std::net::IpAddr;
 
-use super::{Ask, Class, Outcome};
-use crate::geo::Family;
+use super::{Ask, Class, Outcome, cookies};
+use crate::geo::{Access, Family};
 use crate::snapshot::Snapshot;
 use crate::steer::decide::plain;
 use crate::wire::usual::{Usual, UsualName, UsualReply};
@@ -20,7 +20,14 @@ pub(super) fn answer(world: &Snapshot, ask: &Ask<'_>, out: &mut [u8]) -> Option<
     let mut name = UsualName::default();
     let question = Usual::read(ask.bytes, &mut name)?;
     let found = catalog.zones.find(&name, question.qtype)?;
-    if catalog.settings.queries_from.is_some() || found.zone.queries_from.is_some() {
+    if !may_ask(&catalog.settings.queries_from, ask) || !may_ask(&found.zone.queries_from, ask) {
+        return None;
+    }
+    let shown = match question.cookie {
+        None => None,
+        Some(cookie) => cookies::judged(&catalog.settings, ask, &cookie),
+    };
+    if shown.is_some_and(|shown| shown.is_refused) {
         return None;
     }
     let mut reply = UsualReply::new(&question, out)?;
@@ -38,10 +45,21 @@ pub(super) fn answer(world: &Snapshot, ask: &Ask<'_>, out: &mut [u8]) -> Option<
     }
     outcome.qtype = question.qtype;
     outcome.ecs = question.subnet.is_some();
+    (outcome.cookie, outcome.verified) = (question.cookie.is_some(), shown.is_some_and(|shown| shown.is_good));
     outcome.zone = Some(found.zone_id);
     outcome.owner_hash = found.owner_hash;
-    outcome.len = reply.finish(outcome.rcode, catalog.settings.udp_size, scope)?;
+    outcome.len = reply.finish(outcome.rcode, catalog.settings.udp_size, scope, shown.as_ref().map(|shown| &shown.given))?;
     Some(outcome)
+}
+
+/// Whether the peer may ask; where everybody may, that is no call.
+#[inline(always)]
+fn may_ask(access: &Option<Access>, ask: &Ask<'_>) -> bool {
+    #[inline(never)]
+    fn is_allowed(access: &Access, ask: &Ask<'_>) -> bool {
+        access.allows(ask.peer.ip())
+    }
+    access.as_ref().is_none_or(|access| is_allowed(access, ask))
 }
 
 /// The addresses of an RRset.
@@ -72,8 +90,9 @@ fn steered(
         return None;
     }
     let (client, is_told) = match question.subnet {
-        Some(subnet) if steering.ecs && catalog.settings.believes(ask.peer.ip()) => (IpAddr::V4(subnet.network.into()), true),
-        _ => (ask.peer.ip(), false),
+        Some(subnet) if steering.ecs && catalog.settings.believes(ask.peer.ip()) => (subnet.client(), true),
+        // Longer than any address.
+        _ => ((ask.peer.ip(), u8::MAX), false),
     };
     // There is always room for as many as there may be, so no turn is taken in vain.
     let put = |address| match address {

@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 
 use super::{Endpoints, HashFloor, Reason, client_hash, scope};
-use crate::geo::{Family, Kind, PlaceTable, RegionId};
+use crate::geo::{Kind, PlaceTable, RegionId};
 use crate::health::HealthView;
 use crate::steer::balance::{Pick, Positions, Turns};
 use crate::steer::hash::Rendezvous;
@@ -21,19 +21,19 @@ pub struct Plain {
     pub reason: Reason,
 }
 
-/// Decides for a client whose address is known to the last bit that matters, and gives `put` each address of the answer; its TTL is the one of the name. `turns` and `seed` as in
+/// Decides for a client, of whose address `source_length` bits are known, and gives `put` each address of the answer; its TTL is the one of the name. `turns` and `seed` as in
 /// [`Question`](super::Question). No turn is taken where it does not decide.
 #[inline(always)]
 pub fn plain(
     (steering, family): (&Steering, &FamilySteering),
     (table, hash_floor): (&PlaceTable, HashFloor),
     health: &HealthView,
-    client: IpAddr,
+    (client, source_length): (IpAddr, u8),
     (turns, seed): (&Turns, u64),
     mut put: impl FnMut(IpAddr) -> Option<()>,
 ) -> Option<Plain> {
     let plan = &*family.plan;
-    let leaf = table.locate(client, Family::of(client).bits());
+    let leaf = table.locate(client, source_length);
     if table.kind(leaf.place) == Kind::UsePeer || steering.trickle > 0 || plan.harms().is_some() {
         return None;
     }
