@@ -340,7 +340,7 @@ impl Daemon {
         let earlier = Arc::new(Earlier::of(&compiled));
         let hosts = compiled.layout.hosts();
         self.keeper.world().install(compiled)?;
-        self.show(&server);
+        self.follow(&server);
         self.earlier = earlier;
         self.resolver.set(&server.resolvers, hosts);
         let world = self.keeper.shared().load();
@@ -354,13 +354,12 @@ impl Daemon {
         Ok(world.generation)
     }
 
-    /// The certificates of the configuration in force.
-    fn show(&self, server: &Server) {
+    /// The certificates and tokens of the configuration in force.
+    fn follow(&self, server: &Server) {
         // One that is new needs listeners, hence a restart.
         let encrypted = server.encrypted.as_ref().filter(|_| self.server.encrypted.is_some());
-        let api = server.api.tls.as_ref().filter(|_| self.server.api.tls.is_some());
         encrypted.into_iter().for_each(|encrypted| self.running.show(&encrypted.identity));
-        if let Some(Err(error)) = api.map(|tls| self.api.show(tls)) {
+        if let Err(error) = self.api.follow(&server.api) {
             tracing::error!(%error, "the API shows its certificate of before");
         }
         let of_api = self.api.identity();
@@ -379,7 +378,7 @@ impl Daemon {
             ("log", new.log != old.log),
             ("query_log", new.query_log != old.query_log),
             ("tcp", new.connections != old.connections),
-            ("api", !new.api.is_open_as(&old.api)),
+            ("api", !new.api.has_doors_of(&old.api)),
             ("encrypted", !is_bound_alike(old, new)),
             ("control", new.control_path() != old.control_path()),
             ("state_dir", new.state_dir != old.state_dir),
@@ -432,7 +431,7 @@ fn open_api(
         reload: told.reload.clone(),
         claim: told.claim.clone(),
         phase: Arc::clone(&told.phase),
-        guard: Guard::new(server.api.clone()),
+        guard: Guard::new(server.api.clone()).into(),
         simulations: Simulations::new(server::stand_back),
         tellers: Tellers::default(),
     };

@@ -203,6 +203,35 @@ fn who_may_do_what_on_the_network() {
 }
 
 #[test]
+fn tokens_follow_a_reload_and_are_kept_where_others_would_listen() {
+    let api = "api: {listen: \"127.0.0.1:0\", tokens: tokens}\n";
+    let folder = folder("api-new-tokens", api);
+    folder.write("tokens", "lost write abcdefghijklmnop\nops write ponmlkjihgfedcba\n");
+    let server = Server::start(&folder.join("meridian.yaml"));
+    let address = api_address(&server);
+    let status = |path: &str, token: &str| {
+        request(TcpStream::connect(address).unwrap(), "GET", path, &format!("Authorization: Bearer {token}\r\n"), "").status
+    };
+    let reload = |server_file: &str, expected: &str| {
+        folder.write("meridian.yaml", &format!("{SERVER}{server_file}"));
+        let mark = server.mark();
+        server.signal("HUP");
+        server.wait_for(mark, expected);
+        server.lines()[mark..].iter().any(|line| line.contains("`api` takes a restart"))
+    };
+    assert_eq!([status("/v1/status", "abcdefghijklmnop"), status("/metrics", "")], [200, 401]);
+    folder.write("tokens", "ops read ponmlkjihgfedcba\nnew write new-new-new-new-new\n");
+    assert!(!reload(&api.replace("tokens}", "tokens, open_metrics: true}"), "reloaded"));
+    let now = ["abcdefghijklmnop", "ponmlkjihgfedcba", "new-new-new-new-new"].map(|token| status("/v1/status", token));
+    assert_eq!(now, [401, 200, 200]);
+    assert_eq!(status("/metrics", ""), 401, "a token that is no token is told so");
+    assert_eq!(request(TcpStream::connect(address).unwrap(), "GET", "/metrics", "", "").status, 200);
+    // Nobody may read without a token here because somebody may elsewhere.
+    assert!(reload("api: {listen: [\"127.0.0.1:0\", \"[::1]:0\"]}\n", "reloaded"));
+    assert_eq!(["", "new-new-new-new-new"].map(|token| status("/v1/status", token)), [401, 200]);
+}
+
+#[test]
 fn what_happened_is_told_newest_first_with_its_evidence() {
     let folder = folder("api-changes", "");
     let path = folder.join("meridian.yaml");

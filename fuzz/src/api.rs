@@ -97,7 +97,7 @@ fn socket() -> PathBuf {
             reload: reloads().0,
             claim: claims().0,
             phase: Arc::<Phase>::default(),
-            guard: Guard::new(prepared.server.api.clone()),
+            guard: Guard::new(prepared.server.api.clone()).into(),
             simulations: Simulations::new(|| Ok(())),
             tellers: meridian::api::Tellers::default(),
         };

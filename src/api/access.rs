@@ -1,6 +1,8 @@
 //! Who comes in by which door, and what they may do there: the one place that decides it.
 //! It never tells a caller more than that a token is missing or not enough.
 
+use std::sync::{Arc, PoisonError, RwLock};
+
 use axum::http::{HeaderMap, StatusCode, header};
 
 use super::problem::Problem;
@@ -50,22 +52,32 @@ impl Caller {
     }
 }
 
-/// What the configuration says of access.
-#[derive(Debug, Clone)]
-pub struct Guard(Api);
+/// What the configuration in force says of access. Its lock is taken by requests and reloads.
+#[derive(Debug)]
+pub struct Guard(RwLock<Arc<Api>>);
 
 impl Guard {
     /// As configured.
     pub fn new(api: Api) -> Guard {
-        Guard(api)
+        Guard(RwLock::new(Arc::new(api)))
+    }
+
+    /// Requests from now on are judged by this one, if it has the same doors: with others a door that is open now would be judged by rules for
+    /// another.
+    pub(super) fn replace(&self, api: &Api) {
+        let mut current = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        if api.has_doors_of(&current) {
+            *current = Arc::new(api.clone());
+        }
     }
 
     /// The caller of a request, who may do what it asks for; else why not.
     pub(super) fn admit(&self, caller: &Caller, wanted: Access, headers: &HeaderMap) -> Result<Caller, Problem> {
-        let caller = if caller.role.is_some() { caller.clone() } else { self.by_token(caller, headers)? };
+        let api = Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner));
+        let caller = if caller.role.is_some() { caller.clone() } else { by_token(&api, caller, headers)? };
         let allowed = match wanted {
             Access::Open => true,
-            Access::Metrics if self.0.open_metrics => true,
+            Access::Metrics if api.open_metrics => true,
             Access::Metrics | Access::Read => caller.role.is_some(),
             Access::Tell => matches!(caller.role, Some(Role::Tell | Role::Write)),
             Access::Write => caller.role == Some(Role::Write),
@@ -75,28 +87,29 @@ impl Guard {
             (false, None) => {
                 Err(Problem::new(StatusCode::UNAUTHORIZED, "a client certificate or a token is needed: `Authorization: Bearer TOKEN`"))
             }
-            (false, Some(_)) if self.0.tokens.is_empty() => {
+            (false, Some(_)) if api.tokens.is_empty() => {
                 Err(Problem::new(StatusCode::FORBIDDEN, "without `tokens` only the control socket takes changes"))
             }
             (false, Some(_)) => Err(Problem::new(StatusCode::FORBIDDEN, "this token may not do this")),
         }
     }
+}
 
-    fn by_token(&self, caller: &Caller, headers: &HeaderMap) -> Result<Caller, Problem> {
-        if self.0.tokens.is_empty() {
-            // The load has seen to it that whoever needs no certificate is on loopback.
-            let needs_certificate = self.0.tls.as_ref().is_some_and(|tls| tls.clients.is_some());
-            return Ok(Caller { role: (!needs_certificate).then_some(Role::Read), ..caller.clone() });
-        }
-        let Some(given) = headers.get(header::AUTHORIZATION) else { return Ok(caller.clone()) };
-        let given = given.to_str().ok().and_then(|text| text.strip_prefix("Bearer ")).unwrap_or_default().trim();
-        // All are compared, and each in full, so that the time tells nothing.
-        let same = |token: &&Token| is_same(token.secret.as_bytes(), given.as_bytes());
-        let matching: Vec<&Token> = self.0.tokens.iter().filter(same).collect();
-        match matching.first() {
-            Some(token) => Ok(Caller { name: token.name.clone(), may_name_others: false, peer: None, role: Some(token.role) }),
-            None => Err(Problem::new(StatusCode::UNAUTHORIZED, "the token is unknown")),
-        }
+/// The caller with what its token allows.
+fn by_token(api: &Api, caller: &Caller, headers: &HeaderMap) -> Result<Caller, Problem> {
+    if api.tokens.is_empty() {
+        // The load has seen to it that whoever needs no certificate is on loopback.
+        let needs_certificate = api.tls.as_ref().is_some_and(|tls| tls.clients.is_some());
+        return Ok(Caller { role: (!needs_certificate).then_some(Role::Read), ..caller.clone() });
+    }
+    let Some(given) = headers.get(header::AUTHORIZATION) else { return Ok(caller.clone()) };
+    let given = given.to_str().ok().and_then(|text| text.strip_prefix("Bearer ")).unwrap_or_default().trim();
+    // All are compared, and each in full, so that the time tells nothing.
+    let same = |token: &&Token| is_same(token.secret.as_bytes(), given.as_bytes());
+    let matching: Vec<&Token> = api.tokens.iter().filter(same).collect();
+    match matching.first() {
+        Some(token) => Ok(Caller { name: token.name.clone(), may_name_others: false, peer: None, role: Some(token.role) }),
+        None => Err(Problem::new(StatusCode::UNAUTHORIZED, "the token is unknown")),
     }
 }
 

@@ -41,7 +41,7 @@ pub struct App {
     /// Where the process stands.
     pub phase: Arc<Phase>,
     /// Who may do what.
-    pub guard: Guard,
+    pub guard: Arc<Guard>,
     /// Who may simulate.
     pub simulations: Simulations,
     /// Who tells loads.

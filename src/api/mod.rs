@@ -44,7 +44,7 @@ pub use routes::{Access, openapi};
 pub use simulate::Simulations;
 pub use takeover::{Claim, Claims, claims};
 
-use crate::config::model::{ApiTls, Identity};
+use crate::config::model::{Api as NetworkApi, Identity};
 use crate::handover::Sockets;
 
 /// Threads for requests that wait for others: the keeper, a reload. More requests than this wait for each other.
@@ -56,7 +56,7 @@ pub struct Doors {
     /// The control socket: whoever may open it may do everything.
     pub socket: Option<PathBuf>,
     /// Addresses and who may come in there.
-    pub network: crate::config::model::Api,
+    pub network: NetworkApi,
 }
 
 /// The API while it is served, on a thread and a runtime of its own, so that no request delays a probe.
@@ -68,6 +68,7 @@ pub struct Api {
     held: Sockets,
     addresses: Vec<std::net::SocketAddr>,
     tls: Option<tls::Shown>,
+    guard: Arc<Guard>,
     stop: watch::Sender<bool>,
     thread: Option<JoinHandle<()>>,
 }
@@ -86,6 +87,7 @@ impl Api {
         };
         let (held, is_ours) = bound.hold(doors)?;
         let (addresses, tls) = (bound.addresses()?, bound.tls());
+        let guard = Arc::clone(&app.guard);
         let (stop, stopped) = watch::channel(false);
         let serve = move || {
             runtime.block_on(doors::serve(bound, app, stopped));
@@ -94,7 +96,7 @@ impl Api {
         };
         let thread = std::thread::Builder::new().name("api".into()).spawn(serve)?;
         let socket = doors.socket.clone().filter(|_| is_ours);
-        Ok(Api { socket, held, addresses, tls, stop, thread: Some(thread) })
+        Ok(Api { socket, held, addresses, tls, guard, stop, thread: Some(thread) })
     }
 
     /// The addresses that it serves, with real ports.
@@ -102,13 +104,17 @@ impl Api {
         &self.addresses
     }
 
-    /// Handshakes from now on go by these certificates. Where there is no TLS yet, or where it begins or ceases to ask clients for theirs, that
-    /// takes a restart.
+    /// Requests from now on go by these tokens, and handshakes by these certificates. Where others listen, or TLS begins or ends, or it begins or
+    /// ceases to ask clients for certificates, that takes a restart.
     ///
     /// # Errors
-    /// The library of TLS does not take them; those before stay.
-    pub fn show(&self, tls: &ApiTls) -> io::Result<()> {
-        self.tls.as_ref().map_or(Ok(()), |shown| shown.replace(tls))
+    /// The library of TLS does not take the certificates; those before stay.
+    pub fn follow(&self, network: &NetworkApi) -> io::Result<()> {
+        self.guard.replace(network);
+        match (&self.tls, &network.tls) {
+            (Some(shown), Some(tls)) => shown.replace(tls),
+            _ => Ok(()),
+        }
     }
 
     /// The certificate that is shown; none where the API has no TLS.
