@@ -53,17 +53,35 @@ impl Vectors {
         self.x.is_empty()
     }
 
-    /// Metres from a point to each of these, within [`ESTIMATE_ERROR_M`] of [`distance_m`] and more than an order of magnitude cheaper: good
-    /// for passing over what is far, never for a ranking.
-    pub fn estimates_m(&self, from: Point) -> impl Iterator<Item = f64> {
+    /// The square of the straight line from a point to each of these, in radii of the Earth: whoever is nearer has the smaller one.
+    pub fn squared_chords(&self, from: Point) -> impl Iterator<Item = f64> {
         let [from_x, from_y, from_z] = vector(from);
         self.x.iter().zip(&self.y).zip(&self.z).map(move |((x, y), z)| {
             let (x, y, z) = (x - from_x, y - from_y, z - from_z);
-            let half_chord = 0.5 * (x * x + y * y + z * z).sqrt();
+            x * x + y * y + z * z
+        })
+    }
+
+    /// Metres from a point to each of these, within [`ESTIMATE_ERROR_M`] of [`distance_m`] and more than an order of magnitude cheaper: good
+    /// for passing over what is far, never for a ranking.
+    pub fn estimates_m(&self, from: Point) -> impl Iterator<Item = f64> {
+        self.squared_chords(from).map(|square| {
+            let half_chord = 0.5 * square.sqrt();
             // Never NaN; `min` of the library would look for it.
             2.0 * EARTH_RADIUS_M * arcsine(if half_chord < 1.0 { half_chord } else { 1.0 })
         })
     }
+}
+
+/// The metres of a squared chord, within [`ESTIMATE_ERROR_M`] of [`distance_m`]; those around the world where it is longer than any.
+pub fn metres_of(squared_chord: f64) -> f64 {
+    2.0 * EARTH_RADIUS_M * (0.5 * squared_chord.sqrt()).min(1.0).asin()
+}
+
+/// The squared chord of so many metres; the longest where there is none so long.
+pub fn squared_chord_of(metres: f64) -> f64 {
+    let half_angle = (metres / (2.0 * EARTH_RADIUS_M)).min(std::f64::consts::FRAC_PI_2);
+    if half_angle < std::f64::consts::FRAC_PI_2 { (2.0 * half_angle.sin()).powi(2) } else { f64::INFINITY }
 }
 
 /// The unit vector to a point.
@@ -148,6 +166,10 @@ mod tests {
         let (exact, estimate) = (f64::from(distance_m(a, b)), Vectors::of([b]).estimates_m(a).sum::<f64>());
         // Half of what is promised, so that there is room for other machines.
         assert!((exact - estimate).abs() <= ESTIMATE_ERROR_M / 2.0, "{a} {b}: {exact} {estimate}");
+        let chord = Vectors::of([b]).squared_chords(a).sum::<f64>();
+        assert!((exact - metres_of(chord)).abs() <= ESTIMATE_ERROR_M / 2.0, "{a} {b}: {exact} {chord}");
+        assert!(chord <= squared_chord_of(exact + ESTIMATE_ERROR_M), "{a} {b}: {exact} {chord}");
+        assert!(exact < 2.0 * ESTIMATE_ERROR_M || squared_chord_of(exact - ESTIMATE_ERROR_M) <= chord, "{a} {b}: {exact} {chord}");
     }
 
     #[test]

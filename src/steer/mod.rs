@@ -168,6 +168,11 @@ impl Weight {
     pub fn milli(self) -> u32 {
         self.0
     }
+
+    /// What an order judges by: standby regions count as of weight 1.
+    pub(crate) fn unless_zero(self) -> Weight {
+        if self == Weight::ZERO { Weight::ONE } else { self }
+    }
 }
 
 impl std::fmt::Display for Weight {

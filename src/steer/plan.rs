@@ -4,6 +4,7 @@
 mod harm;
 mod head;
 mod rankings;
+mod shortlist;
 mod tail;
 #[cfg(test)]
 mod tests;

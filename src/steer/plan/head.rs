@@ -3,12 +3,12 @@
 
 use std::collections::HashMap;
 
+use super::shortlist::Shortlist;
 use super::{Entry, PlanKey, RANKED_REGIONS, Why};
-use crate::geo::distance::{ESTIMATE_ERROR_M, Vectors};
 use crate::geo::{Code, Place, Point, Prefix, RegionId};
 use crate::steer::Weight;
 use crate::steer::order::latency::Latencies;
-use crate::steer::order::{self, Order, UNMEASURED};
+use crate::steer::order::{self, Order};
 use crate::steer::rule::{Action, Fence};
 
 /// What of a place enters its ranking: equal ingredients are ranked once.
@@ -81,46 +81,18 @@ impl<'k, 't> PlaceReader<'k, 't> {
 pub(super) struct Ranker<'k> {
     key: &'k PlanKey,
     policy: &'static dyn Order,
-    /// Where the candidates stand, in their order.
-    vectors: Vectors,
-    /// One by the weight of each, in thousandths.
-    inverse_weights: Vec<f64>,
-    /// Whether all candidates but the standby ones have the same weight.
-    equal_weights: bool,
-    /// Estimated metres from the client to each candidate; empty where every candidate is judged.
-    estimates_m: Vec<f64>,
-    /// Scores that are no lower, and no higher, than the ones the candidates have; beside `estimates_m`. That they are multiplied where the
-    /// order divides makes a difference of nanometres, and estimates are wrong by metres.
-    scores_at_most: Vec<f64>,
-    scores_at_least: Vec<f64>,
+    shortlist: Shortlist,
 }
-
-/// With fewer candidates than this all are judged: an estimate would save nothing.
-const MIN_TO_ESTIMATE: usize = 2 * RANKED_REGIONS;
 
 impl<'k> Ranker<'k> {
     /// Prepares what is the same for all clients.
     pub(super) fn new(key: &'k PlanKey) -> Ranker<'k> {
-        let vectors = Vectors::of(key.candidates.iter().map(|(_, point, _)| *point));
-        let inverse_weights = key.candidates.iter().map(|(.., weight)| 1.0 / f64::from(unless_zero(*weight).milli())).collect();
-        let mut weights = key.candidates.iter().map(|(.., weight)| *weight).filter(|weight| *weight != Weight::ZERO);
-        let first = weights.next();
-        let equal_weights = weights.all(|weight| Some(weight) == first);
-        Ranker {
-            key,
-            policy: key.order.policy(),
-            vectors,
-            inverse_weights,
-            equal_weights,
-            estimates_m: Vec::new(),
-            scores_at_most: Vec::new(),
-            scores_at_least: Vec::new(),
-        }
+        Ranker { key, policy: key.order.policy(), shortlist: Shortlist::new(key) }
     }
 
     /// The regions that are ranked for this client, best first.
     pub(super) fn head(&mut self, client: &Ingredients, measured: &[u32]) -> Vec<Entry> {
-        self.estimate(client.point, measured);
+        self.shortlist.estimate(client.point, measured);
         let key = self.key;
         let rule = client.rule.map(|index| (index, &key.rules[usize::from(index)]));
         let seen = order::Client { point: client.point, measured };
@@ -145,23 +117,6 @@ impl<'k> Ranker<'k> {
         head.entries
     }
 
-    /// Estimates how far all candidates are, where that can spare exact distances: with 1,000 regions and 200,000 places they would take minutes.
-    fn estimate(&mut self, client: Option<Point>, measured: &[u32]) {
-        [&mut self.estimates_m, &mut self.scores_at_most, &mut self.scores_at_least].into_iter().for_each(Vec::clear);
-        let (Some(client), Some(floor_m)) = (client, self.policy.distance_floor_m().map(f64::from)) else { return };
-        if self.vectors.len() < MIN_TO_ESTIMATE {
-            return;
-        }
-        self.estimates_m.extend(self.vectors.estimates_m(client));
-        // A measurement takes the place of an estimate, and is never wrong.
-        let pairs = self.estimates_m.iter_mut().zip(measured).filter(|(_, metres)| **metres != UNMEASURED);
-        pairs.for_each(|(estimate_m, metres)| *estimate_m = f64::from(*metres));
-        let score = |metres: f64, inverse_weight: f64| (if metres > floor_m { metres } else { floor_m }) * inverse_weight;
-        let candidates = || self.estimates_m.iter().zip(&self.inverse_weights);
-        self.scores_at_most.extend(candidates().map(|(metres, inverse_weight)| score(metres + ESTIMATE_ERROR_M, *inverse_weight)));
-        self.scores_at_least.extend(candidates().map(|(metres, inverse_weight)| score(metres - ESTIMATE_ERROR_M, *inverse_weight)));
-    }
-
     /// What the order makes of each candidate for a client; none where it has nothing to compare.
     pub(super) fn scores<'c>(&'c self, client: &Ingredients, measured: &'c [u32]) -> impl Fn(u16) -> Option<f64> + 'c {
         let seen = order::Client { point: client.point, measured };
@@ -173,57 +128,11 @@ impl<'k> Ranker<'k> {
 
     /// What the order makes of a candidate; of standby regions as of weight 1.
     fn judged(&self, client: &order::Client<'_>, candidate: u16) -> order::Judged {
-        let (_, point, _) = self.key.candidates[usize::from(candidate)];
+        let (_, point, weight) = self.key.candidates[usize::from(candidate)];
         let tier = self.key.tiers.get(usize::from(candidate)).copied();
-        let seen = order::Candidate { tier, point, weight: self.weight(candidate) };
+        let seen = order::Candidate { tier, point, weight: weight.unless_zero() };
         self.policy.judge(client, usize::from(candidate), &seen)
     }
-
-    fn weight(&self, candidate: u16) -> Weight {
-        unless_zero(self.key.candidates[usize::from(candidate)].2)
-    }
-
-    /// Leaves those of `waiting` that can be in the bands that will be ranked; the others cannot, however wrong the estimates are.
-    ///
-    /// A band is opened by the best score that is left, and while fewer than [`RANKED_REGIONS`] are ranked that is one of as many best
-    /// scores. Whoever else is in a band is within `spread` of the one that opened it.
-    fn shortlist(&self, waiting: &mut Vec<u16>) {
-        if self.estimates_m.is_empty() || waiting.len() < MIN_TO_ESTIMATE {
-            return;
-        }
-        let estimate_m = |candidate: u16| self.estimates_m[usize::from(candidate)];
-        let limit = at_most_the_nth(waiting.iter().map(|candidate| self.scores_at_most[usize::from(*candidate)]));
-        let opens = |candidate: &u16| self.scores_at_least[usize::from(*candidate)] <= limit;
-        if self.key.spread_m == 0 && self.equal_weights {
-            // Equal distance is equal score.
-            return waiting.retain(opens);
-        }
-        let openers: Vec<u16> = waiting.iter().copied().filter(opens).collect();
-        let near_m = f64::from(self.key.spread_m) + 2.0 * ESTIMATE_ERROR_M;
-        let joins = |candidate: &u16| openers.iter().any(|opener| (estimate_m(*candidate) - estimate_m(*opener)).abs() <= near_m);
-        waiting.retain(joins);
-    }
-}
-
-/// Standby regions are judged as of weight 1.
-fn unless_zero(weight: Weight) -> Weight {
-    if weight == Weight::ZERO { Weight::ONE } else { weight }
-}
-
-/// The [`RANKED_REGIONS`]th lowest of the scores; infinite where there are fewer.
-fn at_most_the_nth(scores: impl Iterator<Item = f64>) -> f64 {
-    let mut lowest = [f64::INFINITY; RANKED_REGIONS];
-    for score in scores.filter(|score| *score < f64::INFINITY) {
-        let mut at = RANKED_REGIONS - 1;
-        if score < lowest[at] {
-            while at > 0 && lowest[at - 1] > score {
-                lowest[at] = lowest[at - 1];
-                at -= 1;
-            }
-            lowest[at] = score;
-        }
-    }
-    lowest[RANKED_REGIONS - 1]
 }
 
 /// The head of a ranking under construction.
@@ -281,7 +190,7 @@ impl Head<'_, '_> {
             // A million places are ranked by threads that share an allocator: what grows step by step would have them wait for one another.
             let mut waiting = Vec::with_capacity(self.ranker.key.candidates.len());
             waiting.extend((0..self.ranker.key.candidates.len() as u16).filter(waits));
-            self.ranker.shortlist(&mut waiting);
+            self.ranker.shortlist.reduce(&mut waiting);
             let why = if standby { Some(Why::Standby) } else { why };
             self.push_bands(self.scored(&waiting), why);
         }

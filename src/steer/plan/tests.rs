@@ -266,10 +266,12 @@ mod properties {
     use super::*;
     use proptest::prelude::*;
 
-    /// Coordinates with few digits, so that regions and clients meet and distances tie.
+    /// Coordinates with few digits, so that regions and clients meet, distances tie or differ by metres.
     fn anywhere() -> impl Strategy<Value = Point> {
         let coarse = (-6i32..=6, -12i32..=12).prop_map(|(north, east)| point(f64::from(north) * 15.0, f64::from(east) * 15.0));
-        prop_oneof![coarse, (-90.0..=90.0, -180.0..=180.0).prop_map(|(north, east)| point(north, east))]
+        let metres_apart =
+            (-40i32..=40, -40i32..=40).prop_map(|(north, east)| point(45.0 + f64::from(north) * 1e-5, f64::from(east) * 1e-3));
+        prop_oneof![coarse, metres_apart, (-90.0..=90.0, -180.0..=180.0).prop_map(|(north, east)| point(north, east))]
     }
 
     proptest! {
@@ -277,7 +279,7 @@ mod properties {
         fn g4_passing_over_far_regions_changes_no_ranking(
             regions in prop::collection::vec((anywhere(), prop::sample::select(vec![0.0, 1.0, 1.0, 1.0, 0.5, 3.0])), 1..80),
             equal_weights: bool,
-            spread_m in prop::sample::select(vec![0, 1, 500, 200_000, 3_000_000, 20_100_000]),
+            spread_m in prop::sample::select(vec![0, 0, 0, 1, 500, 200_000, 3_000_000, 20_100_000]),
             client in anywhere(),
         ) {
             let candidate = |(index, (at, weight)): (usize, &(Point, f64))| {
