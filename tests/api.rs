@@ -232,6 +232,39 @@ fn tokens_follow_a_reload_and_are_kept_where_others_would_listen() {
 }
 
 #[test]
+fn names_that_judge_a_region_in_ways_of_their_own_count_its_endpoints_and_its_changes_once() {
+    let folder = folder("api-once", "");
+    folder.write("regions.yaml", &REGIONS.replacen("web: 192.0.2.1", "web: [192.0.2.1, 192.0.2.3]", 1));
+    let others = "  half: {steer: {service: web, min_healthy: 50%}}\n  both: {steer: {service: web, min_healthy: 2}}\n";
+    folder.write("z.zone.yaml", &format!("{ZONE}{others}"));
+    let server = Server::start(&folder.join("meridian.yaml"));
+    let forced = |selector: &str, state: &str| {
+        let wish = json!({ "selector": selector, "state": state, "reason": "disk", "author": "kim" });
+        by_socket(&folder, "POST", "/v1/overrides", &wish).json()["endpoints"].as_u64()
+    };
+    assert_eq!([forced("a/web/192.0.2.3", "up"), forced("a", "down"), forced("*", "up")], [Some(1), Some(2), Some(3)]);
+    assert_eq!(by_socket(&folder, "DELETE", "/v1/overrides?selector=*", &Value::Null).status, 200);
+    let told = by_socket(&folder, "POST", "/v1/health", &json!({ "of": "a", "state": "down", "author": "probe", "expires_s": 60 }));
+    assert_eq!(told.json()["endpoints"], 2);
+    assert_eq!(by_socket(&folder, "DELETE", "/v1/health?of=a", &Value::Null).status, 200);
+    let changes = get(&folder, "/v1/changes?region=a").json();
+    let changes: Vec<[&str; 2]> =
+        changes["changes"].as_array().unwrap().iter().map(|row| ["to", "evidence"].map(|key| row[key].as_str().unwrap())).collect();
+    let expected = [
+        ["available", "what probe told was taken back"],
+        ["down", "told by probe"],
+        ["available", "overrides cleared by hand"],
+        ["forced down", "forced by kim: disk"],
+    ];
+    // Of two overrides the stricter holds; to force the others up changes nothing.
+    assert_eq!(changes, expected);
+    let lines = server.lines();
+    assert_eq!(lines.iter().filter(|line| line.contains("a region changed") && line.contains("to=down")).count(), 1);
+    let rehearsed = get(&folder, "/v1/simulate?name=www.example.com&down=a").json();
+    assert_eq!(rehearsed["endpoints"], 2);
+}
+
+#[test]
 fn what_happened_is_told_newest_first_with_its_evidence() {
     let folder = folder("api-changes", "");
     let path = folder.join("meridian.yaml");
@@ -244,7 +277,7 @@ fn what_happened_is_told_newest_first_with_its_evidence() {
     let expected = [["region", "a/web IPv4", "available"], ["override", "a", "cleared"], ["region", "a/web IPv4", "forced down"]];
     assert_eq!((&told[..3], told[3]), (&expected[..], ["override", "a", "drain"]));
     let (code, shown, _) = meridian(&path, &["ctl", "history", "--region", "a"]);
-    assert!(code == Some(0) && shown.contains("forced down") && !shown.contains("override"), "{shown}");
+    assert!(code == Some(0) && shown.contains("forced down") && !shown.contains("  override  "), "{shown}");
     for (path, expected) in
         [("/v1/changes?region=b", 0), ("/v1/changes?service=web", 2), ("/v1/changes?target=192", 0), ("/v1/changes?limit=1", 1)]
     {

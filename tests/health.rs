@@ -78,7 +78,7 @@ fn h4_a_drain_by_hand_beats_the_probes_shows_its_reason_and_survives_reload_and_
     let (code, shown, _) = meridian(&["status"]);
     assert!(code == Some(0) && shown.contains("SERVICE") && shown.contains("available"), "{shown}");
     let (code, shown, failed) = meridian(&["ctl", "drain", "a", "--reason", "disk change"]);
-    assert_eq!((code, shown.as_str()), (Some(0), "1 endpoints\n"), "{failed}");
+    assert_eq!((code, shown.as_str()), (Some(0), "1 endpoint\n"), "{failed}");
     assert!(meridian(&["ctl", "down", "nowhere"]).2.contains("names no endpoint"));
     let check = |when: &str| {
         let (code, shown, _) = meridian(&["status"]);

@@ -30,11 +30,20 @@ fn folder(name: &str, more: &str) -> Folder {
 #[test]
 fn the_log_is_json_where_the_server_file_says_so() {
     let folder = folder("logs-json", "log: json");
+    // Nobody listens there.
+    folder.write("regions.yaml", &REGIONS.replace("192.0.2.1}", "{endpoints: [127.0.0.1], monitor: {tcp: 9, fall: 1}}}"));
     let server = Server::start(&folder.join("meridian.yaml"));
+    server.wait_for(0, "a target changed");
     let (_, lines) = server.stop();
+    // Whoever reads an object keeps one value of a name that stands in it twice.
+    let twice =
+        |line: &&String| ["target", "level", "message", "timestamp"].iter().any(|key| line.matches(&format!("\"{key}\":")).count() != 1);
+    assert_eq!(lines.iter().find(twice), None);
     let lines: Vec<Value> = lines.iter().map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("{line}"))).collect();
     let ready = lines.iter().find(|line| line["message"] == "ready").unwrap();
     assert_eq!((&ready["level"], &ready["zones"]), (&"INFO".into(), &1.into()));
+    let changed = lines.iter().find(|line| line["message"] == "a target changed").unwrap();
+    assert_eq!(changed["probed"], "tcp://127.0.0.1:9");
 }
 
 #[test]

@@ -193,7 +193,7 @@ impl Force {
         let author = author();
         let body = json!({ "selector": self.selector, "state": state, "reason": self.reason, "author": author, "expires_s": expires_s });
         let reply = self.socket.json(&Question::post("/v1/overrides", &body))?;
-        Ok(writeln!(out, "{} endpoints", reply["endpoints"])?)
+        Ok(writeln!(out, "{}", counted(&reply["endpoints"], "endpoint"))?)
     }
 }
 
@@ -201,7 +201,8 @@ impl Clear {
     fn run(&self, out: &mut impl Write) -> Result<(), Failure> {
         let reply = self.socket.json(&Question::delete("/v1/overrides", &[("selector", &self.selector)]))?;
         let (overrides, regions) = (&reply["overrides"], &reply["regions"]);
-        Ok(writeln!(out, "{overrides} overrides cleared, {regions} regions take clients again")?)
+        let regions = if regions == 1 { "1 region takes".to_owned() } else { format!("{regions} regions take") };
+        Ok(writeln!(out, "{} cleared, {regions} clients again", counted(overrides, "override"))?)
     }
 }
 
@@ -213,9 +214,16 @@ impl Load {
     }
 }
 
-/// Who is at the terminal.
+/// So many of a thing.
+fn counted(number: &Value, thing: &str) -> String {
+    format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
+}
+
+/// Who is at the terminal, or whose job this is: never nobody, so that it can be taken back by the same.
 fn author() -> String {
-    std::env::var("SUDO_USER").or_else(|_| std::env::var("USER")).unwrap_or_default()
+    let name = |variable| std::env::var(variable).ok().filter(|name| !name.is_empty());
+    let named = ["SUDO_USER", "USER", "LOGNAME"].into_iter().find_map(name);
+    named.unwrap_or_else(|| format!("user {}", rustix::process::getuid().as_raw()))
 }
 
 fn duration_ms(text: &str) -> Result<u64, Failure> {

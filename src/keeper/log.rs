@@ -1,5 +1,5 @@
 //! What the log says of each change, once and with its evidence (BEHAVIOUR H6).
-//! It decides nothing.
+//! It decides nothing. A field of its lines never has a name that a line of JSON has already, as `target` and `level`.
 
 use super::state::State;
 use crate::health::{Addresses, Change, Flag, PoolState};
@@ -8,12 +8,12 @@ impl State {
     pub(super) fn log(&self, change: &Change) {
         match change {
             Change::Flag { target, flag: Some(flag @ (Flag::Held | Flag::Unmeasurable | Flag::Suppressed)), .. } => {
-                tracing::warn!(%target, reason = flag.text(), "a target does not follow its probes");
+                tracing::warn!(probed = %target, reason = flag.text(), "a target does not follow its probes");
             }
-            Change::Flag { target, flag: Some(flag), .. } => tracing::debug!(%target, reason = flag.text(), "a target waits"),
-            Change::Flag { target, flag: None, .. } => tracing::info!(%target, "a target follows its probes again"),
+            Change::Flag { target, flag: Some(flag), .. } => tracing::debug!(probed = %target, reason = flag.text(), "a target waits"),
+            Change::Flag { target, flag: None, .. } => tracing::info!(probed = %target, "a target follows its probes again"),
             Change::Target { target, from, to, outcomes, report, .. } => {
-                tracing::info!(%target, %from, %to, outcomes, evidence = %report, "a target changed");
+                tracing::info!(probed = %target, %from, %to, outcomes, evidence = %report, "a target changed");
             }
             Change::Held { pool, held } => {
                 let Some(pool) = self.book().layout().pools.get(pool.0 as usize) else { return };

@@ -84,7 +84,7 @@ impl HealthHandle {
             Ok(()) => {}
             // The keeper has ended. Whoever started it was told, and ends the process.
             Err(TrySendError::Disconnected(_)) => {}
-            Err(TrySendError::Full(_)) => tracing::warn!(target = %target, "the keeper is behind, a probe report is lost"),
+            Err(TrySendError::Full(_)) => tracing::warn!(probed = %target, "the keeper is behind, a probe report is lost"),
         }
     }
 

@@ -38,6 +38,8 @@ impl State {
         }
         let health = self.book().with_down(|id| is_down.get(id.0 as usize).copied().unwrap_or(false)).with_overflow(self.loads.view());
         let then = Snapshot { catalog: Arc::clone(&self.catalog), health: Arc::new(health), generation: self.generation() };
-        Ok(Rehearsed { now: self.shared().load(), then, endpoints: is_down.iter().filter(|is_down| **is_down).count() })
+        let pools = self.layout.pools.iter().flat_map(|pool| pool.endpoints.clone().map(move |id| (pool, id)));
+        let endpoints = self.count_distinct(pools.filter(|(_, id)| is_down[*id as usize]));
+        Ok(Rehearsed { now: self.shared().load(), then, endpoints })
     }
 }

@@ -1,7 +1,7 @@
 //! What the keeper knows and does, without its thread: time is an argument, so every rule here is tested on a fake clock.
 //! It logs each change once, with its evidence (BEHAVIOUR H6); it never waits.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -12,6 +12,7 @@ use super::loads::Loads;
 use super::memory::{self, Memory};
 use super::stories::Stories;
 use super::tally::Tally;
+use super::told::said;
 use super::writer::{Save, Writer};
 use crate::config::compile::{Compiled, PoolName};
 use crate::health::book::{Change, HealthBook};
@@ -231,8 +232,9 @@ impl State {
         self.overrides.force(forced)?;
         self.tally.forced += 1;
         tracing::warn!(selector, %state, author, reason, endpoints = concerned, "forced by hand");
-        self.note_override(now_ms, selector, &state.to_string(), format!("{author}: {reason}"));
-        self.took_overrides(now_ms);
+        let why = said(&author, &reason);
+        self.note_override(now_ms, selector, &state.to_string(), why.clone());
+        self.took_overrides(now_ms, &format!("forced by {why}"));
         Ok(concerned)
     }
 
@@ -242,7 +244,7 @@ impl State {
         if cleared > 0 {
             tracing::warn!(selector = selector.as_str(), cleared, "overrides cleared by hand");
             self.note_override(now_ms, selector.as_str().to_owned(), "cleared", String::new());
-            self.took_overrides(now_ms);
+            self.took_overrides(now_ms, "overrides cleared by hand");
         }
         let layout = Arc::clone(self.book.layout());
         let chosen = |id: PoolId| {
@@ -264,7 +266,7 @@ impl State {
             tracing::warn!(selector = forced.selector.as_str(), state = %forced.state, "an override has expired");
             self.note_override(now_ms, forced.selector.as_str().to_owned(), "expired", String::new());
         }
-        self.took_overrides(now_ms);
+        self.took_overrides(now_ms, "an override has expired");
     }
 
     /// Saves what outlives the process, if something changed or the verdicts are about to be stale; `at_once` does not wait.
@@ -310,9 +312,10 @@ impl State {
         self.history.push(Event { at_ms, subject: Subject::Told(selector), from: String::new(), to: to.to_owned(), evidence });
     }
 
-    fn took_overrides(&mut self, now_ms: u64) {
+    /// Judges anew; `why` is what happened to the overrides.
+    fn took_overrides(&mut self, now_ms: u64, why: &str) {
         let changes = self.reapply(now_ms);
-        self.take(&changes);
+        self.take_because(&changes, why);
         self.unsaved = true;
     }
 
@@ -332,6 +335,7 @@ impl State {
 
     /// `why` is what led to those changes of pools that no probe led to.
     pub(super) fn take_because(&mut self, changes: &[Change], why: &str) {
+        let changes = &once(changes, self.book.layout());
         for change in changes {
             self.tally.count(change);
             self.log(change);
@@ -339,6 +343,18 @@ impl State {
         self.stories.hear(changes, why, &self.book);
         self.history.hear(changes, why, &self.book);
     }
+}
+
+/// Each change of a region once: names that judge it in ways of their own have pools of their own for it, most of which change together.
+fn once(changes: &[Change], layout: &Layout) -> Vec<Change> {
+    let key = |pool: &PoolId| layout.pools.get(pool.0 as usize).map(|pool| &pool.key);
+    let mut seen = BTreeSet::new();
+    let mut is_news = |change: &&Change| match change {
+        Change::Pool { pool, from, to, waits, .. } => seen.insert((key(pool), Some((*from, *to)), *waits)),
+        Change::Held { pool, held } => seen.insert((key(pool), None, *held)),
+        Change::Target { .. } | Change::Flag { .. } => true,
+    };
+    changes.iter().filter(|change| is_news(change)).cloned().collect()
 }
 
 fn start_writer(folder: PathBuf) -> Option<Writer> {

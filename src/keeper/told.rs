@@ -1,8 +1,11 @@
 //! What others tell of endpoints, in the keeper: taken, taken back, expired; each change is logged once and remembered with who said why.
 //! What follows from it the book judges.
 
+use std::collections::BTreeSet;
+
 use super::hosts::place;
 use super::state::State;
+use crate::health::PoolLayout;
 use crate::health::overrides::Selector;
 use crate::health::told::Told;
 
@@ -26,7 +29,7 @@ impl State {
         if is_news {
             let Told { selector, state, reason, author, .. } = told;
             tracing::warn!(selector = selector.as_str(), state = state.name(), author, reason, endpoints, "told by others");
-            self.told_anew(told, state.name(), now_ms);
+            self.told_anew(told, state.name(), &format!("told by {}", said(author, reason)), now_ms);
         }
         Ok(Heard { endpoints, is_news })
     }
@@ -36,7 +39,7 @@ impl State {
         let gone = self.told.take_back(selector, author);
         for told in &gone {
             tracing::warn!(selector = told.selector.as_str(), author = told.author, "what others told was taken back");
-            self.told_anew(told, "taken back", now_ms);
+            self.told_anew(told, "taken back", &format!("what {} told was taken back", told.author), now_ms);
         }
         gone.len()
     }
@@ -53,25 +56,32 @@ impl State {
                 author = told.author,
                 "what others told has expired"
             );
-            self.told_anew(&told, "expired", now_ms);
+            self.told_anew(&told, "expired", &format!("what {} told has expired", told.author), now_ms);
         }
     }
 
-    /// Judges anew, with what was told as the evidence.
-    fn told_anew(&mut self, told: &Told, to: &str, now_ms: u64) {
-        let evidence = format!("told by {}: {}", told.author, told.reason);
-        self.note_told(now_ms, told.selector.as_str().to_owned(), to, evidence.trim_end_matches([':', ' ']).to_owned());
+    /// Judges anew, with the evidence of what changed.
+    fn told_anew(&mut self, told: &Told, to: &str, evidence: &str, now_ms: u64) {
+        self.note_told(now_ms, told.selector.as_str().to_owned(), to, evidence.to_owned());
         let changes = self.reapply(now_ms);
-        self.take_because(&changes, evidence.trim_end_matches([':', ' ']));
+        self.take_because(&changes, evidence);
         self.unsaved = true;
     }
 
     /// How many endpoints a selector names.
     pub(super) fn concerned(&self, selector: &Selector) -> usize {
-        let of_pool = |pool: &crate::health::PoolLayout| {
-            let named = |id: &u32| selector.matches(&pool.key.region, &pool.key.service, place(&self.places, *id));
-            pool.endpoints.clone().filter(named).count()
-        };
-        self.layout.pools.iter().map(of_pool).sum()
+        let all = || self.layout.pools.iter().flat_map(|pool| pool.endpoints.clone().map(move |id| (pool, id)));
+        self.count_distinct(all().filter(|(pool, id)| selector.matches(&pool.key.region, &pool.key.service, place(&self.places, *id))))
     }
+
+    /// How many endpoints these are to who wrote them: names that judge a region in ways of their own have pools of their own for it, and a host
+    /// name is one.
+    pub(super) fn count_distinct<'l>(&self, endpoints: impl Iterator<Item = (&'l PoolLayout, u32)>) -> usize {
+        endpoints.map(|(pool, id)| (&pool.key.service, &pool.key.region, place(&self.places, id))).collect::<BTreeSet<_>>().len()
+    }
+}
+
+/// Who said something, and why if that was said, too.
+pub(super) fn said(author: &str, reason: &str) -> String {
+    if reason.is_empty() { author.to_owned() } else { format!("{author}: {reason}") }
 }

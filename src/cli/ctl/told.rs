@@ -6,7 +6,7 @@ use std::io::Write;
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 
-use super::{Show, SocketArg, age, author, duration_ms, print_table, rows, text};
+use super::{Show, SocketArg, age, author, counted, duration_ms, print_table, rows, text};
 use crate::api::client::{self, Question};
 use crate::cli::Failure;
 use crate::cli::args::QType;
@@ -47,13 +47,13 @@ impl Tell {
             Said::Down => "down",
             Said::Nothing => {
                 let reply = self.socket.json(&Question::delete("/v1/health", &[("of", &self.of), ("author", &author)]))?;
-                return Ok(writeln!(out, "{} reports taken back", reply["reports"])?);
+                return Ok(writeln!(out, "{} taken back", counted(&reply["reports"], "report"))?);
             }
         };
         let expires_s = duration_ms(&self.expires)?.div_ceil(1000);
         let body = json!({ "of": self.of, "state": state, "author": author, "reason": self.reason, "expires_s": expires_s });
         let reply = self.socket.json(&Question::post("/v1/health", &body))?;
-        Ok(writeln!(out, "{} endpoints", reply["endpoints"])?)
+        Ok(writeln!(out, "{}", counted(&reply["endpoints"], "endpoint"))?)
     }
 }
 
