@@ -5,6 +5,7 @@
 mod certificates;
 mod confine;
 mod manager;
+mod restart;
 mod rights;
 mod succession;
 mod watch;
@@ -305,7 +306,11 @@ impl Daemon {
         }
         let refused = match prepared {
             Ok(Some(prepared)) => {
-                let in_force = in_force(&prepared);
+                let mut in_force = in_force(&prepared);
+                for warning in restart::warnings(&self.server, &prepared.server) {
+                    tracing::warn!("{warning}");
+                    in_force.warnings += &format!("warning: {warning}\n");
+                }
                 match self.install(prepared) {
                     Ok(generation) => {
                         self.told.journal.done(self.told.clock.wall_s(), self.told.clock.now_ms() - start_ms, in_force);
@@ -335,7 +340,6 @@ impl Daemon {
     fn install(&mut self, prepared: Prepared) -> Result<u64, Ended> {
         let Prepared { server, compiled, warnings, .. } = prepared;
         log_warnings(&warnings);
-        self.warn_of_restart(&server);
         let before = Arc::clone(&self.keeper.shared().load().catalog);
         let earlier = Arc::new(Earlier::of(&compiled));
         let hosts = compiled.layout.hosts();
@@ -364,32 +368,6 @@ impl Daemon {
         }
         let of_api = self.api.identity();
         self.told.journal.shows(encrypted.map(|encrypted| &encrypted.identity).into_iter().chain(&of_api));
-    }
-
-    /// What is bound or opened at start only.
-    fn warn_of_restart(&self, new: &Server) {
-        let old = &self.server;
-        let changes = [
-            ("listen", new.listen != old.listen),
-            ("workers", new.workers != old.workers),
-            ("cpus", new.cpus != old.cpus),
-            ("batch", new.batch != old.batch),
-            ("timestamps", new.timestamps != old.timestamps),
-            ("log", new.log != old.log),
-            ("query_log", new.query_log != old.query_log),
-            ("tcp", new.connections != old.connections),
-            ("api", !new.api.has_doors_of(&old.api)),
-            ("encrypted", !is_bound_alike(old, new)),
-            ("control", new.control_path() != old.control_path()),
-            ("state_dir", new.state_dir != old.state_dir),
-            ("sandbox", new.sandbox != old.sandbox),
-            // Programs are given up for good.
-            ("exec_probes", new.exec_probes != old.exec_probes && old.sandbox),
-            ("user", new.user != old.user),
-        ];
-        for (key, _) in changes.iter().filter(|(_, changed)| *changed) {
-            tracing::warn!("a change of `{key}` takes a restart");
-        }
     }
 
     /// Sockets first, so that nobody is left without an answer; then the rest.
@@ -454,14 +432,6 @@ fn follow(runtime: &Runtime, mut prober: Prober, keeper: &Keeper) -> AbortHandle
         }
     };
     runtime.spawn(following).abort_handle()
-}
-
-/// Whether two configurations have the same sockets for encrypted transports; their certificates follow a reload.
-fn is_bound_alike(old: &Server, new: &Server) -> bool {
-    match (&old.encrypted, &new.encrypted) {
-        (Some(old), Some(new)) => old.is_bound_as(new),
-        (old, new) => old.is_none() && new.is_none(),
-    }
 }
 
 /// What the API tells of a configuration.

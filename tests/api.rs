@@ -171,7 +171,10 @@ fn a_reload_answers_with_what_became_of_it() {
     assert!(code == Some(3) && said.contains("`wob`"), "{code:?} {said}");
     folder.write("z.zone.yaml", ZONE);
     let (code, said, _) = meridian(&path, &["ctl", "reload"]);
-    assert!(code == Some(0) && said.contains("generation "), "{said}");
+    assert!(code == Some(0) && said.contains("generation ") && !said.contains("restart"), "{said}");
+    folder.write("meridian.yaml", &format!("{SERVER}workers: 7\n"));
+    let (code, said, _) = meridian(&path, &["ctl", "reload"]);
+    assert!(code == Some(0) && said.contains("warning: a change of `workers` takes a restart\n"), "{said}");
     let page = get(&folder, "/metrics").body;
     let loads: Vec<&str> = page.lines().filter(|line| line.starts_with("meridian_loads_total")).collect();
     assert!(loads.contains(&"meridian_loads_total{outcome=\"refused\"} 2"), "{loads:?}");

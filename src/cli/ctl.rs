@@ -4,6 +4,7 @@
 mod live;
 mod told;
 
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::PathBuf;
 
@@ -214,6 +215,14 @@ impl Load {
     }
 }
 
+/// How many regions lack a service or a family that they are to have, and how many there are.
+fn missing(status: &Value) -> (usize, usize) {
+    let regions = rows(status, "regions");
+    let is_missing = |row: &&Value| row["state"] != "available" && row["state"] != "no address";
+    let distinct = |rows: &mut dyn Iterator<Item = &Value>| rows.map(|row| text(row, "region")).collect::<BTreeSet<_>>().len();
+    (distinct(&mut regions.iter().filter(is_missing)), distinct(&mut regions.iter()))
+}
+
 /// So many of a thing.
 fn counted(number: &Value, thing: &str) -> String {
     format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
@@ -238,17 +247,13 @@ impl Status {
         } else {
             print(&status, out)?;
         }
-        let regions = rows(&status, "regions");
         // A region without an address of a family is none that failed; a name without any address is.
-        let missing = regions.iter().filter(|row| row["state"] != "available" && row["state"] != "no address").count();
         let homeless = rows(&status, "hosts").iter().filter(|row| row["addresses"].as_array().is_none_or(Vec::is_empty)).count();
         if homeless > 0 {
             return Err(Failure::Failed(format!("{homeless} host names have no address")));
         }
-        match missing {
-            0 => Ok(()),
-            missing => Err(Failure::Failed(format!("{missing} of {} regions are not available", regions.len()))),
-        }
+        let (missing, all) = missing(&status);
+        if missing > 0 { Err(Failure::Failed(format!("{missing} of {all} regions are not available for all they do"))) } else { Ok(()) }
     }
 }
 

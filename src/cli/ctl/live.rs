@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::Args;
 use serde_json::Value;
 
-use super::{Show, SocketArg, age, print_table, rows, text};
+use super::{Show, SocketArg, age, missing, print_table, rows, text};
 use crate::api::client::Question;
 use crate::cli::Failure;
 use crate::clock::Clock;
@@ -109,15 +109,13 @@ struct Look<'v> {
 
 impl Look<'_> {
     fn print(&self, status: &Value, changes: &Value, out: &mut impl Write) -> Result<(), Failure> {
-        let down = rows(status, "regions").iter().filter(|row| row["state"] != "available" && row["state"] != "no address").count();
+        let (down, all) = missing(status);
         let overrides = rows(status, "overrides").len();
         writeln!(
             out,
-            "{:.0} queries/s   generation {}   {} of {} regions not available   {overrides} overrides",
+            "{:.0} queries/s   generation {}   {down} of {all} regions not available   {overrides} overrides",
             self.rate(&self.before["queries"], &self.now["queries"]),
             status["generation"],
-            down,
-            rows(status, "regions").len(),
         )?;
         let mut answered = self.rates("regions", &["service", "region"]);
         // Those that nobody was sent to are what one looks for, too.
