@@ -40,6 +40,19 @@ fn ctl(folder: &Folder, arguments: &[&str]) -> (Option<i32>, String) {
 }
 
 #[test]
+fn what_a_job_without_a_user_tells_it_can_take_back() {
+    let folder = folder("told-job", "");
+    let _server = Server::start(&folder.join("meridian.yaml"));
+    let path = folder.join("meridian.yaml");
+    let told = |state: &str| {
+        let mut command = std::process::Command::new(server::BINARY);
+        ["SUDO_USER", "USER", "LOGNAME"].iter().for_each(|variable| _ = command.env_remove(variable));
+        command.args(["ctl", "tell", "a", state, "--config"]).arg(&path).output().unwrap().status.code()
+    };
+    assert_eq!(["down", "nothing", "nothing"].map(told), [Some(0), Some(0), Some(1)]);
+}
+
+#[test]
 fn what_others_tell_takes_a_region_out_until_it_expires_and_what_is_forced_beats_it() {
     let folder = folder("told", "");
     let server = Server::start(&folder.join("meridian.yaml"));
@@ -69,7 +82,7 @@ fn what_others_tell_takes_a_region_out_until_it_expires_and_what_is_forced_beats
     let server = Server::start(&folder.join("meridian.yaml"));
     assert_eq!(answers_from(&server), 2);
     let (code, shown) = ctl(&folder, &["tell", "a/web", "nothing", "--author", "nagios"]);
-    assert!(code == Some(0) && shown.contains("1 reports"), "{shown}");
+    assert!(code == Some(0) && shown.contains("1 report taken back"), "{shown}");
     assert_eq!(answers_from(&server), 1);
     assert_eq!(ctl(&folder, &["tell", "a", "down", "--author", "cron", "--reason", "test", "--expires", "1s"]).0, Some(0));
     wait_until(|| answers_from(&server) == 1, || "it does not expire".to_owned());

@@ -228,11 +228,11 @@ fn counted(number: &Value, thing: &str) -> String {
     format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
 }
 
-/// Who is at the terminal, or whose job this is: never nobody, so that it can be taken back by the same.
+/// Who is at the terminal, or `ctl` where no variable says it, as in a job: never nobody, so that what is told can be taken back by the same.
 fn author() -> String {
     let name = |variable| std::env::var(variable).ok().filter(|name| !name.is_empty());
     let named = ["SUDO_USER", "USER", "LOGNAME"].into_iter().find_map(name);
-    named.unwrap_or_else(|| format!("user {}", rustix::process::getuid().as_raw()))
+    named.unwrap_or_else(|| "ctl".to_owned())
 }
 
 fn duration_ms(text: &str) -> Result<u64, Failure> {

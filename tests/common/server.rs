@@ -12,7 +12,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use super::{PATIENCE, signal};
 
 /// The binary under test.
-const BINARY: &str = env!("CARGO_BIN_EXE_meridian");
+pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_meridian");
 
 /// A running `meridian serve`.
 pub(crate) struct Server {

@@ -19,7 +19,7 @@ pub(in crate::cli) struct Tell {
     /// What is told; `nothing` takes back what was told
     #[arg(value_enum)]
     state: Said,
-    /// Who tells it [default: the user]
+    /// Who tells it [default: the user, `ctl` where there is none]
     #[arg(long)]
     author: Option<String>,
     /// Why; shown in status and log
