@@ -6,6 +6,9 @@ use std::sync::Arc;
 
 use crate::health::{Change, HealthBook, PoolId, PoolKey, Story};
 
+/// Why a pool is down whose targets are well.
+const WAITS: &str = "failback: manual, it waits for `meridian ctl clear`";
+
 /// What was last seen of each pool when it changed.
 #[derive(Debug, Default)]
 pub(super) struct Stories {
@@ -21,9 +24,11 @@ impl Stories {
         for change in changes {
             match change {
                 Change::Target { report, .. } => seen = report.to_string().into(),
-                Change::Pool { pool, .. } => {
+                Change::Pool { pool, waits, .. } => {
                     let key = book.layout().pools.get(pool.0 as usize).map(|pool| pool.key.clone());
-                    key.into_iter().for_each(|key| _ = self.evidence.insert(key, Arc::clone(&seen)));
+                    // What was seen says that it is well; that is not why it is down.
+                    let why = if *waits { WAITS.into() } else { Arc::clone(&seen) };
+                    key.into_iter().for_each(|key| _ = self.evidence.insert(key, Arc::clone(&why)));
                     self.made = None;
                 }
                 Change::Flag { .. } | Change::Held { .. } => {}

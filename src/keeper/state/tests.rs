@@ -50,6 +50,23 @@ fn the_first_change_is_published_at_once_and_the_next_a_tenth_of_a_second_later(
 }
 
 #[test]
+fn a_region_that_waits_for_an_operator_is_not_said_to_be_down_because_its_target_is_well() {
+    let mut compiled = sample();
+    let layout = Arc::make_mut(&mut compiled.layout);
+    layout.pools.iter_mut().for_each(|pool| pool.recovery.manual = true);
+    let target = layout.endpoints[0].targets().next().unwrap().clone();
+    let mut state = State::new(compiled, Store::default(), 0, 0);
+    report(&mut state, &target, Outcome::Failure, 5000);
+    state.publish_if_due(5000, true);
+    let evidence = |state: &State| state.shared.load().health.story(PoolId(0)).map(|story| story.evidence.to_string());
+    assert_eq!(evidence(&state).as_deref(), Some("connection refused after 1 ms"));
+    (1..=2).for_each(|turn| report(&mut state, &target, Outcome::Success, 5000 + turn));
+    state.publish_if_due(9000, true);
+    assert_eq!(pool_state(&state), PoolState::Down);
+    assert!(evidence(&state).is_some_and(|text| text.contains("ctl clear")), "{:?}", evidence(&state));
+}
+
+#[test]
 fn h6_a_hundred_changes_a_second_are_at_most_ten_publications() {
     let (mut state, mut targets) = state();
     targets.sort();
