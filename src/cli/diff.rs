@@ -53,6 +53,9 @@ impl Diff {
         let only = self.name.as_deref().map(parse_name).transpose()?;
         let audience = self.audience.read()?;
         let (old, new) = (load(&self.old)?, load(&self.new)?);
+        if let Some(name) = only.as_ref().filter(|only| [&old, &new].iter().all(|world| !is_steered_in(world, only))) {
+            return Err(Failure::Usage(format!("no steered name is `{name}` in either configuration")));
+        }
         let comparer = Comparer::new([&old.catalog, &new.catalog], &audience);
         let types = [(Family::V4, "A"), (Family::V6, "AAAA")];
         let (progress, mut done) = (on_terminal(), 0);
@@ -70,11 +73,16 @@ impl Diff {
             Format::Text => print(&compared, &gone, &come, &audience.text(), out)?,
             Format::Json => print_json(&compared, &gone, &come, &audience.text(), out)?,
         }
-        self.verdict(&compared)
+        self.verdict(&compared, &gone)
     }
 
-    fn verdict(&self, compared: &[Compared]) -> Result<(), Failure> {
+    /// Who asks for a name that is no longer steered is answered otherwise from now on, whoever it is: all of its clients have moved.
+    /// A name that is new has had none.
+    fn verdict(&self, compared: &[Compared], gone: &[String]) -> Result<(), Failure> {
         let Some(limit) = self.max_move else { return Ok(()) };
+        if let Some(name) = gone.first().filter(|_| limit < 100.0) {
+            return Err(Failure::Failed(format!("`{name}` is no longer steered: all of its clients move, more than {limit} %")));
+        }
         let all = compared.iter().flat_map(|compared| compared.comparisons.iter().map(|comparison| (compared.rtype, comparison)));
         let worst = all.max_by(|(_, one), (_, other)| one.percent(one.moved()).total_cmp(&other.percent(other.moved())));
         match worst.filter(|(_, comparison)| comparison.percent(comparison.moved()) > limit) {
@@ -96,10 +104,14 @@ fn load(path: &Path) -> Result<Snapshot, Failure> {
     Ok(Down::default().world(&compiled))
 }
 
+fn is_steered_in(world: &Snapshot, owner: &Name) -> bool {
+    world.catalog.steerings.iter().any(|steering| steering.owner == *owner)
+}
+
 fn names_only_in([one, other]: [&Snapshot; 2], only: Option<&Name>) -> Vec<String> {
     let owners = one.catalog.steerings.iter().map(|steering| &steering.owner);
     let wanted = owners.filter(|owner| only.is_none_or(|only| only == *owner));
-    wanted.filter(|owner| other.catalog.steerings.iter().all(|steering| steering.owner != **owner)).map(ToString::to_string).collect()
+    wanted.filter(|owner| !is_steered_in(other, owner)).map(ToString::to_string).collect()
 }
 
 fn print(compared: &[Compared], gone: &[String], come: &[String], clients: &str, out: &mut impl Write) -> Result<(), Failure> {

@@ -13,6 +13,9 @@ use crate::diag::{Diagnostics, Mark, Source};
 
 pub(super) use read::{Field, Fields, NO_SPACE, lacks_space, shortened};
 
+/// What a list or a map as a key was most likely meant to be: YAML reads the brackets of an IPv6 address as a list.
+const UNQUOTED_KEY: &str = "quote what begins with `[` or `{`, such as an address: `\"[::1]:53\"`";
+
 /// Lists and maps in each other: real files need eight; more is a mistake or an attack on the stack.
 const MAX_DEPTH: usize = 32;
 
@@ -161,7 +164,7 @@ impl Tree<'_> {
     fn open(&mut self, mark: Mark, anchor: usize, style: StructureStyle, inside: Inside) -> Option<()> {
         self.room(&mark, 1, 1)?;
         if self.wants_key() {
-            self.out.error_hint(mark, "a key must be a text, not a list or a map", "quote the key if it begins with `[` or `{`");
+            self.out.error_hint(mark, "a key must be a text, not a list or a map", UNQUOTED_KEY);
             return None;
         }
         self.open.push(Open { mark, anchor, bracket: style == StructureStyle::Flow, inside });
@@ -231,7 +234,7 @@ impl Tree<'_> {
                 },
                 None => {
                     let Node { mark, value: Value::Scalar { text, .. } } = node else {
-                        self.out.error(node.mark, "a key must be a text, not a list or a map");
+                        self.out.error_hint(node.mark, "a key must be a text, not a list or a map", UNQUOTED_KEY);
                         return None;
                     };
                     *key = Some(Key { mark, text });

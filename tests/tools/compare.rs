@@ -116,6 +116,13 @@ fn diff_tells_who_moves_and_fails_over_the_limit() {
     assert!(out.contains("eu -> us") && out.contains("by country") && out.contains("FR 10.00 %"), "{out}");
     let (code, _, error) = told(&[&arguments[..], &["--max-move", "5%", "--name", "www.example.com"]].concat());
     assert!(code == Some(1) && error.contains("of the clients of www.example.com. A move, more than 5 %"), "{error}");
+    let (code, _, error) = told(&[&arguments[..], &["--max-move", "5%", "--name", "nope.example.com"]].concat());
+    assert!(code == Some(2) && error.contains("no steered name is `nope.example.com.` in either configuration"), "{code:?} {error}");
+    let (code, out, error) = told(&[&arguments[..], &["--max-move", "5%", "--name", "twin.example.com"]].concat());
+    assert!(code == Some(1) && out.contains("no longer steered: twin.example.com.\n"), "{code:?} {out}");
+    assert!(error.contains("`twin.example.com.` is no longer steered: all of its clients move, more than 5 %"), "{error}");
+    let (code, out, error) = told(&[&arguments[..], &["--max-move", "5%", "--name", "other.example.com"]].concat());
+    assert!(code == Some(0) && out.contains("newly steered: other.example.com.\n"), "{code:?} {out}{error}");
     let (_, out, _) = told(&[&arguments[..], &["--format", "json"]].concat());
     let json: Value = serde_json::from_str(&out).unwrap();
     assert_eq!((&json["no_longer_steered"][0], &json["newly_steered"][0]), (&"twin.example.com.".into(), &"other.example.com.".into()));

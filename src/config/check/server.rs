@@ -309,12 +309,39 @@ pub(super) fn sockets(field: &Field<'_>, out: &mut Diagnostics) -> Option<Vec<So
 pub(super) fn socket(item: &Field<'_>, out: &mut Diagnostics) -> Option<SocketAddr> {
     const WANTED: &str = "an IP address with a port";
     let text = item.text(WANTED, out)?;
-    match (text.parse(), text.trim_matches(['[', ']']).parse::<IpAddr>()) {
-        (Ok(address), _) => return Some(address),
-        (_, Ok(bare)) => item.refuse_hint(WANTED, format!("write `\"{}\"`", SocketAddr::new(bare, DNS_PORT)), out),
-        _ => item.refuse_hint(WANTED, "write `127.0.0.1:53` or `\"[::1]:53\"`; host names are not looked up here", out),
+    if let Ok(address) = text.parse() {
+        return Some(address);
     }
+    let hint = match meant(text) {
+        Some(address) => format!("write `\"{address}\"`"),
+        None if has_port_too_large(text) => format!("ports end at {}", u16::MAX),
+        None => "write `127.0.0.1:53` or `\"[::1]:53\"`; host names are not looked up here".into(),
+    };
+    item.refuse_hint(WANTED, hint, out);
     None
+}
+
+/// The address that was meant where brackets or the port are missing. In `::1:53` and `2001:db8::1:5300` the end is more likely a port than a part
+/// of the address.
+fn meant(text: &str) -> Option<SocketAddr> {
+    let address = text.trim_matches(['[', ']']).parse::<IpAddr>().ok();
+    let split = text.rsplit_once(':').and_then(|(address, port)| Some((address.parse::<Ipv6Addr>().ok()?, port.parse::<u16>().ok()?)));
+    match (address, split) {
+        (None, Some((address, port))) => Some(SocketAddr::new(address.into(), port)),
+        (Some(_), Some((address, port))) if is_likely_port(port) => Some(SocketAddr::new(address.into(), port)),
+        (Some(address), _) => Some(SocketAddr::new(address, DNS_PORT)),
+        (None, None) => None,
+    }
+}
+
+/// The ports of DNS over its transports, and those that need no right.
+fn is_likely_port(port: u16) -> bool {
+    matches!(port, 53 | 443 | 853) || port >= 1024
+}
+
+fn has_port_too_large(text: &str) -> bool {
+    let too_large = |port: &str| port.bytes().all(|octet| octet.is_ascii_digit()) && port.parse::<u16>().is_err() && !port.is_empty();
+    text.rsplit_once(':').is_some_and(|(address, port)| address.trim_matches(['[', ']']).parse::<IpAddr>().is_ok() && too_large(port))
 }
 
 /// `resolvers:`, each an address with or without a port.

@@ -158,7 +158,15 @@ impl HttpSpec {
 fn check_path(path: Spanned<String>, problems: &mut Problems) -> String {
     let text = &path.value;
     if !text.starts_with('/') {
-        let hint = format!("write `/{}`", text.trim_start_matches(|c: char| !c.is_ascii_alphanumeric()));
+        let hint = match text.split_once("://") {
+            Some((_, rest)) => {
+                let path = rest.find('/').map_or("/", |slash| &rest[slash..]);
+                format!(
+                    "write `{path}`; the address is that of the endpoint or of `address`, the port goes into `port`, a name into `host`"
+                )
+            }
+            None => format!("write `/{}`", text.trim_start_matches(|c: char| !c.is_ascii_alphanumeric())),
+        };
         problems.add_hint(&path, format!("`path` must start with `/`, not `{text}`"), hint);
     } else if let Some(bad) = text.chars().find(|c| !c.is_ascii_graphic() || *c == '#') {
         problems.add_hint(&path, format!("`path` holds the character `{}`", bad.escape_default()), "percent-encode it");
