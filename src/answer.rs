@@ -88,15 +88,14 @@ pub fn answer_traced<T: Trace>(world: &Snapshot, ask: &Ask<'_>, out: &mut [u8], 
     let refusal = rtype::refusal(query.question.qtype);
     let shown = cookies::shown(settings, ask, query.edns.as_ref());
     let wants_cookie = shown.is_some_and(|shown| shown.is_refused);
-    // FORMERR and NOTIMP carry OPT without options (BEHAVIOUR E5); BADCOOKIE comes before them, and with a cookie.
-    let answers_options = wants_cookie || !matches!(refusal, Some(Rcode::FORMERR | Rcode::NOTIMP));
+    // FORMERR and NOTIMP tell nothing of client and server (BEHAVIOUR E5); BADCOOKIE comes before them.
+    let tells = wants_cookie || !matches!(refusal, Some(Rcode::FORMERR | Rcode::NOTIMP));
     let mut opt = query.edns.as_ref().map(|edns| OptReply::to(edns, settings.udp_size, settings.nsid.as_deref()));
     if ask.transport != Transport::Udp {
         opt = opt.map(|opt| opt.of_stream(query.edns.as_ref(), ask.transport.has_keepalive(), ask.transport.is_encrypted()));
     }
-    let opt = if answers_options { opt } else { opt.map(OptReply::bare) };
-    let given = shown.as_ref().map(|shown| &shown.given).filter(|_| answers_options);
-    let opt = opt.map(|opt| OptReply { cookie: given, ..opt });
+    let opt = if tells { opt } else { opt.map(OptReply::reserved) };
+    let opt = opt.map(|opt| OptReply { cookie: shown.as_ref().map(|shown| &shown.given), ..opt });
     let mut qname = QName::default();
     qname.read(&query.question);
     let mut reply = Reply::new(out, limit, &query, opt);
@@ -111,7 +110,7 @@ pub fn answer_traced<T: Trace>(world: &Snapshot, ask: &Ask<'_>, out: &mut [u8], 
     }
     // The order of judgement: class, meta types, zone (BEHAVIOUR N10); everything before it is in `query::parse`.
     match (query.tsig, query.question.qclass, refusal) {
-        _ if wants_cookie => page.refuse(Rcode::BADCOOKIE),
+        _ if wants_cookie => page.wants_cookie(&qname),
         (true, ..) => page.refuse(Rcode::NOTAUTH),
         (_, class::IN | class::CH, None) if query.question.qtype == rtype::TXT && why::is_asked(&qname) && page.why(&qname) => {}
         (_, class::CH, _) => page.chaos(&qname),

@@ -1,13 +1,15 @@
 //! Cookies in the corridor: what a client's is worth, which one it is given, and the query that asks for nothing else.
 //! Who must show one, the settings say; without cookies in a query nothing here runs.
 
-use super::{Ask, Class, Outcome, Transport};
+use super::{Ask, Class, Outcome, Page, Transport};
 use crate::geo::Admission;
 use crate::snapshot::{Settings, Snapshot};
+use crate::steer::decide::Trace;
 use crate::wire::Rcode;
 use crate::wire::cookie::{COOKIE_OCTETS, Cookie, Secret, Worth};
 use crate::wire::edns::{Edns, OptReply};
 use crate::wire::extended::Extended;
+use crate::wire::qname::QName;
 use crate::wire::query;
 use crate::wire::reply::{Flags, Reply};
 
@@ -43,6 +45,19 @@ pub(super) fn judged(settings: &Settings, ask: &Ask<'_>, cookie: &Cookie<'_>) ->
     let given = given.unwrap_or_else(|| cookie.renewed(&secrets[0], address, ask.wall_s));
     let is_good = worth != Worth::Nothing;
     Some(Shown { given, is_good, is_refused: !is_good && policy.required && ask.transport == Transport::Udp })
+}
+
+impl<T: Trace> Page<'_, '_, T> {
+    /// Sends a client for a cookie; whom the rules for this name give nothing gets nothing here, too.
+    #[cold]
+    pub(super) fn wants_cookie(&mut self, qname: &QName) {
+        let peer = self.ask.peer.ip();
+        if self.rules(qname).into_iter().flatten().any(|access| access.of(peer) == Admission::Drop) {
+            self.outcome.class = Class::Dropped;
+        } else {
+            self.refuse(Rcode::BADCOOKIE);
+        }
+    }
 }
 
 /// A query without a question and with a cookie asks for a cookie and nothing else (RFC 7873 5.4): the reply, if it is one.

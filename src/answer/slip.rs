@@ -12,8 +12,10 @@ use crate::wire::{MIN_UDP_OCTETS, Rcode};
 /// What became of the query then; the reply is never longer than the one before.
 pub fn slip(world: &Snapshot, ask: &Ask<'_>, outcome: &Outcome, out: &mut [u8]) -> Outcome {
     let settings = &world.catalog.settings;
-    // A message at fault has no reply that could be cut.
-    let Ok(query) = query::parse(ask.bytes) else { return Outcome { len: 0, ..*outcome } };
+    // What asks for a cookie alone gets no more than would come instead; another message at fault has no reply that could be cut.
+    let Ok(query) = query::parse(ask.bytes) else {
+        return cookies::alone(world, ask, out).unwrap_or(Outcome { len: 0, ..*outcome });
+    };
     let opt = query.edns.as_ref().map(|edns| OptReply::to(edns, settings.udp_size, settings.nsid.as_deref()));
     let shown = cookies::shown(settings, ask, query.edns.as_ref());
     let opt = opt.map(|opt| OptReply { cookie: shown.as_ref().map(|shown| &shown.given), ..opt });

@@ -7,19 +7,27 @@ use crate::steer::decide::Trace;
 use crate::wire::qname::QName;
 use crate::wire::{Rcode, rtype};
 
-impl<T: Trace> Page<'_, '_, T> {
+impl<'a, T: Trace> Page<'a, '_, T> {
     /// Refuses AXFR and IXFR. Of what the server and the zone say the most severe holds; where they say anything, the reply tells that it was they.
     #[cold]
     pub(super) fn transfer(&mut self, qname: &QName) {
-        let (catalog, peer) = (&*self.world.catalog, self.ask.peer.ip());
-        let zone = catalog.zones.find(qname, rtype::SOA).map(|found| found.zone);
-        let of_zone = zone.map_or([None, None], |zone| [zone.queries_from.as_ref(), zone.transfers_from.as_ref()]);
-        let rules: [Option<&Access>; 3] = [catalog.settings.transfers_from.as_ref(), of_zone[0], of_zone[1]];
+        let (rules, peer) = (self.rules(qname), self.ask.peer.ip());
         let first = |verdict| rules.into_iter().flatten().find(|access| access.of(peer) == verdict);
         if let Some(access) = first(Admission::Drop).or_else(|| first(Admission::Refuse)) {
             self.admits(access);
         } else {
             self.refuse(Rcode::REFUSED);
         }
+    }
+
+    /// What the server and the zone of a name say of who may ask for it, or for all of the zone.
+    pub(super) fn rules(&self, qname: &QName) -> [Option<&'a Access>; 3] {
+        let catalog = &*self.world.catalog;
+        let zone = catalog.zones.find(qname, rtype::SOA).map(|found| found.zone);
+        let of_zone = zone.and_then(|zone| zone.queries_from.as_ref());
+        if !matches!(self.query.question.qtype, rtype::AXFR | rtype::IXFR) {
+            return [of_zone, None, None];
+        }
+        [catalog.settings.transfers_from.as_ref(), of_zone, zone.and_then(|zone| zone.transfers_from.as_ref())]
     }
 }

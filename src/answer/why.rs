@@ -53,8 +53,8 @@ impl<T: Trace> Page<'_, '_, T> {
         self.outcome.owner_hash = found.owner_hash;
         self.authoritative = true;
         self.put_rdatas(Section::Answer, Owner::Question, (rtype::TXT, 0), &rdatas);
-        // It holds for this client and nobody beside it.
-        self.scope = subnet.map_or(0, |subnet| subnet.source());
+        // It holds for this client and nobody beside it; a subnet that is not used is echoed with 0 (BEHAVIOUR E7).
+        self.scope = subnet.filter(|_| world.catalog.settings.believes(self.ask.peer.ip())).map_or(0, |subnet| subnet.source());
         true
     }
 }

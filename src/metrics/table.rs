@@ -161,7 +161,7 @@ pub const TABLE: [Row; METRICS] = [
     row(
         Metric::RateSlipped,
         "meridian_rate_slipped_total",
-        "UDP responses over the rate that were sent empty and truncated, by kind of answer",
+        "UDP responses over the rate that were answered with TC or with a cookie instead, by kind of answer",
         &["kind"],
         Kind::ALL.len(),
     ),

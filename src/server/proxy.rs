@@ -72,12 +72,16 @@ fn rest_octets(fixed: &[u8; FIXED_OCTETS]) -> Result<usize, NoHeader> {
 
 fn told(fixed: &[u8; FIXED_OCTETS], rest: &[u8]) -> Result<Told, NoHeader> {
     let is_local = fixed[12] & 0x0f == 0;
-    // The protocol in the low bits may differ from ours: a proxy may take TLS or HTTP and hand on datagrams.
-    match (is_local, fixed[13] >> 4) {
-        (false, 1) => rest.first_chunk::<V4_OCTETS>().map(v4_ends).ok_or(NoHeader),
-        (false, 2) => rest.first_chunk::<V6_OCTETS>().map(v6_ends).ok_or(NoHeader),
-        // LOCAL; AF_UNSPEC and AF_UNIX, which have no address that could be located.
-        _ => Ok(Told::Nothing),
+    // Streams or datagrams, which may differ from ours: a proxy may take TLS or HTTP and hand on datagrams.
+    match fixed[13] {
+        // Of what nobody asks through the proxy, family and protocol must be ignored.
+        _ if is_local => Ok(Told::Nothing),
+        0x11 | 0x12 => rest.first_chunk::<V4_OCTETS>().map(v4_ends).ok_or(NoHeader),
+        0x21 | 0x22 => rest.first_chunk::<V6_OCTETS>().map(v6_ends).ok_or(NoHeader),
+        // AF_UNSPEC and AF_UNIX, which have no address that could be located.
+        0x00 | 0x31 | 0x32 => Ok(Told::Nothing),
+        // All others must be refused (2.2): they are no way to speak as the proxy itself.
+        _ => Err(NoHeader),
     }
 }
 
@@ -147,6 +151,12 @@ mod tests {
             header(0x22, 0x11, &V4),
             header(0x21, 0x11, &V4[1..]),
             header(0x21, 0x21, &V4),
+            // Families and protocols that nobody has.
+            header(0x21, 0x41, &V4),
+            header(0x21, 0xf1, &[]),
+            header(0x21, 0x13, &V4),
+            header(0x21, 0x10, &V4),
+            header(0x21, 0x01, &[]),
             b"PROXY TCP4 192.0.2.1 192.0.2.2 1 53\r\n".to_vec(),
         ] {
             assert_eq!(split(&bad), Err(NoHeader), "{bad:?}");

@@ -155,7 +155,7 @@ impl Worker {
             && !outcome.verified
             && let Some(over) = limits.over(peer.ip(), &outcome, self.now_ms, &self.counters)
         {
-            let verdict = limits.judge(over, peer, &outcome, &self.counters);
+            let verdict = limits.judge(over, peer, &outcome, self.now_ms, &self.counters);
             outcome = held_back(verdict, &self.world, &ask, outcome, out);
         }
         self.counters.count(transport, &outcome);

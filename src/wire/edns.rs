@@ -1,4 +1,5 @@
-//! EDNS (RFC 6891): the OPT record of a query with the options that we know (client subnet, NSID, cookie), and the OPT record of a reply.
+//! EDNS (RFC 6891): the OPT record of a query with the options that we know (client subnet, NSID, cookie, keepalive, padding), and the OPT
+//! record of a reply, which may have an extended error as well.
 //! This room never decides whether a client subnet is trusted, and never keeps an option that it does not know.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -234,9 +235,10 @@ impl<'a> OptReply<'a> {
         OptReply { keepalive: has_keepalive && asked(|edns| edns.keepalive), padding: is_encrypted && asked(|edns| edns.padding), ..self }
     }
 
-    /// The same without options: FORMERR, NOTIMP and BADVERS carry none.
-    pub fn bare(self) -> OptReply<'a> {
-        OptReply { ecs: None, nsid: None, cookie: None, keepalive: false, padding: false, ..self }
+    /// The same without what tells of client and server. What the connection lives by stays: a client that expects a cookie takes no reply
+    /// without one (RFC 7873 5.3), and a padded query gets a padded reply (RFC 7830 4).
+    pub fn reserved(self) -> OptReply<'a> {
+        OptReply { ecs: None, nsid: None, ..self }
     }
 
     /// Octets of the whole record.

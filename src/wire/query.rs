@@ -119,6 +119,8 @@ fn fault<'a>(message: &'a [u8], header: &[u8; HEADER_OCTETS]) -> FaultReply<'a> 
     let id = u16::from_be_bytes([id_high, id_low]);
     let rd = opcode == OPCODE_QUERY && flags & 1 != 0;
     let mut fault = FaultReply { id, opcode, rd, rcode: Rcode::NOTIMP, question: None, opt: None };
+    // Where the question is what lacks, nothing stands in front of its OPT.
+    fault.opt = without_question(message).map(|(.., edns)| edns.dnssec_ok);
     match sections(message, header, &mut fault) {
         // Other opcodes are judged first, but what could be read is echoed in their reply too.
         Err(rcode) if opcode == OPCODE_QUERY => FaultReply { rcode, ..fault },

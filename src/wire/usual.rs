@@ -26,7 +26,7 @@ const GIVEN_COOKIE: usize = 4 + COOKIE_OCTETS;
 /// Octets of the longest OPT record of a reply.
 const LONGEST_OPT: usize = OPT + SUBNET_V6 + GIVEN_COOKIE;
 
-/// Header bits that a usual query has: none but RD, and in the second octet any; one question, no answers.
+/// Which bits of the first eight octets are looked at, and what they are in a usual query: QR, opcode, AA and TC are 0, one question, no answers.
 const HEAD_MASK: u64 = 0x0000_fe00_ffff_ffff;
 const HEAD: u64 = 0x0000_0000_0001_0000;
 

@@ -119,6 +119,40 @@ fn a_query_without_a_question_asks_for_a_cookie_alone() {
     assert_eq!(ask(&none).rcode(), 1, "no question and no cookie");
 }
 
+/// A client that expects a cookie takes no reply without one (RFC 7873 5.3).
+#[test]
+fn a_good_cookie_is_answered_with_a_cookie_whatever_is_asked() {
+    let mut desk = Desk::new("cookie-of-errors", "", 1);
+    let given = cookie_of(&desk.ask("192.0.2.1", &with(&CLIENT)).unwrap());
+    for (qtype, rcode) in [("OPT", 1), ("TKEY", 4), ("MAILB", 4), ("AXFR", 5), ("NS", 0)] {
+        let reply = desk.ask("192.0.2.1", &query("example.com", qtype).edns(1232).option(OPTION_COOKIE, &given)).unwrap();
+        assert_eq!((reply.rcode(), cookie_of(&reply)), (rcode, given.clone()), "{qtype}");
+    }
+}
+
+#[test]
+fn who_is_given_nothing_is_not_sent_for_a_cookie_first() {
+    let mut desk = Desk::new("cookie-drop", "cookies: {required: true}\ntransfers_from: [{drop: any}]", 1);
+    let mut rcode = |qtype: &str, cookie: &[u8]| {
+        let reply = desk.ask("192.0.2.1", &query("example.com", qtype).edns(1232).option(OPTION_COOKIE, cookie))?;
+        Some(reply.rcode())
+    };
+    assert_eq!(["A", "AXFR", "IXFR"].map(|qtype| rcode(qtype, &CLIENT)), [Some(BADCOOKIE), None, None]);
+}
+
+/// What is asked for alone comes at last under a limit, too, and is counted with no zone.
+#[test]
+fn a_cookie_that_is_asked_for_alone_comes_at_last_under_a_limit() {
+    let mut desk = Desk::new("cookie-alone-rate", "rate_limit: {responses: 1, window: 1s, slip: 1}", 1);
+    let peer: IpAddr = "192.0.2.1".parse().unwrap();
+    assert_eq!(desk.flood("192.0.2.1", &query("static.example.com", "AAAA"), 3), [1, 2, 0]);
+    for cookie in [&CLIENT[..], &[&CLIENT[..], &[9; 16]].concat()] {
+        let replies: Vec<_> =
+            (0..3).map(|_| desk.octets(peer, Transport::Udp, &alone(cookie)).map(|octets| cookie_of(&Reply::read(&octets)))).collect();
+        assert!(replies.iter().all(|given| given.as_ref().is_some_and(|given| given.len() == 24)), "{replies:?}");
+    }
+}
+
 #[test]
 fn who_is_not_let_in_gets_no_cookie_by_asking_for_nothing_else() {
     let mut desk = Desk::new("cookie-alone-access", "queries_from: [{drop: 192.0.2.13}, {refuse: 192.0.2.14}, {allow: any}]", 1);

@@ -222,9 +222,10 @@ fn padding_is_answered_with_padding_where_nobody_reads_along() {
     let world = world();
     for transport in Transport::ALL {
         let ask = |query: Query| world.ask_octets(super::common::world::PEER, transport, &query.octets()).1;
-        for name in ["www.example.com", "nowhere.example.com", "big.big.example", "elsewhere.test"] {
-            let bare = ask(query(name, "A").edns(1232));
-            let padded = ask(query(name, "A").edns(1232).option(PADDING, &[0; 20]));
+        let names = ["www.example.com", "nowhere.example.com", "big.big.example", "elsewhere.test"].map(|name| (name, "A"));
+        for (name, qtype) in names.into_iter().chain([("www.example.com", "OPT"), ("www.example.com", "MAILB")]) {
+            let bare = ask(query(name, qtype).edns(1232));
+            let padded = ask(query(name, qtype).edns(1232).option(PADDING, &[0; 20]));
             if transport.is_encrypted() {
                 assert_eq!(padded.len() % 468, 0, "{name} over {}: {}", transport.name(), padded.len());
                 assert!(Reply::read(&padded).option(PADDING).unwrap().iter().all(|octet| *octet == 0));

@@ -17,7 +17,7 @@ pub(crate) const LONGEST_QUERY: usize = 320;
 /// OPT with a payload of 1,232 and one option: a client subnet of IPv4 with a source length of 24; the three octets follow.
 const OPT_WITH_SUBNET: [u8; 19] = [0, 0, 41, 4, 208, 0, 0, 0, 0, 0, 11, 0, 8, 0, 7, 0, 1, 24, 0];
 
-/// How long the data of that OPT is, counted from the end of the query.
+/// Octets of the data of that OPT, which ends the query.
 const SUBNET: usize = 11;
 
 /// A cookie of a client that has none of the server yet (RFC 7873 4).

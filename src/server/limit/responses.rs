@@ -38,7 +38,7 @@ pub struct Shares {
 pub(in crate::server) enum Verdict {
     /// It is sent.
     Send,
-    /// An empty one with TC is sent: a client with a true address comes again over TCP.
+    /// What brings back a client with a true address is sent: an empty one with TC, or a cookie to whoever speaks them.
     Slip,
     /// Nothing is sent.
     Drop,
@@ -125,24 +125,40 @@ impl Responses {
         {
             return Some(Over::Client);
         }
-        let ceiling = self.ceiling.as_mut()?;
-        match ceiling.rate.take(ceiling.full_ns, now_ns) {
-            Some(full_ns) => {
-                ceiling.full_ns = full_ns;
-                None
-            }
-            None => Some(Over::Ceiling),
-        }
+        self.is_over_ceiling(now_ns).then_some(Over::Ceiling)
+    }
+
+    /// Counts a response to anybody; whether all together have had theirs.
+    #[inline]
+    fn is_over_ceiling(&mut self, now_ns: u64) -> bool {
+        let Some(ceiling) = &mut self.ceiling else { return false };
+        let taken = ceiling.rate.take(ceiling.full_ns, now_ns);
+        ceiling.full_ns = taken.unwrap_or(ceiling.full_ns);
+        taken.is_none()
     }
 
     /// What becomes of a response over a limit; counts it and notes it.
     #[cold]
-    pub(in crate::server) fn judge(&mut self, over: Over, peer: SocketAddr, outcome: &Outcome, counters: &Counters) -> Verdict {
+    pub(in crate::server) fn judge(
+        &mut self,
+        over: Over,
+        peer: SocketAddr,
+        outcome: &Outcome,
+        now_ms: u64,
+        counters: &Counters,
+    ) -> Verdict {
         let (kind, _) = subject(outcome);
         let verdict = match over {
             _ if self.settings.log_only => Verdict::Send,
             Over::Ceiling => Verdict::Drop,
-            Over::Client => self.slip_or_drop(outcome),
+            Over::Client => match self.slip_or_drop(outcome) {
+                // What is sent instead of a response takes room on the line, too.
+                Verdict::Slip if self.is_over_ceiling(now_ms * 1_000_000) => {
+                    counters.add(Metric::RateCeiling, 1);
+                    Verdict::Drop
+                }
+                verdict => verdict,
+            },
         };
         let length = match Family::of(peer.ip()) {
             Family::V4 => self.settings.v4,
@@ -200,7 +216,7 @@ impl Responses {
 /// bucket; what came of no zone, or of none of our doing, by kind alone.
 #[inline]
 fn subject(outcome: &Outcome) -> (Kind, u64) {
-    let zone = || outcome.zone.map_or(0, |zone| u64::from(zone.0)) << 8;
+    let zone = || outcome.zone.map_or(0, |zone| u64::from(zone.0) + 1) << 8;
     match outcome.class {
         Class::Positive if outcome.steering.is_some() => (Kind::Steered, outcome.owner_hash),
         Class::Positive => (Kind::Positive, outcome.owner_hash),

@@ -31,7 +31,7 @@ impl Bench {
 
     fn verdict(&mut self, over: Over, peer: &str, outcome: &Outcome) -> Verdict {
         let peer = SocketAddr::new(peer.parse().unwrap(), 53);
-        self.limits.judge(over, peer, outcome, &self.counters)
+        self.limits.judge(over, peer, outcome, NOW_MS, &self.counters)
     }
 }
 
@@ -78,6 +78,7 @@ fn an_owner_has_a_rate_of_its_own_and_names_without_number_that_do_not_exist_sha
         assert_eq!(bench.granted("192.0.2.1", &outcome(class, 0, 1)), 10);
         assert_eq!(bench.granted("192.0.2.1", &outcome(class, 0, 2)), 0, "another name of the zone");
         assert_eq!(bench.granted("192.0.2.1", &outcome(class, 1, 2)), 10, "another zone");
+        assert_eq!(bench.granted("192.0.2.1", &Outcome { zone: None, ..outcome(class, 0, 0) }), 10, "no zone");
     }
     for class in [Class::Refused, Class::Error] {
         assert_eq!(bench.granted("192.0.2.1", &outcome(class, 0, 1)), 10);
@@ -108,6 +109,15 @@ fn the_ceiling_holds_for_all_networks_together_and_is_never_slipped() {
     assert!((2_080..=2_120).contains(&granted), "a thousand a second, and those of a tenth of a second at once: {granted}");
     assert_eq!(bench.over("192.0.2.1", &answer, NOW_MS + 1_999), Some(Over::Ceiling));
     assert_eq!(bench.verdict(Over::Ceiling, "192.0.2.1", &answer), Verdict::Drop);
+}
+
+#[test]
+fn what_is_sent_instead_of_a_response_counts_for_the_ceiling() {
+    let mut bench = Bench::new(&RateLimit { total: Some(200), slip: 1, ..settings() });
+    let answer = outcome(Class::Positive, 0, 1);
+    assert_eq!(bench.granted("192.0.2.1", &answer), 10);
+    let slipped = (0..100).filter(|_| bench.verdict(Over::Client, "192.0.2.1", &answer) == Verdict::Slip).count();
+    assert_eq!(slipped, 10, "of the twenty of a tenth of a second");
 }
 
 #[test]
