@@ -107,9 +107,16 @@ fn place(path: &Path) -> String {
 
 /// Only the user of the server may open it.
 fn bind_socket(path: &Path) -> io::Result<UnixListener> {
+    let refused =
+        |error: &io::Error, hint: &str| io::Error::new(error.kind(), format!("control socket `{}`: {error}\nhint: {hint}", path.display()));
     if std::os::unix::net::UnixStream::connect(path).is_ok() {
-        return Err(io::Error::new(io::ErrorKind::AddrInUse, "another server listens there"));
+        let other = io::Error::new(io::ErrorKind::AddrInUse, "another server listens there");
+        return Err(refused(&other, "serve in its place with `--takeover`, or give this one another `state_dir` or `control`"));
     }
+    made_socket(path).map_err(|error| refused(&error, "its folder is `state_dir`, or that of `control`: this user must be allowed to write there; without either there is no control socket"))
+}
+
+fn made_socket(path: &Path) -> io::Result<UnixListener> {
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder)?;
     }

@@ -16,6 +16,7 @@ mod limits;
 mod logs;
 mod monitors;
 mod networks;
+mod places;
 mod records;
 mod regions;
 mod rules;

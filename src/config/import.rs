@@ -4,10 +4,11 @@
 use std::collections::HashMap;
 use std::fmt::Write;
 use std::path::Path;
+use std::sync::Arc;
 
 use super::files;
 use super::master::{self, MasterFile, Placed};
-use crate::diag::{Diagnostics, Mark};
+use crate::diag::{Diagnostics, Mark, Source};
 use crate::name::Name;
 use crate::wire::rtype;
 use crate::zone::build::Soa;
@@ -16,6 +17,9 @@ use crate::zone::text::{name_below, text_from_rdata};
 
 /// Longer lines are broken.
 const MAX_COLUMNS: usize = 120;
+
+/// The `*` of a wildcard in octal, where a name begins.
+const OCTAL_STAR: &str = "\\052";
 
 /// What became of a master file.
 #[derive(Debug)]
@@ -40,11 +44,20 @@ fn read(path: &Path, origin: Option<&Name>, out: &mut Diagnostics) -> Option<Str
         return None;
     };
     let file = master::read(&source, &master::Zone { apex: &apex, ttl_s: None, drops_signatures: true }, out);
+    warn_of_octal(&source, out);
     if file.soa.is_none() {
         let hint = "the zone file that is written gets the usual one, its serial a hash of the content";
         out.warning_hint(Mark::file(&source), format!("no SOA of `{apex}` is in this file"), hint);
     }
     Some(zone_file(&apex, &file))
+}
+
+/// Warns of owners as Route 53 exports wildcards: in octal, where RFC 1035 (5.1) has decimal digits. They are read as the standard says.
+fn warn_of_octal(source: &Arc<Source>, out: &mut Diagnostics) {
+    for (line, _) in (1..).zip(source.text.lines()).filter(|(_, text)| text.starts_with(OCTAL_STAR)) {
+        let text = format!("`{OCTAL_STAR}` is `4` (RFC 1035 5.1: the digits are decimal), which is seldom an owner");
+        out.warning_hint(Mark::new(source, line, 1), text, "Route 53 writes the wildcard so, in octal: write `*` instead");
+    }
 }
 
 /// The whole text.
@@ -206,6 +219,16 @@ fn scalar(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_wildcard_in_octal_is_told_of() {
+        let source = Source::new("t", "www A 192.0.2.1\n\\052.example.com. 300 IN A 192.0.2.1\n* A 192.0.2.2\n");
+        let mut out = Diagnostics::new();
+        warn_of_octal(&source, &mut out);
+        let said = out.to_string();
+        assert!(said.starts_with("t:2:1: warning: `\\052` is `4`") && said.contains("write `*` instead"), "{said}");
+        assert_eq!(out.iter().count(), 1);
+    }
 
     #[test]
     fn scalars_are_quoted_where_yaml_wants_it() {

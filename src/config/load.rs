@@ -75,7 +75,7 @@ fn read(path: &Path, progress: &Progress, out: &mut Diagnostics) -> Option<Model
     let overrides = check::networks(&fields, &regions, out);
     let tests = check::tests(&fields, &regions, out);
     let latencies = check::latencies(&fields, &regions, out);
-    let areas = check::areas(&fields, out);
+    let areas = check::areas(&fields, (&files, &overrides), out);
     let mut zones = Zones::new(Known { regions: &regions, areas: &areas, has_latencies: fields.get("latencies").is_some() });
     each_file(&fields, "zones", "\"*.zone.yaml\"", progress, out, |node, out| {
         typed.add_zone(node);

@@ -31,6 +31,9 @@ pub use clients::{Caps, EcsPolicy, MAX_CONNECTIONS, MAX_CONNECTIONS_PER_NETWORK}
 pub use encrypted::{ApiTls, Encrypted, Identity};
 pub use expect::{Expect, RCODES, Test};
 
+/// The control socket in `state_dir`.
+pub(in crate::config) const CONTROL_FILE: &str = "control.sock";
+
 /// Addresses to listen on. Each has a thread per worker and transport, and a buffer of some 350 kB per UDP thread.
 pub const MAX_LISTEN: usize = 64;
 
@@ -254,7 +257,7 @@ pub enum Role {
 impl Server {
     /// Where the control socket is: as named, else in `state_dir`; none without either.
     pub fn control_path(&self) -> Option<PathBuf> {
-        self.control.clone().or_else(|| Some(self.state_dir.as_ref()?.join("control.sock")))
+        self.control.clone().or_else(|| Some(self.state_dir.as_ref()?.join(CONTROL_FILE)))
     }
 }
 

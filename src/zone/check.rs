@@ -135,7 +135,7 @@ fn check_targets(owners: &Owners, owner: &Owner, (rrset, mark): &(Rrset, Mark), 
             Place::Owner(host) if owners.set(owners.at(host), rtype::CNAME).is_some() => ("is an alias (RFC 2181 10.3)", None),
             Place::Owner(host) if owners.has_address(owners.at(host)) => continue,
             Place::Renamed(_) => ("lies below a DNAME, so that it is an alias (RFC 2181 10.3)", None),
-            Place::Owner(_) | Place::NameError => ("has no address in this zone", Some("add its A or AAAA under `records:`")),
+            Place::Owner(_) | Place::NameError => ("has no address in this zone", Some(missing_host_hint(owners, &target))),
         };
         let text = format!("{what} `{target}` {trouble}");
         match hint {
@@ -144,6 +144,24 @@ fn check_targets(owners: &Owners, owner: &Owner, (rrset, mark): &(Rrset, Mark), 
             None => out.warning(mark.clone(), text),
         }
     }
+}
+
+/// A name of two labels and more that was typed without its final dot is in the zone, where it was not meant to be.
+fn missing_host_hint(owners: &Owners, target: &Name) -> String {
+    let add = "add its A or AAAA under `records:`";
+    match typed_below(owners.apex(), target) {
+        Some(typed) => format!("{add}; if `{typed}.` was meant, end it with a dot: names without one are relative to the zone"),
+        None => add.to_owned(),
+    }
+}
+
+/// What stands before the name of the zone in `name`, if that looks like a name from elsewhere: a domain under a host, none of it a service (`_tcp`).
+/// Where it is the name of the zone itself once more, that is told of the name as such.
+fn typed_below(apex: &Name, name: &Name) -> Option<String> {
+    let text = name.to_string();
+    let typed = text.strip_suffix(&apex.to_string())?.strip_suffix('.')?;
+    let is_doubled = format!("{typed}.").ends_with(&apex.to_string());
+    (typed.contains('.') && !typed.contains('_') && !is_doubled).then(|| typed.to_owned())
 }
 
 /// A delegation of which every server lies below it cannot be followed without an address of one of them (RFC 9471).
@@ -171,6 +189,11 @@ fn check_chain(owners: &Owners, owner: &Owner, large: &[(&Name, &Rrset)], out: &
     for rtype in [rtype::CNAME, rtype::DNAME] {
         let Some((_, mark)) = owners.set(owner, rtype) else { continue };
         let type_name = rtype::name(rtype);
+        let missing = owners.target(owner, rtype).filter(|target| owners.place(target) == Place::NameError);
+        if let Some((target, typed)) = missing.and_then(|target| typed_below(owners.apex(), &target).map(|typed| (target, typed))) {
+            let hint = format!("if `{typed}.` was meant, end it with a dot: names without one are relative to the zone");
+            out.warning_hint(mark.clone(), format!("the {type_name} of `{}` leads to `{target}`, which does not exist", owner.name), hint);
+        }
         let Some(chain) = chain(owners, owner, rtype) else {
             let text = format!("the {type_name} of `{}` leads in a circle or over more than {MAX_ALIAS_CHAIN} steps", owner.name);
             out.error(mark.clone(), text);
@@ -294,6 +317,19 @@ mod tests {
             "1: warning: name server `ns1.example.com.` has no address in this zone\n"
         );
         assert_eq!(said("@ MX 10 a.wild\n*.wild A 192.0.2.1"), "");
+    }
+
+    #[test]
+    fn a_final_dot_is_missed_where_a_name_looks_absolute() {
+        let absolute = |text: &str| Name::parse(text, None).unwrap();
+        let apex = absolute("example.com.");
+        let typed = |text: &str| super::typed_below(&apex, &absolute(text));
+        assert_eq!(typed("mail.example.net.example.com.").as_deref(), Some("mail.example.net"));
+        assert_eq!([typed("mail.example.com."), typed("_sip._tcp.example.com."), typed("mail.example.net.")], [None, None, None]);
+        assert_eq!(
+            said("a CNAME www.example.net\nb CNAME gone\nc CNAME www.example.net."),
+            "2: warning: the CNAME of `a.example.com.` leads to `www.example.net.example.com.`, which does not exist\n"
+        );
     }
 
     #[test]

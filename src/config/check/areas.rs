@@ -8,7 +8,8 @@ use super::{is_word, prefix, reference_hint};
 use crate::config::files;
 use crate::config::spec::{Field, Fields, Key, Node, shortened};
 use crate::diag::Diagnostics;
-use crate::geo::Prefix;
+use crate::geo::source::builtin;
+use crate::geo::{self, Code, GeoFile, Override, Prefix};
 use crate::steer::rule::{Area, When};
 
 /// Areas of one configuration: each is compared with every kind of place that a rule looks at.
@@ -29,14 +30,18 @@ const WANTED: &str = "a map such as `{country: [DE, FR]}`";
 /// The areas that rules may name.
 #[derive(Debug, Default)]
 pub(in crate::config) struct Areas {
+    /// Keys of `when` that no source of geo data says anything about.
+    unsaid: Vec<&'static str>,
     by_name: HashMap<String, Area>,
     /// In the order of the file.
     names: Vec<String>,
 }
 
 /// `areas:` of the server file: a map, or a file with the key `areas`.
-pub(in crate::config) fn areas(server: &Fields<'_>, out: &mut Diagnostics) -> Areas {
-    let mut areas = Areas::default();
+///
+/// `geo` is what the places of clients come from.
+pub(in crate::config) fn areas(server: &Fields<'_>, geo: (&[GeoFile], &[Override]), out: &mut Diagnostics) -> Areas {
+    let mut areas = Areas { unsaid: unsaid(geo), ..Areas::default() };
     let Some(field) = server.get("areas") else { return areas };
     let Some(text) = field.scalar() else {
         areas.read(&field, out);
@@ -49,6 +54,17 @@ pub(in crate::config) fn areas(server: &Fields<'_>, out: &mut Diagnostics) -> Ar
         inner.iter().for_each(|field| areas.read(field, out));
     }
     areas
+}
+
+/// What no client is known by: a database may say anything, the built-in table knows continents only.
+fn unsaid((files, networks): (&[GeoFile], &[Override])) -> Vec<&'static str> {
+    let says = |has: fn(&geo::Fields) -> bool| !files.is_empty() || networks.iter().any(|network| has(&network.fields));
+    let keys = [
+        ("country", says(|fields| fields.country.is_some())),
+        ("subdivision", says(|fields| fields.subdivision.is_some())),
+        ("asn", says(|fields| fields.asn.is_some())),
+    ];
+    keys.into_iter().filter(|(_, is_said)| !is_said).map(|(key, _)| key).collect()
 }
 
 impl Areas {
@@ -93,10 +109,14 @@ impl Areas {
                 format!("give one or more of: {}", KEYS.join(", ")),
             );
         }
+        for key in self.unsaid.iter().filter(|key| fields.get(key).is_some()) {
+            let hint = "name a database under `geodb`: the built-in world table, which is used without, knows continents only";
+            out.warning_hint(fields.key_mark(key), format!("no client is known by its `{key}` here"), hint);
+        }
         Some(When {
             networks: values(&fields, "network", out, network),
             asns: values(&fields, "asn", out, asn),
-            countries: values(&fields, "country", out, country),
+            countries: values(&fields, "country", out, known_country),
             continents: values(&fields, "continent", out, continent),
             subdivisions: values(&fields, "subdivision", out, subdivision),
             areas: values(&fields, "area", out, |item, out| self.named(item, out)),
@@ -122,6 +142,21 @@ fn network(field: &Field<'_>, out: &mut Diagnostics) -> Option<Prefix> {
     let prefix = prefix(field, out)?;
     warn_if_embedded(&prefix, &field.node.mark, out);
     Some(prefix)
+}
+
+/// A country that exists: what no geo data says, no client is ever in.
+fn known_country(field: &Field<'_>, out: &mut Diagnostics) -> Option<Code> {
+    let code = country(field, out)?;
+    if builtin::country(code).is_none() {
+        let hint = match field.scalar().map(str::to_ascii_uppercase).as_deref() {
+            Some("UK") => "the United Kingdom is `GB`",
+            Some("EL") => "Greece is `GR`",
+            Some("EU") => "the continent is `continent: EU`",
+            _ => "countries have the two letters of ISO 3166-1, such as `DE` or `US`",
+        };
+        out.warning_hint(field.mark(), format!("`{code}` is no country, so that no client is ever in it"), hint);
+    }
+    Some(code)
 }
 
 /// One value or a list of them; an empty list is an error, as it would match everybody.

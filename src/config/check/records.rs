@@ -124,7 +124,14 @@ fn txt(item: &Field<'_>, out: &mut Diagnostics) -> Option<Result<Vec<u8>, DataFa
     let strings: Option<Vec<&str>> = match &item.node.value {
         Value::List(_) => item.filled_list(WANTED, out).iter().map(|part| part.text(WANTED, out)).collect(),
         // A quoted empty text is a TXT with one empty string, which is valid.
-        Value::Scalar { text, plain: false } => Some(vec![text]),
+        Value::Scalar { text, plain: false } => {
+            if text.len() > 1 && text.starts_with('"') && text.ends_with('"') {
+                let hint =
+                    "the quotes of YAML are enough, as in `TXT: \"v=spf1 -all\"`; several strings of one record are a list in a list";
+                out.warning_hint(item.mark(), "the quotes inside this text are served, too", hint);
+            }
+            Some(vec![text])
+        }
         _ => item.text(WANTED, out).map(|text| vec![text]),
     };
     Some(txt_from_strings(&strings?).map_err(|text| DataFault { token: 0, text, hint: None }))

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use super::monitors::percent;
 use super::regions::MAX_REGIONS;
-use super::{access, api, limits, logs, prefix};
+use super::{access, api, limits, logs, places, prefix};
 use crate::config::model::{EcsPolicy, MAX_BATCH, MAX_LISTEN, MAX_WORKERS, RunAs, Server};
 use crate::config::spec::{Field, Fields};
 use crate::config::{files, seen};
@@ -126,8 +126,8 @@ pub(in crate::config) fn server(fields: &Fields<'_>, out: &mut Diagnostics) -> O
         Some(field) if matches!(field.scalar(), Some("off" | "false")) => None,
         Some(field) => bounded_text(&field, MAX_STRING_OCTETS, out).map(str::to_owned),
     };
-    let state_dir = fields.get("state_dir").and_then(|field| Some(files::resolve(field.text("a folder", out)?, &field.node.mark)));
-    let control = fields.get("control").and_then(|field| Some(files::resolve(field.text("the path of a socket", out)?, &field.node.mark)));
+    let control = fields.get("control").and_then(|field| places::control(&field, out));
+    let state_dir = fields.get("state_dir").and_then(|field| places::state_dir(&field, fields.get("control").is_none(), out));
     let api = fields.get("api").map(|field| api::api(&field, out)).unwrap_or_default();
     let log = fields.get("log").map(|field| logs::log(&field, out)).unwrap_or_default();
     let query_log = fields.get("query_log").and_then(|field| logs::query_log(&field, nsid.as_deref(), out));

@@ -45,6 +45,9 @@ const KEYS: [&str; 18] = [
 /// A steered name without `ttl` has the TTL of the zone, but no more than this: a failover is not over before caches are.
 const DEFAULT_TTL_S: u32 = 60;
 
+/// Longer TTLs deserve a warning where the service is probed: caches would send clients for hours to a region that has failed.
+const MAX_FAILOVER_TTL_S: u32 = 3_600;
+
 /// Floor for shortened TTLs when none is given.
 const DEFAULT_TTL_MIN_S: u32 = 5;
 
@@ -106,6 +109,10 @@ fn assemble(
     let known = Candidates { regions, areas, list: &candidates, service };
     let seconds = |key: &str, out: &mut Diagnostics| get(key).and_then(|field| field.seconds(0..=MAX_TTL_S, out));
     let ttl_s = seconds("ttl", out).unwrap_or(zone_ttl_s.min(DEFAULT_TTL_S));
+    if let Some(field) = get("ttl").filter(|_| ttl_s > MAX_FAILOVER_TTL_S && is_probed(&candidates, service, regions)) {
+        let hint = format!("{DEFAULT_TTL_S} s is usual; up to {MAX_FAILOVER_TTL_S} s (1h) nothing is said");
+        out.warning_hint(field.mark(), format!("caches send clients to a region for {ttl_s} s after it has failed"), hint);
+    }
     let balance = balance(get("balance"), &candidates, service, regions, out);
     let (on_all_down, fallback) = get("on_all_down").map(|field| on_all_down(&field, known, out)).unwrap_or_default();
     let steer = Steer {
@@ -298,8 +305,7 @@ fn balance(
         let hint = "add `active: /POINTER` to an `http` monitor of the service; the number there is what counts";
         out.warning_hint(field.mark(), "`least-connections`, and no probe tells how much an endpoint works on: all are alike", hint);
     }
-    let probes = |id: &RegionId| service.and_then(|service| regions.offer(*id, service)).is_some_and(|offer| !offer.monitors.is_empty());
-    if balance == BalanceSpec::LeastResponseTime && !candidates.iter().any(probes) {
+    if balance == BalanceSpec::LeastResponseTime && !is_probed(candidates, service, regions) {
         let hint = "add a `monitor` to the service in the region files; its probes are what is timed";
         out.warning_hint(field.mark(), "`least-response-time` without any probe: all endpoints are alike", hint);
     }
@@ -309,6 +315,11 @@ fn balance(
         out.error_hint(field.mark(), text, "write `balance: weighted`, or remove the weights of the endpoints");
     }
     balance
+}
+
+/// Whether any candidate has a monitor for the service.
+fn is_probed(candidates: &[RegionId], service: Option<ServiceId>, regions: &Regions) -> bool {
+    candidates.iter().filter_map(|id| regions.offer(*id, service?)).any(|offer| !offer.monitors.is_empty())
 }
 
 /// Whether a monitor of the service asks endpoints how much they work on.
