@@ -12,6 +12,9 @@ use crate::wire::freshness::freshness_s;
 /// The one media type (RFC 8484 6).
 const DNS_MESSAGE: &str = "application/dns-message";
 
+/// That of what is for people to read.
+const PLAIN: &str = "text/plain";
+
 /// Longest path and query: a message of 6,000 octets as base64. Longer ones can be posted.
 const MAX_TARGET_OCTETS: usize = 8_192;
 
@@ -35,15 +38,16 @@ impl Refusal {
     pub(super) const LONG: Refusal = Refusal(StatusCode::PAYLOAD_TOO_LARGE, "a DNS message has at most 65,535 octets");
     /// The body was broken off.
     pub(super) const BROKEN: Refusal = Refusal(StatusCode::BAD_REQUEST, "the message was broken off");
-    /// It was answered with silence, which HTTP does not have.
-    const NO_QUERY: Refusal = Refusal(StatusCode::BAD_REQUEST, "this is no DNS query");
+    /// It does not say which host is asked (RFC 9112 3.2).
+    pub(super) const NO_HOST: Refusal = Refusal(StatusCode::BAD_REQUEST, "there is not one `Host`");
+    /// It was answered with silence, which HTTP does not have: it is no query, or its client is to get nothing.
+    const SILENCE: Refusal = Refusal(StatusCode::BAD_REQUEST, "there is no answer to this");
 
-    /// As it is sent.
-    pub fn response(self) -> Response<Bytes> {
+    /// As it is sent to who asked by `method`.
+    pub fn response(self, method: &Method) -> Response<Bytes> {
         let Refusal(status, text) = self;
-        let mut response = Response::new(Bytes::from_static(text.as_bytes()));
+        let mut response = holding(method, PLAIN, Bytes::from_static(text.as_bytes()));
         *response.status_mut() = status;
-        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
         if status == StatusCode::METHOD_NOT_ALLOWED {
             response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD, POST"));
         }
@@ -91,16 +95,21 @@ fn in_body(headers: &HeaderMap) -> Result<Asked, Refusal> {
 /// A reply of DNS as one of HTTP; errors of DNS are successes there (RFC 8484 4.2.1). No shared cache may keep it, as another client may be
 /// answered otherwise (RFC 8484 5.1).
 pub fn response(method: &Method, reply: Option<Vec<u8>>) -> Response<Bytes> {
-    let Some(reply) = reply else { return Refusal::NO_QUERY.response() };
+    let Some(reply) = reply else { return Refusal::SILENCE.response(method) };
     let cache = format!("private, max-age={}", freshness_s(&reply));
-    let length = HeaderValue::from(reply.len());
-    let mut response = Response::new(if method == Method::HEAD { Bytes::new() } else { Bytes::from(reply) });
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(DNS_MESSAGE));
-    headers.insert(CONTENT_LENGTH, length);
+    let mut response = holding(method, DNS_MESSAGE, reply.into());
     if let Ok(cache) = HeaderValue::from_str(&cache) {
-        headers.insert(CACHE_CONTROL, cache);
+        response.headers_mut().insert(CACHE_CONTROL, cache);
     }
+    response
+}
+
+/// HEAD is told of the content, and gets none (RFC 9110 9.3.2).
+fn holding(method: &Method, media: &'static str, content: Bytes) -> Response<Bytes> {
+    let length = HeaderValue::from(content.len());
+    let mut response = Response::new(if method == Method::HEAD { Bytes::new() } else { content });
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media));
+    response.headers_mut().insert(CONTENT_LENGTH, length);
     response
 }
 
@@ -144,7 +153,7 @@ mod tests {
         for (method, uri, headers, expected) in cases {
             assert_eq!(asked(&method, uri, headers), Err(expected), "{method} {uri:.40} {headers:?}");
         }
-        assert_eq!(Refusal(StatusCode::METHOD_NOT_ALLOWED, "").response().headers()[ALLOW], "GET, HEAD, POST");
+        assert_eq!(Refusal(StatusCode::METHOD_NOT_ALLOWED, "").response(&Method::PUT).headers()[ALLOW], "GET, HEAD, POST");
     }
 
     #[test]
@@ -159,5 +168,13 @@ mod tests {
         let head = response(&Method::HEAD, Some(refused.to_vec()));
         assert_eq!((head.body().len(), &head.headers()[CONTENT_LENGTH]), (0, &HeaderValue::from(12)));
         assert_eq!(response(&Method::GET, None).status(), StatusCode::BAD_REQUEST);
+    }
+
+    #[test]
+    fn head_is_told_of_a_refusal_without_its_text() {
+        for refused in [response(&Method::HEAD, None), Refusal::BROKEN.response(&Method::HEAD)] {
+            assert_eq!((refused.status(), refused.body().len()), (StatusCode::BAD_REQUEST, 0));
+            assert_ne!(refused.headers()[CONTENT_LENGTH], "0");
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! DNS over QUIC: what a stream must hold (RFC 9250).
 //! It reads no octet from the network; the message itself is answered like any other.
 
+use crate::wire::edns::Edns;
 use crate::wire::{HEADER_OCTETS, MAX_MESSAGE_OCTETS, query};
 
 /// The longest message with its length.
@@ -20,8 +21,15 @@ pub fn message(octets: &[u8]) -> Result<&[u8], &'static str> {
         [_, _, flags, ..] if message.len() >= HEADER_OCTETS && flags & 0x80 == 0 => return Err("the message ID is not 0"),
         _ => return Err("no query"),
     }
-    let has_keepalive = query::parse(message).is_ok_and(|query| query.edns.is_some_and(|edns| edns.keepalive));
-    if has_keepalive { Err("edns-tcp-keepalive") } else { Ok(message) }
+    if edns(message).is_some_and(|edns| edns.keepalive) { Err("edns-tcp-keepalive") } else { Ok(message) }
+}
+
+/// What a query says by OPT, with or without a question; of what is refused as a whole nothing is known.
+fn edns(message: &[u8]) -> Option<Edns<'_>> {
+    match query::parse(message) {
+        Ok(query) => query.edns,
+        Err(_) => query::without_question(message).map(|(_, _, edns)| edns),
+    }
 }
 
 #[cfg(test)]
@@ -53,6 +61,7 @@ mod tests {
             (framed(&[0; 11]), "no query"),
             (framed(&reply), "no query"),
             (framed(&query(0, &[0, 0, 41, 4, 208, 0, 0, 0, 0, 0, 4, 0, 11, 0, 0])), "edns-tcp-keepalive"),
+            (framed(&[&[0; 11][..], &[1, 0, 0, 41, 4, 208, 0, 0, 0, 0, 0, 4, 0, 11, 0, 0]].concat()), "edns-tcp-keepalive"),
         ] {
             assert_eq!(message(&octets), Err(fault));
         }

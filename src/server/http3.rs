@@ -77,7 +77,12 @@ pub(super) async fn serve(connection: Connection, path: Arc<str>, guest: Rc<Gues
 
 /// Errors are those of a stream that the client has broken off: nobody waits for more.
 async fn respond(request: HttpRequest, path: &str, guest: &Guest, hall: &Hall, turn: &Turn) -> Result<(), h3::error::StreamError> {
-    let (request, mut stream) = request.resolve_request().await?;
+    let Ok(resolved) = timeout(hall.timeouts.first_message, request.resolve_request()).await else {
+        hall.count(Metric::ConnectionsTimedOut);
+        // Without a head there is nobody to be told.
+        return Ok(());
+    };
+    let (request, mut stream) = resolved?;
     let message = match doh::ask(request.method(), request.uri(), request.headers(), path) {
         Ok(Asked::Message(message)) => Ok(message),
         Ok(Asked::Body) => match timeout(hall.timeouts.first_message, body(&mut stream, turn)).await {
@@ -88,7 +93,7 @@ async fn respond(request: HttpRequest, path: &str, guest: &Guest, hall: &Hall, t
     };
     let response = match message {
         Ok(message) => doh::response(request.method(), hall.answer(&message, guest.peer, guest.local, Transport::Http3)),
-        Err(refusal) => refusal.response(),
+        Err(refusal) => refusal.response(request.method()),
     };
     let (head, body) = response.into_parts();
     stream.send_response(hyper::Response::from_parts(head, ())).await?;

@@ -7,14 +7,16 @@ use std::future::Future;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
-use hyper::header::{CONNECTION, HeaderValue};
+use hyper::header::{CONNECTION, HOST, HeaderValue};
+use hyper::http::uri::Authority;
 use hyper::rt::Executor;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
-use hyper::{Request, Response, Version};
+use hyper::{HeaderMap, Request, Response, Version};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until, timeout};
@@ -62,7 +64,8 @@ pub(super) async fn serve(stream: TlsStream<TcpStream>, path: Arc<str>, guest: G
         visit.attend(http.serve_connection(TokioIo::new(stream), service), true, |connection| connection.graceful_shutdown()).await;
     } else {
         let mut http = http1::Builder::new();
-        http.timer(TokioTimer::new()).header_read_timeout(visit.hall.timeouts.idle).max_buf_size(MAX_HEAD_OCTETS);
+        // Heads have the time that the visit has: a second clock would only disagree with it.
+        http.header_read_timeout(None).max_buf_size(MAX_HEAD_OCTETS);
         visit.attend(http.serve_connection(TokioIo::new(stream), service), false, |connection| connection.graceful_shutdown()).await;
     }
 }
@@ -80,9 +83,13 @@ struct Visit {
 impl Visit {
     async fn respond(&self, request: Request<Incoming>) -> Response<Bytes> {
         // Whole heads and their replies prolong the visit; frames without a request do not.
-        self.deadline.set(Instant::now() + self.hall.timeouts.idle);
-        let (method, is_http2) = (request.method().clone(), request.version() == Version::HTTP_2);
-        let message = match doh::ask(&method, request.uri(), request.headers(), &self.path) {
+        self.prolong(self.hall.timeouts.idle);
+        let (method, version) = (request.method().clone(), request.version());
+        let asked = match has_host(version, request.headers()) {
+            true => doh::ask(&method, request.uri(), request.headers(), &self.path),
+            false => Err(Refusal::NO_HOST),
+        };
+        let message = match asked {
             Ok(Asked::Message(message)) => Ok(message),
             Ok(Asked::Body) => self.body(request.into_body()).await,
             Err(refusal) => {
@@ -93,12 +100,18 @@ impl Visit {
         };
         let mut response = match message {
             Ok(message) => doh::response(&method, self.hall.answer(&message, self.guest.peer, self.guest.local, Transport::Https)),
-            Err(refusal) => refusal.response(),
+            Err(refusal) => refusal.response(&method),
         };
-        if self.hall.is_closing() && !is_http2 {
+        if self.hall.is_closing() && version != Version::HTTP_2 {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
+        // It has its whole time to be taken, however long the question took to come.
+        self.prolong(self.hall.timeouts.idle.max(self.hall.timeouts.write));
         response
+    }
+
+    fn prolong(&self, by: Duration) {
+        self.deadline.set(self.deadline.get().max(Instant::now() + by));
     }
 
     async fn body(&self, mut body: Incoming) -> Result<Vec<u8>, Refusal> {
@@ -120,22 +133,35 @@ impl Visit {
     async fn attend<C: Future>(&self, connection: C, can_wind_down: bool, mut wind_down: impl FnMut(Pin<&mut C>)) {
         let mut connection = pin!(connection);
         let mut is_told = false;
-        let grace = loop {
+        loop {
             tokio::select! {
                 _ = connection.as_mut() => return,
                 _ = self.hall.closing(), if can_wind_down && !is_told => {
                     is_told = true;
                     wind_down(connection.as_mut());
                 }
-                () = self.hall.drained() => break self.hall.timeouts.drain,
+                () = self.hall.drained() => break,
                 () = sleep_until(self.deadline.get()) => if Instant::now() >= self.deadline.get() {
                     self.hall.count(Metric::ConnectionsTimedOut);
-                    break self.hall.timeouts.write;
+                    // Nobody has asked in time, and all replies had theirs: what is left is to say so.
+                    break;
                 },
             }
-        };
+        }
         wind_down(connection.as_mut());
-        let _ = timeout(grace, connection).await;
+        let _ = timeout(self.hall.timeouts.drain, connection).await;
+    }
+}
+
+/// Whether it is said which host is asked, as HTTP/1 demands it (RFC 9112 3.2); which one does not matter here. Later versions have a field of
+/// their own for it.
+fn has_host(version: Version, headers: &HeaderMap) -> bool {
+    let mut hosts = headers.get_all(HOST).iter();
+    match (version, hosts.next(), hosts.next()) {
+        (Version::HTTP_2, ..) | (Version::HTTP_10, None, _) => true,
+        // A name that is empty is one; users have no place in it.
+        (_, Some(host), None) => host.is_empty() || !host.as_bytes().contains(&b'@') && Authority::try_from(host.as_bytes()).is_ok(),
+        _ => false,
     }
 }
 

@@ -59,6 +59,7 @@ const RETRY_LIFETIME: Duration = Duration::from_secs(5);
 const NO_ERROR: VarInt = VarInt::from_u32(0);
 const INTERNAL_ERROR: VarInt = VarInt::from_u32(1);
 const PROTOCOL_ERROR: VarInt = VarInt::from_u32(2);
+const REQUEST_CANCELLED: VarInt = VarInt::from_u32(3);
 const EXCESSIVE_LOAD: VarInt = VarInt::from_u32(4);
 
 /// A socket that is served by QUIC.
@@ -245,8 +246,11 @@ async fn exchange(
     let octets = match timeout(hall.timeouts.first_message, whole(&mut receive, &turn)).await {
         Ok(Ok(Ok(octets))) => octets,
         Ok(Ok(Err(TooLong))) => return connection.close(PROTOCOL_ERROR, b"more than one message"),
-        // Cancelled, or the connection is gone.
-        Ok(Err(_)) => return,
+        // Cancelled, or the connection is gone: left alone our side would end in order, as an empty reply (RFC 9250 4.3.3).
+        Ok(Err(_)) => {
+            let _ = send.reset(REQUEST_CANCELLED);
+            return;
+        }
         Err(_elapsed) => {
             hall.count(Metric::ConnectionsTimedOut);
             return connection.close(EXCESSIVE_LOAD, b"the query did not come in time");

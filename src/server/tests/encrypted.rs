@@ -1,6 +1,7 @@
 //! What peers of the encrypted transports see, and clients behind a proxy.
 
 mod endings;
+mod https;
 
 use std::net::IpAddr;
 use std::time::Instant;
@@ -285,47 +286,6 @@ fn idle_threads_of_the_encrypted_transports_let_an_old_world_go() {
 }
 
 #[test]
-fn https_answers_get_and_post_and_says_what_is_wrong() {
-    let server = Encrypting::start(|_| {});
-    let asked = data_encoding::BASE64URL_NOPAD.encode(&query(0));
-    let tail = "Host: dns.test\r\nConnection: close\r\n\r\n";
-    let cases = [
-        (format!("GET /dns-query?dns={asked} HTTP/1.1\r\n{tail}"), 200),
-        (format!("HEAD /dns-query?dns={asked} HTTP/1.1\r\n{tail}"), 200),
-        (format!("GET /dns-query?dns={asked}= HTTP/1.1\r\n{tail}"), 400),
-        (format!("GET /dns-query?dns=AAAA HTTP/1.1\r\n{tail}"), 400),
-        (format!("GET /?dns={asked} HTTP/1.1\r\n{tail}"), 404),
-        (format!("PATCH /dns-query HTTP/1.1\r\n{tail}"), 405),
-        (format!("POST /dns-query HTTP/1.1\r\nContent-Length: 0\r\n{tail}"), 415),
-        (format!("POST /dns-query HTTP/1.1\r\nContent-Type: application/dns-message\r\nContent-Length: 70000\r\n{tail}"), 413),
-        (format!("GET /dns-query?dns={} HTTP/1.1\r\n{tail}", "A".repeat(9_000)), 414),
-    ];
-    for (request, expected) in cases {
-        let (status, text) = http(&mut server.connect(Transport::Https, b"http/1.1"), &request);
-        assert_eq!(status, expected, "{request:.80}\n{text}");
-        if expected == 200 {
-            assert!(text.contains("content-type: application/dns-message") && text.contains("cache-control: private, max-age=0"), "{text}");
-        }
-    }
-    assert_eq!(server.server.registry.totals().queries(Transport::Https), 3);
-}
-
-#[test]
-fn https_ends_who_is_silent_or_sends_a_body_that_drags_on() {
-    let timeouts = Timeouts { first_message: SHORT, idle: 2 * SHORT, write: SHORT, ..Timeouts::default() };
-    let server = Encrypting::start(|config| config.timeouts = timeouts);
-    let mut silent = server.connect(Transport::Https, b"http/1.1");
-    assert_eq!(http(&mut silent, "").0, 0);
-    let head = "POST /dns-query HTTP/1.1\r\nHost: d\r\nContent-Type: application/dns-message\r\nContent-Length: 30\r\n\r\n0123";
-    assert_eq!(http(&mut server.connect(Transport::Https, b"http/1.1"), head).0, 408);
-    // HTTP/2 whose client sends its preface and no more.
-    let mut preface = server.connect(Transport::Https, b"h2");
-    preface.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").unwrap();
-    let _ = preface.read_to_end(&mut Vec::new());
-    server.wait_for(Metric::ConnectionsTimedOut, 2);
-}
-
-#[test]
 fn quic_answers_many_streams_of_one_connection() {
     let server = Encrypting::start(|_| {});
     runtime().block_on(async {
@@ -351,6 +311,20 @@ fn quic_ends_with_a_protocol_error_what_breaks_its_rules() {
         send.write_all(&[framed(&query(0)), framed(&query(0))].concat()).await.unwrap();
         send.finish().unwrap();
         assert_eq!(code(&connection.closed().await), 2, "two queries");
+    });
+}
+
+#[test]
+fn quic_ends_a_stream_that_its_client_resets_by_a_reset_and_not_by_an_empty_reply() {
+    let server = Encrypting::start(|_| {});
+    runtime().block_on(async {
+        let connection = server.quic().await;
+        let (mut send, mut receive) = connection.open_bi().await.unwrap();
+        send.write_all(&framed(&query(0))[..10]).await.unwrap();
+        send.reset(3_u8.into()).unwrap();
+        let end = receive.read_to_end(100).await.unwrap_err();
+        assert_eq!(end, quinn::ReadToEndError::Read(quinn::ReadError::Reset(3_u8.into())));
+        check(&query(0), &ask_quic(&connection, &query(0)).await.unwrap());
     });
 }
 

@@ -1,5 +1,7 @@
 //! What clients of HTTP/3 see, polite ones and others.
 
+use std::time::Instant;
+
 use h3::client;
 use hyper::body::{Buf, Bytes};
 use hyper::{Method, Request};
@@ -81,18 +83,39 @@ fn http3_answers_get_and_post_and_says_what_is_wrong() {
         for (asked, expected) in [
             (request(Method::HEAD, &get, MESSAGE, &[]), 200),
             (request(Method::GET, "/", MESSAGE, &[]), 404),
+            (request(Method::HEAD, "/", MESSAGE, &[]), 404),
+            (request(Method::HEAD, "/dns-query?dns=AAAA", MESSAGE, &[]), 400),
             (request(Method::GET, "/dns-query", MESSAGE, &[]), 400),
             (request(Method::PUT, "/dns-query", MESSAGE, &query), 405),
             (request(Method::POST, "/dns-query", "text/plain", &query), 415),
             (request(Method::POST, "/dns-query", MESSAGE, &long), 413),
         ] {
             let name = format!("{} {}", asked.method(), asked.uri());
-            assert_eq!(ask_http(&mut asking, asked).await.0, expected, "{name}");
+            let is_head = asked.method() == Method::HEAD;
+            let (status, _, content) = ask_http(&mut asking, asked).await;
+            assert_eq!((status, is_head && !content.is_empty()), (expected, false), "{name}");
         }
         drop(asking);
         driving.abort();
     });
-    assert_eq!(server.server.registry.totals().queries(Transport::Http3), 3);
+    assert_eq!(server.server.registry.totals().queries(Transport::Http3), 4);
+}
+
+#[test]
+fn http3_ends_a_head_that_does_not_come_in_time_and_not_its_connection() {
+    let timeouts = Timeouts { first_message: SHORT, ..Timeouts::default() };
+    let server = start(|config| config.timeouts = timeouts);
+    runtime().block_on(async {
+        let connection = connect(&server).await;
+        let start = Instant::now();
+        let (mut send, mut receive) = connection.open_bi().await.unwrap();
+        // HEADERS that are longer than what comes.
+        send.write_all(&[1, 0x20, 0, 0]).await.unwrap();
+        _ = receive.read_to_end(100).await;
+        assert!(start.elapsed() < timeouts.write / 2, "it gets the time of a reply: {:?}", start.elapsed());
+        assert!(connection.close_reason().is_none());
+    });
+    server.wait_for(Metric::ConnectionsTimedOut, 1);
 }
 
 /// A frame that says to be longer than it will ever be.
