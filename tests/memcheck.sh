@@ -14,7 +14,7 @@ if ! command -v valgrind > /dev/null; then
     [[ -z "${MERIDIAN_TESTS_NEED_TOOLS:-}" ]]
     exit
 fi
-program=$(cargo test --lib --locked --no-run 2>&1 | tee /dev/stderr | sed -n 's/.*Executable.*(\(.*\))$/\1/p')
+program=$(cargo test --lib --locked --no-run 2>&1 | tee -a /dev/stderr | sed -n 's/.*Executable.*(\(.*\))$/\1/p')
 # Threads that the end of the process finds at work hold memory, so leaks say nothing here; the soak test looks for growth.
 timeout "$LIMIT_S" valgrind --quiet --error-exitcode=9 --leak-check=no --trace-children=no \
     "$program" handover server::departure server::bind server::tests::packets server::tests::stop --test-threads=1
